@@ -1,0 +1,57 @@
+/*
+ * keycodec.h - SQLite values as keys: memcmp of two encodings is SQLite's own comparison of the
+ * values.
+ *
+ * A key is a tag byte and a payload:
+ *   0x10  a number. The payload is the largest double that is not above it, as 8 big-endian bytes
+ * whose order is the order of the doubles (sign bit flipped for positive ones, all bits for
+ * negative ones), then, only when 2^53 <= |that double| < 2^63 or it is -2^63, the rest up to the
+ * exact integer as 2 big-endian bytes; then trailing zero bytes are left off. So 1 and 1.0 have one
+ * encoding, every int64 has its own, and small integers take 2 to 5 bytes. 0x20  text: its UTF-8
+ * bytes (BINARY collation). 0x30  a blob: its bytes. NULL has no encoding: a WITHOUT ROWID key is
+ * NOT NULL.
+ *
+ * What the encoding cannot say is which of two equal numbers it was: enum tx_key_note stands in the
+ * row for that.
+ *
+ * Pure; any thread that owns the value. Includes SQLite, nothing of src/ but txkv.h.
+ */
+#ifndef TX_KEYCODEC_H
+#define TX_KEYCODEC_H
+
+#include "sqlite.h" /* sqlite3ext.h, or sqlite3.h when linked statically */
+#include "../src/txkv.h"
+
+enum tx_key_note {
+    TX_KEY_AS_IS =
+        0, /* what decoding gives: an integer when the number is one and fits int64, else a real */
+    TX_KEY_REAL = 1,      /* a real whose value is an integer that fits int64 */
+    TX_KEY_MINUS_ZERO = 2 /* -0.0 */
+};
+
+enum tx_key_rc {
+    TX_KEY_OK,
+    TX_KEY_NULL,   /* the value is NULL */
+    TX_KEY_TOOBIG, /* longer than TXKV_KEY_BYTES_MAX with its tag */
+    TX_KEY_NOMEM   /* SQLite could not convert the text */
+};
+
+struct tx_keybuf {
+    uint8_t data[TXKV_KEY_BYTES_MAX + 1];
+    uint32_t bytes;
+    enum tx_key_note note;
+};
+
+/* Encode one value. On TX_KEY_TOOBIG data holds the first TXKV_KEY_BYTES_MAX bytes, which order
+ * against every stored key as the whole would, for use as an open bound. */
+enum tx_key_rc tx_key_encode(sqlite3_value *value, struct tx_keybuf *out);
+
+/* Give the key to SQLite as a result; false when the bytes are no encoding. */
+bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
+                   enum tx_key_note note);
+
+/* A key in words for messages: 42, 'text', x'00ff'; cut with "..." when long. Always
+ * NUL-terminated. */
+void tx_key_describe(const uint8_t *key, size_t bytes, char *out, size_t out_bytes);
+
+#endif /* TX_KEYCODEC_H */

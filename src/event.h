@@ -1,0 +1,42 @@
+/*
+ * event.h - one-waiter wake-ups, and the only file that includes ck_ec.h.
+ *
+ * An event is a 32-bit counter: a waiter remembers the value it saw, and sleeps until it differs.
+ *
+ * Layer 1: base.h, atomic.h.
+ */
+#ifndef TX_EVENT_H
+#define TX_EVENT_H
+
+#include <ck_ec.h>
+
+#include "atomic.h"
+#include "base.h"
+
+struct tx_event {
+    struct ck_ec32 ec;
+};
+
+void tx_event_init(struct tx_event *event);
+
+/* The value now. Order: acquire [M5]: what was written before the tx_event_signal that made it is
+ * visible. */
+uint32_t tx_event_value(struct tx_event *event);
+
+/*
+ * tx_event_signal -- add one and wake all waiters. A system call only when someone sleeps.
+ *
+ * Callers     any thread, any number at once.
+ * Order       [M5] release.
+ * Lifetime    after the increment the memory is not touched again, but for a futex wake on its
+ * address, which is harmless on memory that has been freed or reused.
+ */
+void tx_event_signal(struct tx_event *event);
+
+/*
+ * Spin for up to spin_turns loops, then sleep until the value is not `seen`; true when it changed,
+ * false after timeout_us (UINT64_MAX: never). Order: acquire [M5].
+ */
+bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t spin_turns, uint64_t timeout_us);
+
+#endif /* TX_EVENT_H */

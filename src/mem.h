@@ -1,0 +1,45 @@
+/*
+ * mem.h - allocation, where tests make it fail, and arenas.
+ *
+ * Layer 1: base.h, error.h.
+ */
+#ifndef TX_MEM_H
+#define TX_MEM_H
+
+#include "base.h"
+#include "error.h"
+
+/* malloc, realloc and free; NULL when out of memory or when a test says so. Thread-safe. */
+void *tx_malloc(size_t bytes);
+void *tx_zalloc(size_t bytes); /* zeroed */
+void *tx_realloc(void *p, size_t bytes);
+void *
+tx_aligned_zalloc(size_t bytes); /* zeroed, on a cache line; for structs with TX_ALIGNED members */
+void tx_free(void *p);
+char *tx_strdup(const char *s);
+
+/* Test hook: the n-th allocation from now on fails (1 = the next), `forever` all after it too; 0
+ * switches it off. */
+void tx_mem_fail_at(uint64_t n, bool forever);
+/* Allocations not yet freed, for leak checks. */
+uint64_t tx_mem_live(void);
+
+/*
+ * An arena hands out memory that is freed all at once. One thread allocates; what it handed out may
+ * be read by others. Chunks start at 4 KiB and double up to 1 MiB, so a small arena stays small.
+ */
+struct tx_arena {
+    struct tx_arena_chunk *chunks; /* newest first */
+    uint8_t *next, *end;
+    /* The allocating thread writes, any reads [relaxed]: bytes taken from the system. */
+    uint64_t bytes;
+};
+
+void tx_arena_init(struct tx_arena *arena);
+/* 8-byte aligned, not zeroed; NULL when out of memory. */
+void *tx_arena_alloc(struct tx_arena *arena, size_t bytes);
+void tx_arena_free(struct tx_arena *arena);
+/* Forget what was handed out, keep the newest chunk for the next use. */
+void tx_arena_reset(struct tx_arena *arena);
+
+#endif /* TX_MEM_H */

@@ -1,0 +1,61 @@
+/*
+ * memtable.h - one generation of the overlay: the committed versions of a stretch of the log.
+ *
+ * The active memtable takes the leader's writes; a frozen one never changes. It holds a skip list
+ * for scans, a hash index for point reads, an arena for both, and references on the segments that
+ * its keys and values point into.
+ *
+ * Threads: tx_memtable_insert, tx_memtable_pin_segment by the leader only; reads by any thread that
+ * holds a view. Layer 3: skiplist.h, hashidx.h, segment.h.
+ */
+#ifndef TX_MEMTABLE_H
+#define TX_MEMTABLE_H
+
+#include "hashidx.h"
+#include "record.h"
+#include "segment.h"
+#include "skiplist.h"
+
+struct tx_memtable {
+    struct tx_arena arena;
+    struct tx_skiplist list;
+    struct tx_hashidx *index;
+    /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
+    uint64_t first_lsn; /* fixed at creation */
+    uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
+    uint64_t end_check; /* the chain's value at end_lsn; leader's, fixed once frozen */
+    uint64_t records;   /* atomic: transactions entered */
+    uint64_t log_bytes; /* atomic: their records' bytes */
+    bool checkpointed;  /* its versions are in LMDB; set by the leader */
+    uint32_t refs;      /* views that list it; under the views' mutex */
+    struct tx_segment **segments;
+    uint32_t segment_count, segment_room;
+};
+
+TX_MUST_CHECK enum txkv_rc tx_memtable_create(uint64_t first_lsn, struct tx_memtable **out,
+                                              struct txkv_error *err);
+void tx_memtable_free(struct tx_memtable *memtable);
+
+/*
+ * tx_memtable_insert -- enter one version. key->data and value point into a mapped segment that
+ * tx_memtable_pin_segment was called for. lsn is at least that of every version entered before. Two
+ * versions of one key with the same lsn: the later call wins.
+ *
+ * TXKV_NOMEM: not entered. Leader only.
+ */
+TX_MUST_CHECK enum txkv_rc tx_memtable_insert(struct tx_memtable *memtable,
+                                              const struct tx_key *key, uint64_t lsn,
+                                              const uint8_t *value, uint32_t value_bytes);
+
+/* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
+TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
+                                                   struct tx_segment *segment);
+
+/* The node of a key, or NULL; hash is tx_key_hash(key). */
+struct tx_node *tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key,
+                                uint64_t hash);
+
+/* Memory and log bytes it keeps. Any thread. */
+uint64_t tx_memtable_bytes(const struct tx_memtable *memtable);
+
+#endif /* TX_MEMTABLE_H */

@@ -1,0 +1,72 @@
+/*
+ * os.h - file, map, lock and clock calls, behind one table where tests inject faults.
+ *
+ * Every call of src/ on a file goes through tx_os, so a test can make any of them fail, be short or
+ * stop the process. The entries have the system calls' own contracts: -1 (or MAP_FAILED) and errno
+ * on failure. LMDB makes its own calls and is not covered.
+ *
+ * Layer 1: base.h, error.h.
+ */
+#ifndef TX_OS_H
+#define TX_OS_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base.h"
+#include "error.h"
+
+struct tx_os {
+    int (*open)(const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
+    int (*close)(int fd);
+    int (*fstat)(int fd, struct stat *st);
+    int (*fallocate)(int fd, off_t offset,
+                     off_t bytes); /* posix_fallocate: an errno value, 0 for success */
+    int (*ftruncate)(int fd, off_t bytes);
+    ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);
+    ssize_t (*pwrite)(int fd, const void *buffer, size_t bytes, off_t offset);
+    int (*fdatasync)(int fd);
+    int (*fsync)(int fd);
+    void *(*mmap)(size_t bytes, int prot, int flags, int fd, off_t offset);
+    int (*munmap)(void *address, size_t bytes);
+    int (*unlink)(const char *path);
+    int (*rename)(const char *from, const char *to);
+    int (*mkdir)(const char *path, mode_t mode);
+    int (*lock)(int fd); /* whole file, exclusive, OFD, without waiting */
+};
+
+/* The calls in use. Tests replace entries before a store is opened and put tx_os_system back after.
+ */
+extern struct tx_os tx_os;
+extern const struct tx_os tx_os_system;
+
+/* Monotonic time in microseconds. */
+uint64_t tx_os_now_us(void);
+
+/* fsync of a directory, so that names made or removed in it survive a power loss. */
+TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
+
+/* mkdir if missing, 0700; an existing directory is fine; anything else at that name is TXKV_EXISTS.
+ */
+TX_MUST_CHECK enum txkv_rc tx_os_make_dir(const char *path, struct txkv_error *err);
+
+/*
+ * Calls fn with each name in directory path, "." and ".." left out, in no order; stops at the first
+ * result that is not TXKV_OK and returns it.
+ */
+TX_MUST_CHECK enum txkv_rc tx_os_list_dir(const char *path,
+                                          enum txkv_rc (*fn)(void *arg, const char *name,
+                                                             struct txkv_error *err),
+                                          void *arg, struct txkv_error *err);
+
+/* "a/b" in new memory (tx_free), or NULL. */
+char *tx_os_join(const char *dir, const char *name);
+
+/* Start a thread with all signals blocked in it. */
+TX_MUST_CHECK enum txkv_rc tx_os_thread(void *thread /* pthread_t * */, void *(*run)(void *),
+                                        void *arg, const char *name, struct txkv_error *err);
+
+/* Grows by one in a child made by fork(); a handle whose own copy differs belongs to the parent. */
+uint32_t tx_os_fork_generation(void);
+
+#endif /* TX_OS_H */

@@ -1,0 +1,117 @@
+/*
+ * record.h - the log record: layout, encoding, and a decoder that trusts nothing.
+ *
+ * A record is a 48-byte header and a body, padded with zeros to a multiple of 8. All integers are
+ * little-endian.
+ *
+ *   offset bytes
+ *        0     8  check         XXH3-64 of bytes 8..47, seeded with the store's id
+ *        8     4  length        of the whole record with header and padding; a multiple of 8
+ *       12     1  type          enum tx_record_type
+ *       13     1  pad           bytes of padding at the end of the body, 0 to 7
+ *       14     2  zero
+ *       16     8  lsn           position of this record
+ *       24     8  durable_lsn   what was durable when this record was written
+ *       32     8  prev_check    `check` of the record before it: the chain
+ *       40     8  body_check    XXH3-64 of the body without padding, seeded with the store's id
+ *       48        body
+ *
+ * The body's check stands in the header so that a committer computes it before it reaches the
+ * leader; the leader then hashes 40 bytes a record, whatever its size.
+ *
+ * The body of a transaction is a run of operations, each
+ *   kind (1 byte: enum tx_op_kind), table (varint), key length (varint), value length (varint, puts
+ * only), key, value. The body of TX_RECORD_TABLE is table (varint), name length (varint), name,
+ * shape length (varint), shape. The body of TX_RECORD_SEAL is empty: nothing follows in this
+ * segment.
+ *
+ * Pure functions; any thread. Layer 2: bytes.h, error.h.
+ */
+#ifndef TX_RECORD_H
+#define TX_RECORD_H
+
+#include "base.h"
+#include "error.h"
+
+#define TX_RECORD_HEADER_BYTES 48u
+#define TX_RECORD_BYTES_MAX    0xfffffff8u
+
+enum tx_record_type { TX_RECORD_TXN = 1, TX_RECORD_TABLE = 2, TX_RECORD_SEAL = 3 };
+
+enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };
+
+struct tx_record {
+    uint64_t check, lsn, durable_lsn, prev_check, body_check;
+    uint32_t length; /* with header and padding */
+    uint8_t type, pad;
+    const uint8_t *body; /* inside the buffer that was decoded */
+    uint32_t body_bytes; /* without padding */
+};
+
+struct tx_op {
+    enum tx_op_kind kind;
+    uint32_t table;
+    const uint8_t *key, *value; /* value is NULL for a delete */
+    uint32_t key_bytes, value_bytes;
+};
+
+/* Whole record's length for a body of that many bytes. */
+uint64_t tx_record_length(uint64_t body_bytes);
+
+/*
+ * tx_record_finish_body -- fill in what the committer can: length, type, pad, the zero padding and
+ * body_check. The record stands at `record`, its body after the header, with room for
+ * tx_record_length(body_bytes).
+ */
+void tx_record_finish_body(uint8_t *record, enum tx_record_type type, uint32_t body_bytes,
+                           uint64_t store_seed);
+
+/* tx_record_finish_header -- the leader's part: lsn, durable_lsn, prev_check; returns check, the
+ * next prev_check. */
+uint64_t tx_record_finish_header(uint8_t *record, uint64_t lsn, uint64_t durable_lsn,
+                                 uint64_t prev_check, uint64_t store_seed);
+
+enum tx_record_state {
+    TX_RECORD_INTACT,
+    TX_RECORD_ABSENT, /* the header is all zeros, or fewer bytes than a header are left */
+    TX_RECORD_DAMAGED /* a length that cannot be, or a checksum that does not fit */
+};
+
+/*
+ * tx_record_decode -- read the record at p, in a buffer that ends at end. Checks length, type, zero
+ * fields, both checksums; not lsn and prev_check, which the caller compares with what it expects.
+ */
+enum tx_record_state tx_record_decode(const uint8_t *p, const uint8_t *end, uint64_t store_seed,
+                                      struct tx_record *out);
+
+/*
+ * tx_op_next -- read one operation of a transaction's body from *p (moved on). TXKV_OK;
+ * TXKV_NOTFOUND at the end; TXKV_CORRUPT when it does not fit (key length 0 or over the limit,
+ * unknown kind, past the end).
+ */
+TX_MUST_CHECK enum txkv_rc tx_op_next(const uint8_t **p, const uint8_t *end, struct tx_op *op);
+
+/* Upper bound of the bytes one operation takes. */
+uint64_t tx_op_bytes_max(uint32_t key_bytes, uint64_t value_bytes);
+
+/*
+ * Write an operation at p, which has room: header and key; *value_at is where its value_bytes go
+ * (NULL for a delete). *key_at is where the key stands. Returns the end of the operation.
+ */
+uint8_t *tx_op_encode(uint8_t *p, enum tx_op_kind kind, uint32_t table, const uint8_t *key,
+                      uint32_t key_bytes, uint32_t value_bytes, uint8_t **key_at,
+                      uint8_t **value_at);
+
+struct tx_table_def {
+    uint32_t table;
+    const char *name, *shape; /* not NUL-terminated */
+    uint32_t name_bytes, shape_bytes;
+};
+
+/* Bytes of a TX_RECORD_TABLE body; write it at p; read it. */
+uint32_t tx_table_def_bytes(const struct tx_table_def *def);
+void tx_table_def_encode(uint8_t *p, const struct tx_table_def *def);
+TX_MUST_CHECK enum txkv_rc tx_table_def_decode(const uint8_t *body, uint32_t body_bytes,
+                                               struct tx_table_def *def);
+
+#endif /* TX_RECORD_H */

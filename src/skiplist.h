@@ -1,0 +1,121 @@
+/*
+ * skiplist.h - an ordered map from (table, key) to version chains: one writer, any number of
+ * readers, no locks.
+ *
+ * Order: table number, then key by memcmp, the shorter first.
+ *
+ * Thread safety: writes by one thread at a time. Reads by any thread at any time, as long as the
+ * arena lives.
+ *
+ * Invariants
+ *   1. A node is never removed or moved; its key, table and height never change once it is
+ * reachable.
+ *   2. next pointers are set before the node is reachable at that level, and are stored with
+ * release [M3]; readers load them with acquire. So a reader that sees a node sees its key and its
+ * first version.
+ *   3. Level 0 holds every node in order. prev (level 0 only) names a node that was the predecessor
+ * at some time: a node inserted between since then may be missed by a reader going back. That loses
+ * nothing: such a node's versions are newer than any snapshot that was taken before it was
+ * published.
+ *   4. A version chain is sorted, newest first. `newest` is stored with release [M4]; `older` is
+ * set before that.
+ *
+ * After W. Pugh, "Skip lists: a probabilistic alternative to balanced trees", 1990.
+ *
+ * Layer 3: mem.h, atomic.h.
+ */
+#ifndef TX_SKIPLIST_H
+#define TX_SKIPLIST_H
+
+#include "atomic.h"
+#include "base.h"
+#include "mem.h"
+
+#define TX_SKIPLIST_HEIGHT_MAX 16
+
+struct tx_version {
+    uint64_t lsn;             /* of its transaction's record */
+    struct tx_version *older; /* fixed once reachable */
+    const uint8_t
+        *value; /* NULL for a tombstone; points into a mapped segment or a pending record */
+    uint32_t value_bytes;
+    uint32_t tag; /* free for the owner of the list */
+};
+
+struct tx_key {
+    const uint8_t *data;
+    uint32_t bytes;
+    uint32_t table;
+};
+
+struct tx_node {
+    struct tx_key key; /* data is owned by whoever inserted */
+    uint64_t prefix;   /* the key's first 8 bytes, big-endian, zero-filled: compared first */
+    struct tx_version *newest; /* atomic [M4] */
+    struct tx_node *prev;      /* atomic, a hint: invariant 3 */
+    struct tx_version first;   /* storage for the first version */
+    uint32_t height;
+    uint32_t hash;          /* free for the owner: low bits of the key's hash */
+    struct tx_node *next[]; /* atomic [M3] */
+};
+
+struct tx_skiplist {
+    struct tx_arena *arena;
+    struct tx_node *head;                           /* no key; below everything */
+    struct tx_node *tail;                           /* atomic: the last node, for reverse scans */
+    uint32_t height;                                /* atomic */
+    uint32_t random;                                /* writer's: state of the height generator */
+    uint64_t count;                                 /* atomic: nodes */
+    struct tx_node *finger[TX_SKIPLIST_HEIGHT_MAX]; /* writer's: where the last insert went, for
+                                                       runs in order */
+};
+
+/* <0, 0, >0. */
+int tx_key_compare(const struct tx_key *a, const struct tx_key *b);
+
+/* The arena must outlive the list. TXKV_NOMEM. */
+TX_MUST_CHECK enum txkv_rc tx_skiplist_init(struct tx_skiplist *list, struct tx_arena *arena,
+                                            uint32_t seed);
+
+/*
+ * tx_skiplist_insert -- the node for *key, made when there is none (*made is true then). Writer
+ * only. A new node is reachable at once: its first version must therefore be given. When the node
+ * existed, `first` is not used.
+ *
+ * key->data is kept, not copied. NULL when out of memory. Cheap for keys that come in ascending
+ * order.
+ */
+struct tx_node *tx_skiplist_insert(struct tx_skiplist *list, const struct tx_key *key,
+                                   const struct tx_version *first, bool *made);
+
+/* Make `version` (in memory that lives as long as the list) the node's newest. Writer only. */
+void tx_node_push(struct tx_node *node, struct tx_version *version);
+
+/* Readers. NULL when there is none. */
+struct tx_node *tx_skiplist_find(const struct tx_skiplist *list, const struct tx_key *key);
+struct tx_node *tx_skiplist_first_ge(const struct tx_skiplist *list,
+                                     const struct tx_key *key); /* first >= key */
+struct tx_node *tx_skiplist_last_le(const struct tx_skiplist *list,
+                                    const struct tx_key *key); /* last <= key */
+struct tx_node *tx_skiplist_first(const struct tx_skiplist *list);
+struct tx_node *tx_node_next(const struct tx_node *node);
+struct tx_node *tx_node_prev(const struct tx_skiplist *list, const struct tx_node *node);
+
+static inline struct tx_version *
+tx_node_newest(const struct tx_node *node)
+{
+    return tx_load_acquire_ptr((void *const *)&node->newest);
+}
+
+/* The newest version with base <= lsn < snap, or NULL. */
+static inline const struct tx_version *
+tx_node_visible(const struct tx_node *node, uint64_t base, uint64_t snap)
+{
+    const struct tx_version *v = tx_node_newest(node);
+
+    while (v != NULL && v->lsn >= snap)
+        v = v->older;
+    return v != NULL && v->lsn >= base ? v : NULL;
+}
+
+#endif /* TX_SKIPLIST_H */

@@ -1,0 +1,150 @@
+/*
+ * tree.h - the LMDB environment that checkpoints fill and reads fall through to; the only user of
+ * lmdb.h.
+ *
+ * One named database a table ("table-<number>"), and "meta": format version, store id, log
+ * directory, the catalog, the checkpoint LSN and the chain's value there. What stands under "meta"
+ * is in docs/file-format.md.
+ *
+ * Threads: reads (struct tx_tree_read and its cursors) by one thread at a time each, any number of
+ * them at once. One batch at a time; the caller sees to that. The map grows inside
+ * tx_tree_batch_commit's caller: see tx_tree_grow. Layer 4: os.h, mem.h, record.h (struct
+ * tx_table_def).
+ */
+#ifndef TX_TREE_H
+#define TX_TREE_H
+
+#include "base.h"
+#include "error.h"
+#include "record.h"
+
+#define TX_TREE_FORMAT     1u
+#define TX_TREE_TABLES_MAX 1000u
+
+struct tx_tree;
+struct tx_tree_read;
+struct tx_tree_cursor;
+struct tx_tree_batch;
+
+/* What meta says. */
+struct tx_tree_meta {
+    uint64_t store_id;         /* random, never 0 */
+    uint64_t checkpoint_lsn;   /* everything before it is in LMDB */
+    uint64_t checkpoint_check; /* the chain's value there */
+    char *wal_dir;             /* NULL: the default; else absolute. Owned by the tree */
+};
+
+/*
+ * tx_tree_open -- open or create data.mdb in dir.
+ *
+ * map_size  of the first map, bytes; a larger existing file enlarges it.
+ * wal_dir   stored when the store is created; NULL for the default. Not looked at otherwise.
+ * A new store gets a random id and an empty catalog, synced. Opens a handle for every table of the
+ * catalog. Reaps readers that died (mdb_reader_check). MDB_NOTLS, maxreaders 4096, maxdbs
+ * TX_TREE_TABLES_MAX + 1, mode 0600.
+ *
+ * TXKV_FORMAT for an LMDB file that is not a txkv store or a store of a newer format (nothing is
+ * changed); TXKV_CORRUPT, TXKV_CANTOPEN, TXKV_READONLY, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir,
+                                        struct tx_tree **out, struct txkv_error *err);
+void tx_tree_close(struct tx_tree *tree); /* all reads must be freed */
+
+const struct tx_tree_meta *tx_tree_meta(const struct tx_tree *tree);
+
+/* Calls fn with each table of the catalog as of open. */
+TX_MUST_CHECK enum txkv_rc tx_tree_catalog(struct tx_tree *tree,
+                                           enum txkv_rc (*fn)(void *arg,
+                                                              const struct tx_table_def *def,
+                                                              struct txkv_error *err),
+                                           void *arg, struct txkv_error *err);
+
+/* ---- reads ---- */
+
+/* An idle read, not begun. Holds an LMDB reader slot from its first begin until it is freed. */
+TX_MUST_CHECK enum txkv_rc tx_tree_read_create(struct tx_tree *tree, struct tx_tree_read **out,
+                                               struct txkv_error *err);
+void tx_tree_read_free(struct tx_tree_read *read); /* NULL is allowed; ends it when begun */
+
+/*
+ * tx_tree_read_begin -- begin, or renew, the LMDB read transaction; *base is the checkpoint LSN
+ * inside it (read again only when the LMDB transaction id has changed). Waits while the map is
+ * being grown.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base,
+                                              struct txkv_error *err);
+void tx_tree_read_end(
+    struct tx_tree_read *read); /* mdb_txn_reset; cursors of it must be closed or idle */
+
+/* value is valid until tx_tree_read_end. A table that LMDB does not have yet is empty. */
+TX_MUST_CHECK enum txkv_rc tx_tree_get(struct tx_tree_read *read, uint32_t table,
+                                       const uint8_t *key, uint32_t key_bytes,
+                                       const uint8_t **value, uint32_t *value_bytes,
+                                       struct txkv_error *err);
+
+/* Rows of a table in LMDB. */
+uint64_t tx_tree_rows(struct tx_tree_read *read, uint32_t table);
+
+/*
+ * A cursor over one table within a begun read. Every step leaves the pair in *key, *value, valid
+ * until tx_tree_read_end; TXKV_NOTFOUND off either end. NULL key for seek_ge: the first pair; for
+ * seek_le: the last. Closed cursors are kept by their read for the next tx_tree_cursor_open of the
+ * same table (mdb_cursor_renew).
+ */
+struct tx_tree_pair {
+    const uint8_t *key, *value;
+    uint32_t key_bytes, value_bytes;
+};
+TX_MUST_CHECK enum txkv_rc tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table,
+                                               struct tx_tree_cursor **out, struct txkv_error *err);
+void tx_tree_cursor_close(struct tx_tree_cursor *cursor); /* before its read ends */
+TX_MUST_CHECK enum txkv_rc tx_tree_cursor_seek_ge(struct tx_tree_cursor *cursor, const uint8_t *key,
+                                                  uint32_t key_bytes, struct tx_tree_pair *pair,
+                                                  struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key,
+                                                  uint32_t key_bytes, struct tx_tree_pair *pair,
+                                                  struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_cursor_next(struct tx_tree_cursor *cursor,
+                                               struct tx_tree_pair *pair, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_cursor_prev(struct tx_tree_cursor *cursor,
+                                               struct tx_tree_pair *pair, struct txkv_error *err);
+
+/* ---- the checkpoint's batch ---- */
+
+/*
+ * One write transaction. put and delete of a table come in ascending key order (a cursor makes that
+ * cheap), after define for a new table. Any call may return TXKV_FULL with *map_full true: abort,
+ * tx_tree_grow, do it all again.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out,
+                                               struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_define(struct tx_tree_batch *batch,
+                                                const struct tx_table_def *def, bool *map_full,
+                                                struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_put(struct tx_tree_batch *batch, uint32_t table,
+                                             const uint8_t *key, uint32_t key_bytes,
+                                             const uint8_t *value, uint32_t value_bytes,
+                                             bool *map_full, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_delete(struct tx_tree_batch *batch, uint32_t table,
+                                                const uint8_t *key, uint32_t key_bytes,
+                                                bool *map_full, struct txkv_error *err);
+/* Stores the checkpoint LSN with the data and commits, synced. Frees the batch in every case. */
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_commit(struct tx_tree_batch *batch,
+                                                uint64_t checkpoint_lsn, uint64_t checkpoint_check,
+                                                bool *map_full, struct txkv_error *err);
+void tx_tree_batch_abort(struct tx_tree_batch *batch); /* NULL is allowed */
+
+/*
+ * tx_tree_grow -- double the map. LMDB allows that only while no transaction is active in the
+ * process: new reads wait at a gate, and this waits up to wait_ms for the active ones to end, then
+ * opens the gate again and returns TXKV_BUSY. Idle (ended) reads do not hinder it.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms,
+                                        struct txkv_error *err);
+
+struct tx_tree_stats {
+    uint64_t map_bytes, used_bytes, readers; /* used: up to the last page in use */
+};
+void tx_tree_stats(struct tx_tree *tree, struct tx_tree_stats *stats);
+
+#endif /* TX_TREE_H */

@@ -1,0 +1,318 @@
+/*
+ * txkv.h - the txkv store from C, without SQLite.
+ *
+ * A store is one directory: a write-ahead log, and LMDB files that the log is moved into by
+ * checkpoints. It holds tables of (key, value) pairs of bytes, ordered by memcmp, the shorter key
+ * first.
+ *
+ * Objects and threads
+ *   struct txkv          one open store. All threads of a process share it; txkv_open of a
+ * directory that is open already returns another handle to the same store. Every call on it is
+ * thread-safe. struct txkv_session  one user of a store: at most one transaction at a time. Any
+ * thread may use it, one at a time. struct txkv_cursor   an ordered walk over one table, on one
+ * snapshot. Belongs to its session's threads.
+ *
+ * Errors: every call that can fail returns an enum txkv_rc and, where err is not NULL, leaves the
+ * same code and one sentence in *err: what went wrong, where, and the way out. *err is not touched
+ * by success.
+ *
+ * A child made by fork() must not use handles of its parent: every call then returns TXKV_FORKED
+ * and does nothing.
+ */
+#ifndef TXKV_H
+#define TXKV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TXKV_VERSION              "0.1.0"
+#define TXKV_KEY_BYTES_MAX        511u /* LMDB's limit */
+#define TXKV_VALUE_BYTES_MAX      0x7fff0000u
+#define TXKV_TABLE_NAME_BYTES_MAX 255u
+
+#if defined(__GNUC__)
+#define TXKV_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TXKV_MUST_CHECK
+#endif
+
+enum txkv_rc {
+    TXKV_OK = 0,
+    TXKV_NOTFOUND, /* no such key, or the end of a scan */
+    TXKV_EXISTS,   /* a directory entry that txkv needs is something else */
+    TXKV_SCHEMA, /* the table exists with another shape, or does not exist and may not be created */
+    TXKV_BUSY,   /* backpressure, or a reader in the way: wait and try again */
+    TXKV_LOCKED, /* another process has the store open */
+    TXKV_CONFLICT, /* another transaction committed first: run the transaction again */
+    TXKV_NOMEM,
+    TXKV_FULL,     /* the disk or the map is full; nothing was written */
+    TXKV_TOOBIG,   /* a key, a value or a transaction beyond its limit */
+    TXKV_READONLY, /* no permission to write */
+    TXKV_CANTOPEN, /* missing, unreadable, or not a store */
+    TXKV_FORMAT,   /* a store of a newer format, or foreign files */
+    TXKV_CORRUPT,  /* acknowledged data are damaged */
+    TXKV_IOERR,    /* the file system failed */
+    TXKV_STOPPED,  /* an earlier sync failed: no more commits until the store is opened again */
+    TXKV_FORKED,   /* the handle belongs to the parent process */
+    TXKV_MISUSE    /* a call that the contract forbids */
+};
+
+/* The name of a code, "TXKV_BUSY"; never NULL. */
+const char *txkv_rc_name(enum txkv_rc rc);
+
+struct txkv_error {
+    enum txkv_rc rc;
+    char text[508];
+};
+
+struct txkv;
+struct txkv_session;
+struct txkv_cursor;
+
+/* What a commit has reached when it returns; each includes those below it. */
+enum txkv_sync {
+    TXKV_SYNC_OFF,    /* the shared page cache; synced by checkpoints only */
+    TXKV_SYNC_NORMAL, /* the same; synced within flush_interval_ms */
+    TXKV_SYNC_FULL    /* the disk */
+};
+
+/* 0 or NULL in any field means the default, or what an already open store has. */
+struct txkv_options {
+    const char *wal_dir;        /* where the log lives; default DIR/wal; remembered by the store */
+    uint32_t flush_interval_ms; /* 10; 1 to 60,000 */
+    uint32_t checkpoint_interval_s; /* 60; 1 to 86,400 */
+    uint64_t checkpoint_bytes; /* 64 MiB; 64 KiB to 1 TiB: log since the last checkpoint that starts
+                                  one */
+    uint64_t map_size;         /* 64 GiB; 1 MiB to 64 TiB: LMDB's first map; grows by itself */
+    uint64_t overlay_limit;    /* 256 MiB; 1 MiB to 1 TiB: not yet checkpointed bytes that stall
+                                  committers */
+    uint32_t stall_timeout_ms; /* 10,000; 1 to 3,600,000 */
+    uint32_t segment_bytes;    /* 16 MiB; 64 KiB to 1 GiB, a multiple of 4096 */
+    bool must_exist;           /* refuse to create */
+    bool salvage; /* cut a damaged log at the damage, keeping a copy of what is cut off */
+};
+
+/*
+ * txkv_open -- open the store in directory dir, creating it and running recovery where needed.
+ *
+ * dir      created (0700) when missing, its parent must exist.
+ * options  may be NULL. On a store that this process has open already the intervals and limits
+ * given here (not 0) take effect at once; another wal_dir or map_size or segment_bytes is refused
+ * with TXKV_MISUSE. out      the store; release it with txkv_close. NULL on failure.
+ *
+ * Returns TXKV_OK; TXKV_CANTOPEN, TXKV_READONLY, TXKV_EXISTS, TXKV_FORMAT, TXKV_LOCKED,
+ * TXKV_CORRUPT (nothing was changed), TXKV_FULL, TXKV_IOERR, TXKV_NOMEM, TXKV_MISUSE (an option out
+ * of range). Thread-safe.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_open(const char *dir, const struct txkv_options *options,
+                                       struct txkv **out, struct txkv_error *err);
+
+/*
+ * txkv_close -- release one handle. The last one stops the background threads and checkpoints; when
+ * that checkpoint fails the log keeps everything and the next open replays it: the error is then
+ * only a report. All sessions of the handle must be closed. In a forked child it frees nothing and
+ * touches no file.
+ */
+enum txkv_rc txkv_close(struct txkv *store, struct txkv_error *err);
+
+/* The directory as given to the first txkv_open, made absolute. Valid while the handle is. */
+const char *txkv_dir(const struct txkv *store);
+
+/*
+ * txkv_table -- find or create a table.
+ *
+ * name    1 to TXKV_TABLE_NAME_BYTES_MAX bytes, no NUL.
+ * shape   the caller's description of keys and values (a CREATE TABLE text, say); stored on
+ * creation. On an existing table it must be equal, else TXKV_SCHEMA with both in the message; NULL
+ * takes the table as it is. create  false: a missing table is TXKV_SCHEMA. Creation is durable when
+ * it returns. table   out: the table's number in this store, never used again for another.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_table(struct txkv *store, const char *name, const char *shape,
+                                        bool create, uint32_t *table, struct txkv_error *err);
+
+/* ---- sessions and transactions ---- */
+
+TXKV_MUST_CHECK enum txkv_rc txkv_session_open(struct txkv *store, struct txkv_session **out,
+                                               struct txkv_error *err);
+
+/* Rolls back what is open. Cursors of the session must be closed. NULL is allowed. */
+void txkv_session_close(struct txkv_session *session);
+
+/*
+ * txkv_begin -- start a transaction: its snapshot is taken by the first read or write, and all of
+ * its reads see that one state plus its own writes. When cursors opened outside a transaction are
+ * still open, it goes on with their snapshot. TXKV_MISUSE inside a transaction.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_begin(struct txkv_session *session, struct txkv_error *err);
+
+/*
+ * txkv_commit -- make the transaction's writes durable as `sync` says and visible, all at once.
+ *
+ * Returns TXKV_OK; TXKV_CONFLICT when a key that it read and wrote has been written by a
+ * transaction that committed after its snapshot; TXKV_BUSY after stall_timeout_ms of backpressure;
+ * TXKV_FULL; TXKV_TOOBIG; TXKV_IOERR; TXKV_STOPPED; TXKV_NOMEM; TXKV_FORKED. After an error nothing
+ * is visible and the transaction is still open: roll it back, or for TXKV_BUSY and TXKV_FULL try
+ * again. After TXKV_IOERR a reopened store may or may not hold it.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_commit(struct txkv_session *session, enum txkv_sync sync,
+                                         struct txkv_error *err);
+
+/* Forget the transaction's writes and end it. No-op outside a transaction. Cursors stay usable. */
+void txkv_rollback(struct txkv_session *session);
+
+/* True between txkv_begin and the commit or rollback that ends it. */
+bool txkv_in_transaction(const struct txkv_session *session);
+
+/* The LSN of this session's last commit that wrote; 0 before. */
+uint64_t txkv_last_lsn(const struct txkv_session *session);
+
+/*
+ * Savepoints, numbered by the caller with any growing int, as SQLite's xSavepoint does. rollback_to
+ * undoes what was written since savepoint n was set and keeps it; release forgets n and later ones.
+ * A number never set is taken as set at the transaction's start. TXKV_MISUSE outside a transaction.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_savepoint(struct txkv_session *session, int n,
+                                            struct txkv_error *err);
+TXKV_MUST_CHECK enum txkv_rc txkv_rollback_to(struct txkv_session *session, int n,
+                                              struct txkv_error *err);
+TXKV_MUST_CHECK enum txkv_rc txkv_release(struct txkv_session *session, int n,
+                                          struct txkv_error *err);
+
+/* ---- reading and writing ---- */
+
+struct txkv_bytes {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+/*
+ * txkv_get -- look up one key: the transaction's own write, else its snapshot; outside a
+ * transaction the newest committed value.
+ *
+ * key    1 to TXKV_KEY_BYTES_MAX bytes.
+ * value  out, set on TXKV_OK only. Borrowed: valid until the next call on the session; never free
+ * it.
+ *
+ * Returns TXKV_OK; TXKV_NOTFOUND; TXKV_NOMEM; TXKV_IOERR; TXKV_CORRUPT; TXKV_MISUSE. Never blocks
+ * on a writer.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_get(struct txkv_session *session, uint32_t table,
+                                      struct txkv_bytes key, struct txkv_bytes *value,
+                                      struct txkv_error *err);
+
+/*
+ * txkv_put, txkv_delete -- write one key in the open transaction (TXKV_MISUSE outside one).
+ * Deleting a missing key is not an error. The write is blind: it conflicts only when the
+ * transaction has read the key too.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_put(struct txkv_session *session, uint32_t table,
+                                      struct txkv_bytes key, struct txkv_bytes value,
+                                      struct txkv_error *err);
+TXKV_MUST_CHECK enum txkv_rc txkv_delete(struct txkv_session *session, uint32_t table,
+                                         struct txkv_bytes key, struct txkv_error *err);
+
+/*
+ * txkv_put_into -- txkv_put for a caller that encodes the value itself: *value is room for
+ * value_bytes bytes inside the transaction's log record, to be filled before the next call on the
+ * session.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_put_into(struct txkv_session *session, uint32_t table,
+                                           struct txkv_bytes key, size_t value_bytes,
+                                           uint8_t **value, struct txkv_error *err);
+
+/* ---- cursors ---- */
+
+/* Keys from lo to hi; data == NULL leaves that end open. */
+struct txkv_range {
+    struct txkv_bytes lo, hi;
+    bool lo_open, hi_open; /* true: the bound itself is not in the range */
+    bool descending;       /* walk from hi to lo */
+};
+
+/*
+ * txkv_cursor_open -- a cursor over one table, not yet placed. Outside a transaction the session
+ * keeps one snapshot from the first txkv_cursor_seek until its last cursor is closed.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_cursor_open(struct txkv_session *session, uint32_t table,
+                                              struct txkv_cursor **out, struct txkv_error *err);
+void txkv_cursor_close(struct txkv_cursor *cursor);
+
+/* Place the cursor on the range's first row. TXKV_NOTFOUND when the range is empty. range's bytes
+ * are copied. */
+TXKV_MUST_CHECK enum txkv_rc txkv_cursor_seek(struct txkv_cursor *cursor,
+                                              const struct txkv_range *range,
+                                              struct txkv_error *err);
+
+/* Step to the next row. TXKV_NOTFOUND after the last one. */
+TXKV_MUST_CHECK enum txkv_rc txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err);
+
+/*
+ * The row the cursor stands on; only after TXKV_OK from seek or next. The bytes are valid until the
+ * next call on the cursor, and, when the transaction writes or ends, only until then.
+ */
+struct txkv_bytes txkv_cursor_key(const struct txkv_cursor *cursor);
+struct txkv_bytes txkv_cursor_value(const struct txkv_cursor *cursor);
+
+/* Rows in the table, estimated without reading them; for planners. */
+uint64_t txkv_row_estimate(struct txkv_session *session, uint32_t table);
+
+/* ---- maintenance ---- */
+
+struct txkv_checkpoint_report {
+    uint64_t from_lsn,
+        to_lsn;            /* LMDB held everything before from_lsn; now everything before to_lsn */
+    uint64_t transactions; /* log records moved */
+    uint64_t rows_put, rows_deleted;
+    uint64_t bytes; /* of the log, moved */
+    uint64_t segments_deleted;
+    uint64_t duration_us;
+};
+
+/*
+ * txkv_checkpoint -- move every transaction committed before the call into LMDB, synced, and delete
+ * the log behind it. Readers and writers go on. Waits for a checkpoint that is running already.
+ * report may be NULL.
+ */
+TXKV_MUST_CHECK enum txkv_rc
+txkv_checkpoint(struct txkv *store, struct txkv_checkpoint_report *report, struct txkv_error *err);
+
+struct txkv_recovery_report {
+    uint64_t checkpoint_lsn;        /* where replay started */
+    uint64_t end_lsn;               /* end of the intact log */
+    uint64_t segments;              /* files read */
+    uint64_t transactions_replayed; /* records applied to the overlay */
+    uint64_t operations_replayed;
+    uint64_t bytes_replayed;
+    uint64_t bytes_verified;  /* log bytes whose checksums and chain were checked */
+    uint64_t bytes_discarded; /* torn tail, never acknowledged, or what salvage cut off */
+    uint64_t duration_us;
+    bool salvaged;
+};
+
+/* What recovery did when this process opened the store. */
+void txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report);
+
+/*
+ * txkv_verify -- read the whole log since the last checkpoint again from the files and check every
+ * checksum, the chain and the LSNs, while the store is in use. Fills transactions, operations and
+ * bytes verified.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_verify(struct txkv *store, struct txkv_recovery_report *report,
+                                         struct txkv_error *err);
+
+/* ---- statistics ---- */
+
+struct txkv_stat {
+    const char *name, *unit, *meaning; /* static */
+    double value;                      /* exact up to 2^53 */
+    bool integral;
+};
+
+#define TXKV_STATS_MAX 64
+
+/* Fills stats[0..TXKV_STATS_MAX) and returns how many. Each value is read atomically, not all at
+ * one instant. */
+size_t txkv_stats(struct txkv *store, struct txkv_stat stats[TXKV_STATS_MAX]);
+
+#endif /* TXKV_H */
