@@ -1,6 +1,9 @@
 # Makefile - build, test and check txkv. Everything made goes under build/, but txkv.so; `make help` lists targets.
 #
-# Variables: CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  T=name  V=1
+# Variables
+#   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
+#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200
+#   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -8,7 +11,7 @@ MODE ?= release
 SAN  ?=
 COV  ?=
 comma := ,
-VARIANT := $(notdir $(CC))-$(MODE)$(if $(SAN),-$(subst $(comma),+,$(SAN)))$(if $(COV),-cov)
+VARIANT := $(notdir $(CC))-$(MODE)$(if $(SAN),-$(subst $(comma),+,$(SAN)))$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
 OUT := build/$(VARIANT)
 Q := $(if $(V),,@)
 
@@ -26,53 +29,189 @@ ifneq ($(SAN),)
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_CFLAGS += $(if $(findstring thread,$(SAN)),-DCK_USE_CC_BUILTINS=1)
 endif
-ALL_CFLAGS += $(if $(COV),--coverage) $(CFLAGS)
+ALL_CFLAGS += $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 LIBS := -lck -llmdb -lxxhash
+HEADERS := ck_pr.h lmdb.h xxhash.h sqlite3ext.h
+LDFLAGS := -Wl,--as-needed $(LDFLAGS)
 
 SRC := $(patsubst %.c,$(OUT)/%.o,$(wildcard src/*.c))
 EXT := $(patsubst %.c,$(OUT)/%.o,$(wildcard ext/*.c))
+EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
-RUN := $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
+# The other test programs stand in a directory that says of what kind they are. A file with a main is a
+# program; those beside it without one are a library for it, tests/model.a.
+KINDS := model stress fault crash demo bench
+SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
+MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
+PROGRAMS := $(MAINS:%.c=$(OUT)/%)
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c docs/examples/*.c))
+RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
+
+# What Debian calls what `make check` and `make demo` need, and what the other targets need besides.
+DEPS := gcc libc6-dev make sqlite3 libsqlite3-dev libck-dev liblmdb-dev lmdb-utils libxxhash-dev \
+        libcmocka-dev unicode-data util-linux
+DEPS_DEV := $(DEPS) clang clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev
+
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+# A second make, so that what `make deps` has just installed is there when it looks for files. It
+# builds in parallel unless the first one was told how to.
+PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: all help unit clean
+.PHONY: all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
+        install uninstall clean
 .SECONDARY:
 
-all: txkv.so ## build the extension
+all: txkv.so $(OUT)/libtxkv.a $(OUT)/libtxkv-sqlite.a ## build txkv.so, and the store as a library
 
 txkv.so: $(OUT)/txkv.so
-	$(Q)cp $< $@
+	$(Q)cp $< $@.new && mv $@.new $@
 
 $(OUT)/txkv.so: $(SRC) $(EXT)
-	$(Q)$(CC) $(ALL_CFLAGS) -shared $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,txkv.so $(if $(SAN),,-Wl,-z,defs) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(OUT)/libtxkv.a: $(SRC)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/%.o: %.c
+$(OUT)/libtxkv-sqlite.a: $(EXT_STATIC)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/%.o: %.c | $(OUT)/headers.ok
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-# Unit tests of src/ link the store; those named test_ext_* link ext/ compiled against the SQLite library as well.
-$(OUT)/ext-static/%.o: ext/%.c
+# The extension compiled against the SQLite library, for programs that link both.
+$(OUT)/ext-static/%.o: ext/%.c | $(OUT)/headers.ok
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DSQLITE_CORE -c $< -o $@
 
-EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
+$(OUT)/headers.ok:
+	@mkdir -p $(@D)
+	@for h in $(HEADERS); do \
+	    echo "#include <$$h>" | $(CC) -E -x c - >/dev/null 2>&1 || \
+	    { echo "txkv: $(CC) cannot find <$$h>: run make deps" >&2; exit 1; }; \
+	done
+	@touch $@
 
-$(OUT)/test_ext_%: $(OUT)/tests/unit/test_ext_%.o $(EXT_STATIC) $(OUT)/libtxkv.a
-	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ -lcmocka -lsqlite3 $(LIBS)
+# Unit tests of src/ link the store; those named test_ext_* link ext/ as well.
+$(OUT)/test_ext_%: $(OUT)/tests/unit/test_ext_%.o $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) -lcmocka -lsqlite3 $(LIBS)
 
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libtxkv.a
-	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ -lcmocka $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) -lcmocka $(LIBS)
 
-unit: $(TESTS) ## run the unit tests (T=name: only those)
+helpers = $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAINS),$(wildcard tests/$(1)/*.c)))
+$(foreach k,$(KINDS) support,$(eval $(OUT)/tests/$(k).a: $(call helpers,$(k))))
+$(OUT)/tests/%.a:
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(foreach m,$(MAINS),$(eval $(m:%.c=$(OUT)/%): $(m:%.c=$(OUT)/%.o) $(OUT)/$(patsubst %/,%,$(dir $(m))).a))
+$(PROGRAMS): $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ $(LDFLAGS) -lcmocka -lsqlite3 $(LIBS) -lm
+
+$(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+
+$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) -lsqlite3 $(LIBS)
+
+programs: all $(TESTS) $(PROGRAMS) $(DOC_PROGRAMS)
+
+unit: $(TESTS) ## run the unit tests (T=name: only that one)
 	@rc=0; for t in $(if $(T),$(OUT)/$(T),$(TESTS)); do echo "== $$t"; $(RUN) $$t || rc=1; done; exit $$rc
 
-clean: ## remove build/
+# A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
+# run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
+SAN_KINDS := model stress $(if $(findstring thread,$(SAN)),,fault crash)
+C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
+           $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
+               '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
+SH_SUITES = $(foreach s,$(wildcard tests/*_test.sh tests/sql_conformance.sh),'$(basename $(notdir $(s)))|sh $(s) $(OUT)') \
+            $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
+LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
+
+suites: programs
+	@tests/run_all.sh $(OUT)/logs $(C_SUITES) $(if $(SAN),,$(SH_SUITES))
+
+check: deps ## build and run every test; ends with "N passed, N failed"
+	@$(PARALLEL) programs
+	@$(MAKE) --no-print-directory suites
+
+asan: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(PARALLEL) SAN=address,undefined programs
+	@$(MAKE) --no-print-directory SAN=address,undefined suites
+
+tsan: ## the C tests under ThreadSanitizer
+	@$(PARALLEL) SAN=thread programs
+	@$(MAKE) --no-print-directory SAN=thread suites
+
+lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
+	@tests/lint/lint.sh
+
+fuzz-programs: $(FUZZERS)
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
+	@$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
+	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
+
+crash: ## the long kill -9 loop: CRASH_ROUNDS (200)
+	@$(PARALLEL) programs
+	@$(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
+
+soak: ## about an hour of kill -9, random operations and threads
+	@$(PARALLEL) programs
+	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
+	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
+	    'soak/stress|$(OUT)/tests/stress/stress 600' 'soak/fault|$(OUT)/tests/fault/fault all'
+
+bench: deps ## compare with a native table in WAL mode
+	@$(PARALLEL) programs
+	@OUT=$(OUT) tests/bench/run.sh
+
+demo: deps ## real data through the whole path, killed and recovered on the way
+	@$(PARALLEL) all $(OUT)/tests/demo/writers
+	@tests/demo/demo.sh $(OUT)
+
+deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
+	@tests/deps.sh $(DEPS)
+
+deps-dev: ## the same, with the tools of lint and fuzz
+	@tests/deps.sh $(DEPS_DEV)
+
+# The extension takes the name that Debian gives SQLite's modules. Its soname is txkv.so, and so the
+# dynamic linker finds it by that name in every directory it knows: `.load txkv` works.
+VERSION := $(shell sed -n 's/^\#define TXKV_VERSION *"\(.*\)"/\1/p' src/txkv.h)
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+INSTALLED = $(LIBDIR)/libsqlite3_mod_txkv.so $(LIBDIR)/txkv.so $(LIBDIR)/libtxkv.a $(LIBDIR)/libtxkv-sqlite.a \
+            $(LIBDIR)/pkgconfig/txkv.pc $(INCLUDEDIR)/txkv.h $(MANDIR)/man3/txkv.3
+
+install: all ## install below PREFIX (/usr/local), staged in DESTDIR
+	$(Q)install -d $(addprefix $(DESTDIR),$(LIBDIR)/pkgconfig $(INCLUDEDIR) $(MANDIR)/man3)
+	$(Q)install -m 755 txkv.so $(DESTDIR)$(LIBDIR)/libsqlite3_mod_txkv.so
+	$(Q)ln -sf libsqlite3_mod_txkv.so $(DESTDIR)$(LIBDIR)/txkv.so
+	$(Q)install -m 644 $(OUT)/libtxkv.a $(OUT)/libtxkv-sqlite.a $(DESTDIR)$(LIBDIR)
+	$(Q)install -m 644 src/txkv.h $(DESTDIR)$(INCLUDEDIR)
+	$(Q)install -m 644 docs/txkv.3 $(DESTDIR)$(MANDIR)/man3
+	$(Q)sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' \
+	    -e 's|@version@|$(VERSION)|' src/txkv.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/txkv.pc
+	$(Q)chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/txkv.pc
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+	@echo "installed; in the sqlite3 shell: .load txkv (or .load $(LIBDIR)/txkv where the linker does not look)"
+
+uninstall: ## remove what install put there
+	$(Q)rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+
+clean: ## remove build/ and txkv.so
 	rm -rf build txkv.so
 
 help: ## list the targets
+	@echo "make deps installs what is missing; make demo shows it; make check proves it."
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

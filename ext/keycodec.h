@@ -3,13 +3,16 @@
  * values.
  *
  * A key is a tag byte and a payload:
+ *
  *   0x10  a number. The payload is the largest double that is not above it, as 8 big-endian bytes
- * whose order is the order of the doubles (sign bit flipped for positive ones, all bits for
- * negative ones), then, only when 2^53 <= |that double| < 2^63 or it is -2^63, the rest up to the
- * exact integer as 2 big-endian bytes; then trailing zero bytes are left off. So 1 and 1.0 have one
- * encoding, every int64 has its own, and small integers take 2 to 5 bytes. 0x20  text: its UTF-8
- * bytes (BINARY collation). 0x30  a blob: its bytes. NULL has no encoding: a WITHOUT ROWID key is
- * NOT NULL.
+ *         whose order is the order of the doubles (sign bit flipped for positive ones, all bits for
+ *         negative ones), then, only when 2^53 <= |that double| < 2^63 or it is -2^63, the rest up
+ *         to the exact integer as 2 big-endian bytes; then trailing zero bytes are left off. So 1
+ *         and 1.0 have one encoding, every int64 has its own, and integers from 0 up to 2^28 take
+ * at most 5 bytes. 0x20  text: its UTF-8 bytes (BINARY collation). 0x30  a blob: its bytes.
+ *
+ * NULL has no encoding: a WITHOUT ROWID key is NOT NULL. Every key has one encoding, and other
+ * bytes are refused.
  *
  * What the encoding cannot say is which of two equal numbers it was: enum tx_key_note stands in the
  * row for that.
@@ -42,16 +45,24 @@ struct tx_keybuf {
     enum tx_key_note note;
 };
 
-/* Encode one value. On TX_KEY_TOOBIG data holds the first TXKV_KEY_BYTES_MAX bytes, which order
- * against every stored key as the whole would, for use as an open bound. */
+/*
+ * Encode one value. On TX_KEY_TOOBIG data holds the first TXKV_KEY_BYTES_MAX bytes: a stored key is
+ * above the value when it is above them, and below the value when it is below or equal to them. So
+ * they serve as an open lower bound and as a closed upper one.
+ */
 enum tx_key_rc tx_key_encode(sqlite3_value *value, struct tx_keybuf *out);
 
-/* Give the key to SQLite as a result; false when the bytes are no encoding. */
+/*
+ * Give the key to SQLite as a result (text and blobs are copied, SQLITE_TRANSIENT); false when the
+ * bytes are no encoding, or not one that has this note.
+ */
 bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
-/* A key in words for messages: 42, 'text', x'00ff'; cut with "..." when long. Always
- * NUL-terminated. */
+/*
+ * A key in words for messages: 42, 'text', x'00ff'; control characters shown as ?, cut with "..."
+ * when long. out_bytes is at least 32; always NUL-terminated.
+ */
 void tx_key_describe(const uint8_t *key, size_t bytes, char *out, size_t out_bytes);
 
 #endif /* TX_KEYCODEC_H */

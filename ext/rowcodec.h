@@ -1,14 +1,15 @@
 /*
  * rowcodec.h - the columns that are not the key, as the value of a row.
  *
- *   byte 0      the key's note (enum tx_key_note) in bits 0..1; the rest zero
- *   then        one varint a column, its serial type: 0 NULL; 1 to 8 an integer of that many bytes,
- * two's complement, little-endian, the fewest that hold it; 9 a real, 8 bytes, IEEE 754,
- * little-endian; 10 and 11 the integers 0 and 1; 12 + 2n a blob of n bytes; 13 + 2n text of n
- * bytes, UTF-8 then        the columns' bytes, in the same order
+ *   byte 0   the key's note (enum tx_key_note) in bits 0 and 1, the number of columns in bits 2 to
+ * 7 then     only when that number is 63: what the number of columns has above 63, a varint then
+ * one varint a column, its serial type: 0 NULL; 1 to 8 an integer of that many bytes, two's
+ * complement, little-endian, the fewest that hold it; 9 a real, 8 bytes, IEEE 754, little-endian;
+ * 10 and 11 the integers 0 and 1; 12 + 2n a blob of n bytes; 13 + 2n text of n bytes, UTF-8 then
+ * the columns' bytes, in the same order
  *
  * A row with fewer columns than asked for has NULL in the rest. Every value comes back exactly as
- * it was stored. Pure; any thread that owns the values.
+ * it was stored. A varint is LEB128. Pure; any thread that owns the values.
  */
 #ifndef TX_ROWCODEC_H
 #define TX_ROWCODEC_H
@@ -19,13 +20,16 @@
 
 #define TX_ROW_COLUMNS_MAX 2000
 
-/* Bytes that tx_row_encode will write; 0 when SQLite is out of memory (text conversion). */
+/*
+ * Bytes that tx_row_encode will write; 0 when SQLite is out of memory. Converts texts to UTF-8 and
+ * expands zeroblobs, so it comes first, and nothing may touch the values between the two.
+ */
 size_t tx_row_bytes(int count, sqlite3_value **values);
 
 /* Write the row at `out`, tx_row_bytes long. */
 void tx_row_encode(uint8_t *out, enum tx_key_note note, int count, sqlite3_value **values);
 
-/* The key's note of a row. */
+/* The key's note of a row; tx_key_result refuses one that a damaged row has. */
 enum tx_key_note tx_row_note(const uint8_t *row, size_t bytes);
 
 /*

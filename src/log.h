@@ -37,7 +37,8 @@ struct tx_log_scan {
     uint64_t segments;  /* files read */
     uint64_t records;   /* intact, not counting seals */
     uint64_t bytes_verified;
-    uint64_t bytes_discarded; /* not zero, or in later files, behind end_lsn */
+    uint64_t bytes_discarded; /* behind end_lsn: in each file up to its last byte that is not 0 */
+    uint64_t salvaged_files;  /* copied before they were cut off or removed */
 };
 
 /* Called with each intact record from the start LSN on, seals left out; segment is what its body is
@@ -49,24 +50,26 @@ typedef enum txkv_rc tx_log_visit(void *arg, const struct tx_record *record,
  * tx_log_recover -- open the log in config->dir for appending, from start_lsn (the checkpoint LSN;
  * start_check is the chain's value there).
  *
- * 1. Lists the segments; those wholly below start_lsn are ignored now and removed by the next trim.
+ * 1. Lists the segments; those wholly below start_lsn are not read, and removed by the next trim.
  * 2. Scans from start_lsn, following the chain through seals into the following segments, calling
- * visit.
+ * visit, and syncs what it has read.
  * 3. Where the chain ends: nothing, or only a torn tail, is the end of the log. But if an intact
  * record of this store at a later position (looked for at every multiple of 8 in the rest of the
- * segment, and in later segments from their first record) carries a durable_lsn beyond the end, or
- * min_end_lsn lies beyond it, acknowledged data are damaged: TXKV_CORRUPT with the file, the offset
- * and the LSN in the message, nothing changed - or with `salvage`, the segment files from the break
- * on are first copied to <dir>/salvaged-<end_lsn in hex>/, synced, and recovery goes on as with a
- * torn tail.
- * 4. Removes later segments, zeroes the tail behind end_lsn in the current one (so that a stale
- * record can never continue the chain), and syncs both.
- * 5. Appending goes on at end_lsn, or in a new segment when there is none that holds it.
+ * segment, and in later segments) carries a durable_lsn beyond the end, acknowledged data are
+ * damaged: TXKV_CORRUPT with the file, the offset and the LSN in the message, nothing changed - or
+ * with `salvage`, the segment files from the break on are first copied to
+ * <dir>/salvaged-<end_lsn in hex>/ (with "-2" and so on when there is one already), synced, and
+ * recovery goes on as with a torn tail.
+ * 4. Removes later segments and files that were not finished, and writes a seal at end_lsn, synced:
+ * nothing behind it is ever read again, so a stale record can never continue the chain.
+ * 5. Appending goes on in a new segment, made by the first append. (A file that has been read is
+ * slow to append to: segment.c.)
  *
- * On failure *out is NULL and visit may have been called already. start_lsn 0 means the log begins
- * at LSN 0: its first record is at TX_SEGMENT_HEADER_BYTES. A start_lsn without a segment that
- * holds it, and without later ones, is an empty log (LMDB was synced and the log's tail was lost,
- * which sync=normal allows).
+ * Files with other names are left alone. A segment of another store is TXKV_CORRUPT, one of another
+ * format TXKV_FORMAT, with salvage too. On failure *out is NULL and visit may have been called
+ * already. start_lsn 0 means the log begins at LSN 0: its first record is at
+ * TX_SEGMENT_HEADER_BYTES. A start_lsn without a segment that holds it, and without later ones, is
+ * an empty log (LMDB was synced and the log's tail was lost, which sync=normal allows).
  */
 TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, uint64_t start_lsn,
                                           uint64_t start_check, bool salvage, tx_log_visit *visit,
@@ -76,7 +79,10 @@ TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, ui
 /* Unmaps and frees. Does not sync. NULL is allowed. */
 void tx_log_close(struct tx_log *log);
 
-/* Where the next record would go at the least, and the chain's value there. Leader only. */
+/*
+ * Where the next record would go at the least, and the chain's value there. Leader only. After
+ * tx_log_recover everything before it is durable, and no record stands between scan.end_lsn and it.
+ */
 uint64_t tx_log_end_lsn(const struct tx_log *log);
 uint64_t tx_log_end_check(const struct tx_log *log);
 
@@ -94,6 +100,13 @@ uint64_t tx_log_end_check(const struct tx_log *log);
 TX_MUST_CHECK enum txkv_rc tx_log_append(struct tx_log *log, const uint8_t *record,
                                          uint32_t record_bytes, uint64_t *lsn, uint8_t **mapped,
                                          struct tx_segment **segment, struct txkv_error *err);
+
+/*
+ * tx_log_void -- turn the record appended last, at `mapped`, into a void one, which recovery skips:
+ * its transaction failed before it was published. Its bytes stay, since the overlay may have kept
+ * keys that point into them. Leader only.
+ */
+void tx_log_void(struct tx_log *log, uint8_t *mapped);
 
 /*
  * tx_log_sync -- make everything before lsn durable: fdatasync of each segment from the durable LSN
@@ -121,6 +134,12 @@ bool tx_log_wants_prepare(const struct tx_log *log);
  */
 TX_MUST_CHECK enum txkv_rc tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted,
                                        struct txkv_error *err);
+
+/*
+ * tx_log_remove -- remove every segment's file, the current one's too: for a close after a
+ * checkpoint of everything. Nothing may be appended after it.
+ */
+TX_MUST_CHECK enum txkv_rc tx_log_remove(struct tx_log *log, struct txkv_error *err);
 
 /*
  * tx_log_verify -- read again everything from start_lsn up to end_lsn (an end of a record that the

@@ -47,6 +47,12 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_insert(struct tx_memtable *memtable,
                                               const struct tx_key *key, uint64_t lsn,
                                               const uint8_t *value, uint32_t value_bytes);
 
+/*
+ * tx_memtable_retract -- take back the version of `key` with that lsn, if it is the newest: of a
+ * transaction that could not be entered whole. Its node stays. Leader only.
+ */
+void tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn);
+
 /* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
                                                    struct tx_segment *segment);

@@ -4,13 +4,14 @@
  * Any thread pushes; the leader alone drains, taking the whole stack in one swap and turning
  * it round so that requests come out oldest first.
  *
- * Layer 1: base.h.
+ * Layer 1: base.h, atomic.h.
  */
 #ifndef TX_MPSC_H
 #define TX_MPSC_H
 
 #include <ck_stack.h>
 
+#include "atomic.h"
 #include "base.h"
 
 struct tx_mpsc {
@@ -56,6 +57,14 @@ tx_mpsc_drain(struct tx_mpsc *q)
         newest = next;
     }
     return oldest;
+}
+
+/* True when nothing is waiting to be drained. Any thread; a hint unless a full fence stands before
+ * it. */
+static inline bool
+tx_mpsc_empty(const struct tx_mpsc *q)
+{
+    return tx_load_acquire_ptr((void *const *)&q->stack.head) == NULL;
 }
 
 #endif /* TX_MPSC_H */

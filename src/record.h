@@ -36,7 +36,12 @@
 #define TX_RECORD_HEADER_BYTES 48u
 #define TX_RECORD_BYTES_MAX    0xfffffff8u
 
-enum tx_record_type { TX_RECORD_TXN = 1, TX_RECORD_TABLE = 2, TX_RECORD_SEAL = 3 };
+enum tx_record_type {
+    TX_RECORD_TXN = 1,
+    TX_RECORD_TABLE = 2,
+    TX_RECORD_SEAL = 3,
+    TX_RECORD_VOID = 4 /* a transaction that failed after it was appended: as if it were not there */
+};
 
 enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };
 
@@ -55,6 +60,9 @@ struct tx_op {
     uint32_t key_bytes, value_bytes;
 };
 
+/* The log's checksum: XXH3-64. segment.h uses it as well. */
+uint64_t tx_record_hash(const void *p, size_t bytes, uint64_t seed);
+
 /* Whole record's length for a body of that many bytes. */
 uint64_t tx_record_length(uint64_t body_bytes);
 
@@ -70,6 +78,9 @@ void tx_record_finish_body(uint8_t *record, enum tx_record_type type, uint32_t b
  * next prev_check. */
 uint64_t tx_record_finish_header(uint8_t *record, uint64_t lsn, uint64_t durable_lsn,
                                  uint64_t prev_check, uint64_t store_seed);
+
+/* Turn a record into a void one; returns its new check. */
+uint64_t tx_record_void(uint8_t *record, uint64_t store_seed);
 
 enum tx_record_state {
     TX_RECORD_INTACT,

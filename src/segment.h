@@ -15,7 +15,7 @@
  *       56     8  check          XXH3-64 of bytes 0..55, seeded with the store id
  *
  * The file's space is allocated before it is mapped, so a full disk is an error at creation and
- * never a SIGBUS.
+ * never a SIGBUS. A file gets its name when it is complete; until then it is called *.tmp.
  *
  * Lifetime: counted references: the log's list holds one, each memtable whose versions point into
  * the map holds one. The last one unmaps. A file may be removed while it is mapped. Threads:
@@ -29,42 +29,89 @@
 
 #define TX_SEGMENT_HEADER_BYTES 64u
 #define TX_SEGMENT_FORMAT       1u
+#define TX_SEGMENT_LSN_LIMIT    (UINT64_C(1) << 63)
 
 struct tx_segment {
     struct tx_segment *next; /* in the log's list, by LSN; under the log's mutex */
     uint64_t first_lsn;
-    uint64_t bytes;
+    uint64_t bytes;            /* as the header says, and the length of the map */
+    uint64_t file_bytes;       /* less than bytes when the file has lost its end */
     uint64_t first_prev_check; /* prev_check of the header */
     uint8_t *map;
-    int fd;
+    int fd;        /* -1 once nothing is left to sync */
     uint64_t refs; /* atomic */
     char *path;
 };
 
+/* The LSN after the segment: first_lsn of the next one. */
+static inline uint64_t
+tx_segment_end_lsn(const struct tx_segment *segment)
+{
+    return segment->first_lsn + segment->bytes;
+}
+
 /*
- * tx_segment_create -- make the file dir/<first_lsn>.wal, allocate, map, write the header. Neither
- * the file nor the directory is synced: the log does that before the first record in it is
- * acknowledged. On failure nothing is left. One reference. An existing file of that name is
- * replaced.
+ * tx_segment_allocate -- make the file dir/tmp_name with its space, and map it. It becomes a
+ * segment by tx_segment_start. On failure nothing is left. One reference. bytes is a multiple of 8.
  */
+TX_MUST_CHECK enum txkv_rc tx_segment_allocate(const char *dir, const char *tmp_name,
+                                               uint64_t bytes, struct tx_segment **out,
+                                               struct txkv_error *err);
+
+/*
+ * tx_segment_start -- write the header and give the file its name, replacing an existing one.
+ * Neither the file nor the directory is synced: the log does that before the first record in it is
+ * acknowledged. On failure the segment is as it was.
+ */
+TX_MUST_CHECK enum txkv_rc tx_segment_start(struct tx_segment *segment, const char *dir,
+                                            uint64_t store_id, uint64_t first_lsn,
+                                            uint64_t prev_check, struct txkv_error *err);
+
+/* Remove the file and drop the reference; for a segment that was allocated but is not wanted. */
+void tx_segment_discard(struct tx_segment *segment); /* NULL is allowed */
+
+/* tx_segment_create -- tx_segment_allocate and tx_segment_start. On failure nothing is left. */
 TX_MUST_CHECK enum txkv_rc tx_segment_create(const char *dir, uint64_t store_id, uint64_t first_lsn,
                                              uint64_t bytes, uint64_t prev_check,
                                              struct tx_segment **out, struct txkv_error *err);
 
+enum tx_segment_state {
+    TX_SEGMENT_INTACT,
+    TX_SEGMENT_DAMAGED, /* no header that could be this store's: torn, zero, or too short a file */
+    TX_SEGMENT_FOREIGN, /* an intact header of another store */
+    TX_SEGMENT_NEWER    /* an intact header of another format */
+};
+
 /*
- * tx_segment_open -- map an existing file for reading and writing and check its header.
- * TXKV_CORRUPT for a damaged header, one of another store, or a size that is not what the header
- * says; TXKV_FORMAT for a newer format.
+ * tx_segment_open -- map an existing file for reading and writing, whatever its bytes are, and say
+ * in *state what its header is. `bytes` is what an intact header says, else the file's size (map is
+ * NULL when that is 0). Only the first file_bytes of the map may be touched.
  */
 TX_MUST_CHECK enum txkv_rc tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn,
-                                           struct tx_segment **out, struct txkv_error *err);
+                                           struct tx_segment **out, enum tx_segment_state *state,
+                                           struct txkv_error *err);
+
+/*
+ * tx_segment_load -- bring the map's first `bytes` bytes into memory. A disk that cannot be read is
+ * TXKV_IOERR here, and would be a SIGBUS at the first touch without this call.
+ */
+TX_MUST_CHECK enum txkv_rc tx_segment_load(const struct tx_segment *segment, uint64_t bytes,
+                                           struct txkv_error *err);
+
+/* Close the file, keep the map. By who alone may sync the segment. */
+void tx_segment_close_fd(struct tx_segment *segment);
 
 void tx_segment_ref(struct tx_segment *segment);
 void tx_segment_unref(struct tx_segment *segment); /* NULL is allowed */
 
-/* "0000000001000000.wal" <-> LSN. parse is false for any other form. */
+/* "0000000001000000.wal" <-> LSN. parse is false for any other form, and for what no segment can
+ * begin at: LSNs that are not a multiple of 8 and those from TX_SEGMENT_LSN_LIMIT on. */
 #define TX_SEGMENT_NAME_BYTES 21
 void tx_segment_name(uint64_t first_lsn, char name[TX_SEGMENT_NAME_BYTES]);
 bool tx_segment_parse_name(const char *name, uint64_t *first_lsn);
+
+/* Files of the log that were not finished: "<sixteen hex digits>.tmp" and this one. */
+#define TX_SEGMENT_PREPARED_NAME "next.tmp"
+bool tx_segment_is_tmp_name(const char *name);
 
 #endif /* TX_SEGMENT_H */

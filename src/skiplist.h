@@ -32,6 +32,8 @@
 #include "mem.h"
 
 #define TX_SKIPLIST_HEIGHT_MAX 16
+#define TX_PREFIX_WORDS        2
+#define TX_PREFIX_BYTES        (8 * TX_PREFIX_WORDS)
 
 struct tx_version {
     uint64_t lsn;             /* of its transaction's record */
@@ -48,12 +50,14 @@ struct tx_key {
     uint32_t table;
 };
 
+/* What an insert far away reads, the key's start and the links, stands together at the end. */
 struct tx_node {
-    struct tx_key key; /* data is owned by whoever inserted */
-    uint64_t prefix;   /* the key's first 8 bytes, big-endian, zero-filled: compared first */
-    struct tx_version *newest; /* atomic [M4] */
-    struct tx_node *prev;      /* atomic, a hint: invariant 3 */
-    struct tx_version first;   /* storage for the first version */
+    struct tx_version first;          /* storage for the first version */
+    struct tx_version *newest;        /* atomic [M4] */
+    struct tx_node *prev;             /* atomic, a hint: invariant 3 */
+    struct tx_key key;                /* data is owned by whoever inserted */
+    uint64_t prefix[TX_PREFIX_WORDS]; /* the key's start, big-endian, zero-filled: decides most
+                                         comparisons without touching the key's bytes */
     uint32_t height;
     uint32_t hash;          /* free for the owner: low bits of the key's hash */
     struct tx_node *next[]; /* atomic [M3] */
@@ -61,17 +65,24 @@ struct tx_node {
 
 struct tx_skiplist {
     struct tx_arena *arena;
-    struct tx_node *head;                           /* no key; below everything */
-    struct tx_node *tail;                           /* atomic: the last node, for reverse scans */
-    uint32_t height;                                /* atomic */
-    uint32_t random;                                /* writer's: state of the height generator */
-    uint64_t count;                                 /* atomic: nodes */
-    struct tx_node *finger[TX_SKIPLIST_HEIGHT_MAX]; /* writer's: where the last insert went, for
-                                                       runs in order */
+    struct tx_node *head; /* no key; below everything */
+    struct tx_node *tail; /* atomic: the last node, for reverse scans */
+    uint32_t height;      /* atomic */
+    uint32_t random;      /* writer's: state of the height generator */
+    uint64_t count;       /* atomic: nodes */
+    /* Writer's: where the last insert went, for runs in order: the last node of each level that was
+     * below its key, or is its node. */
+    struct tx_node *finger[TX_SKIPLIST_HEIGHT_MAX];
 };
 
 /* <0, 0, >0. */
 int tx_key_compare(const struct tx_key *a, const struct tx_key *b);
+
+/* The first bytes of a key as tx_node keeps them. */
+void tx_key_prefix(const struct tx_key *key, uint64_t prefix[TX_PREFIX_WORDS]);
+
+/* Whether two nodes, or what looks like one in key and prefix, have the same key. */
+bool tx_node_same_key(const struct tx_node *a, const struct tx_node *b);
 
 /* The arena must outlive the list. TXKV_NOMEM. */
 TX_MUST_CHECK enum txkv_rc tx_skiplist_init(struct tx_skiplist *list, struct tx_arena *arena,
@@ -87,6 +98,15 @@ TX_MUST_CHECK enum txkv_rc tx_skiplist_init(struct tx_skiplist *list, struct tx_
  */
 struct tx_node *tx_skiplist_insert(struct tx_skiplist *list, const struct tx_key *key,
                                    const struct tx_version *first, bool *made);
+
+/*
+ * The two halves of an insert, for an owner that has something to do in between that can fail, and
+ * knows that the key is not in the list. A node that was made (NULL when out of memory) is not
+ * reachable; linking it cannot fail. Writer only.
+ */
+struct tx_node *tx_skiplist_make(struct tx_skiplist *list, const struct tx_key *key,
+                                 const struct tx_version *first);
+void tx_skiplist_link(struct tx_skiplist *list, struct tx_node *node);
 
 /* Make `version` (in memory that lives as long as the list) the node's newest. Writer only. */
 void tx_node_push(struct tx_node *node, struct tx_version *version);

@@ -48,11 +48,12 @@ struct tx_tree_meta {
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir,
                                         struct tx_tree **out, struct txkv_error *err);
-void tx_tree_close(struct tx_tree *tree); /* all reads must be freed */
+void tx_tree_close(struct tx_tree *tree); /* all reads must be freed; NULL is allowed */
 
+/* As of open; batches do not change it. Any thread. */
 const struct tx_tree_meta *tx_tree_meta(const struct tx_tree *tree);
 
-/* Calls fn with each table of the catalog as of open. */
+/* Calls fn with each table of the catalog, in the order of their numbers. */
 TX_MUST_CHECK enum txkv_rc tx_tree_catalog(struct tx_tree *tree,
                                            enum txkv_rc (*fn)(void *arg,
                                                               const struct tx_table_def *def,
@@ -87,9 +88,9 @@ uint64_t tx_tree_rows(struct tx_tree_read *read, uint32_t table);
 
 /*
  * A cursor over one table within a begun read. Every step leaves the pair in *key, *value, valid
- * until tx_tree_read_end; TXKV_NOTFOUND off either end. NULL key for seek_ge: the first pair; for
- * seek_le: the last. Closed cursors are kept by their read for the next tx_tree_cursor_open of the
- * same table (mdb_cursor_renew).
+ * until tx_tree_read_end; TXKV_NOTFOUND off either end, and from there until the next seek. NULL
+ * key for seek_ge: the first pair; for seek_le: the last. Closed cursors are kept by their read for
+ * the next tx_tree_cursor_open of the same table (mdb_cursor_renew).
  */
 struct tx_tree_pair {
     const uint8_t *key, *value;
@@ -112,9 +113,9 @@ TX_MUST_CHECK enum txkv_rc tx_tree_cursor_prev(struct tx_tree_cursor *cursor,
 /* ---- the checkpoint's batch ---- */
 
 /*
- * One write transaction. put and delete of a table come in ascending key order (a cursor makes that
- * cheap), after define for a new table. Any call may return TXKV_FULL with *map_full true: abort,
- * tx_tree_grow, do it all again.
+ * One write transaction, all of it in one thread. put and delete of a table come in ascending key
+ * order (a cursor makes that cheap), after define for a new table; defining a table again is
+ * nothing. Any call may return TXKV_FULL with *map_full true: abort, tx_tree_grow, do it all again.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out,
                                                struct txkv_error *err);
@@ -143,8 +144,10 @@ TX_MUST_CHECK enum txkv_rc tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms,
                                         struct txkv_error *err);
 
 struct tx_tree_stats {
-    uint64_t map_bytes, used_bytes, readers; /* used: up to the last page in use */
+    uint64_t map_bytes, used_bytes; /* used: up to the last page in use */
+    uint64_t readers;               /* reads that exist */
 };
+/* Any thread; waits while the map is being grown. */
 void tx_tree_stats(struct tx_tree *tree, struct tx_tree_stats *stats);
 
 #endif /* TX_TREE_H */

@@ -140,7 +140,7 @@ TXKV_MUST_CHECK enum txkv_rc txkv_session_open(struct txkv *store, struct txkv_s
 void txkv_session_close(struct txkv_session *session);
 
 /*
- * txkv_begin -- start a transaction: its snapshot is taken by the first read or write, and all of
+ * txkv_begin -- start a transaction: its snapshot is taken by its first read, and all of
  * its reads see that one state plus its own writes. When cursors opened outside a transaction are
  * still open, it goes on with their snapshot. TXKV_MISUSE inside a transaction.
  */

@@ -1,0 +1,61 @@
+/*
+ * init.c - the extension's entry point.
+ */
+#include "init.h"
+
+#include <stdbool.h>
+
+#include "connection.h"
+#include "functions.h"
+#include "module.h"
+#include "stats.h"
+
+SQLITE_EXTENSION_INIT1
+
+#ifdef SQLITE_CORE
+#define LOADED SQLITE_OK
+#else
+#define LOADED SQLITE_OK_LOAD_PERMANENTLY
+#endif
+
+/* The oldest SQLite with sqlite3_vtab_distinct() and its siblings. */
+enum { SQLITE_VERSION_MIN = 3038000 };
+
+/* A second state for one connection would have transactions of its own. */
+static bool
+is_loaded(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    const int rc = sqlite3_prepare_v2(db, "SELECT txkv_version()", -1, &statement, NULL);
+
+    sqlite3_finalize(statement);
+    return rc == SQLITE_OK;
+}
+
+int
+sqlite3_txkv_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
+{
+    struct tx_connection *connection;
+    int rc;
+
+    SQLITE_EXTENSION_INIT2(api)
+    if (sqlite3_libversion_number() < SQLITE_VERSION_MIN) {
+        if (message != NULL)
+            *message = sqlite3_mprintf("txkv needs SQLite 3.38.0 or newer, and this is %s: upgrade "
+                                       "SQLite, or build the program with a newer one",
+                                       sqlite3_libversion());
+        return SQLITE_ERROR;
+    }
+    if (is_loaded(db))
+        return LOADED;
+    connection = tx_connection_new(db);
+    if (connection == NULL)
+        return SQLITE_NOMEM;
+    rc = tx_module_register(connection);
+    if (rc == SQLITE_OK)
+        rc = tx_stats_table_register(connection);
+    if (rc == SQLITE_OK)
+        rc = tx_functions_register(connection);
+    tx_connection_unref(connection);
+    return rc == SQLITE_OK ? LOADED : rc;
+}

@@ -1,0 +1,297 @@
+/*
+ * keycodec.c - SQLite values as keys; keycodec.h has the format.
+ *
+ * Why numbers are a double and a rest: SQLite compares an integer with a real by their exact
+ * values, and no double holds every int64. The doubles that are not above a number order numbers
+ * right but for ties among integers beyond 2^53, and there the rest decides. An integer v beyond
+ * 2^53 lies in a binade whose doubles are the multiples of a power of two, so clearing v's low bits
+ * gives the double below, for negative v as well, and what was cleared is the rest: below 1024, and
+ * exact without any rounding of floating point.
+ *
+ * Leaving trailing zeros off keeps the order: memcmp with "the shorter first" compares as if the
+ * shorter were filled with zeros, and no two payloads differ in trailing zeros only.
+ */
+#include "keycodec.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <string.h>
+
+#define SIGN_BIT         (UINT64_C(1) << 63)
+#define NUMBER_BYTES_MAX 10
+
+enum tag { TAG_NUMBER = 0x10, TAG_TEXT = 0x20, TAG_BLOB = 0x30 };
+
+static_assert(sizeof(double) == sizeof(uint64_t), "keys hold IEEE 754 doubles");
+static_assert(1 + NUMBER_BYTES_MAX <= TXKV_KEY_BYTES_MAX, "every number is a key");
+
+/* A number as the payload has it: exactly `real`, or when is_integer exactly `integer`. */
+struct number {
+    double real; /* the largest double that is not above the number */
+    int64_t integer;
+    bool is_integer; /* it is an integer and fits int64 */
+};
+
+/* The doubles' order as the order of unsigned integers; -inf gives the least and none gives 0. */
+static uint64_t
+order_of_double(double d)
+{
+    uint64_t u;
+
+    memcpy(&u, &d, sizeof(u));
+    return (u & SIGN_BIT) != 0 ? ~u : u | SIGN_BIT;
+}
+
+static double
+double_of_order(uint64_t order)
+{
+    const uint64_t u = (order & SIGN_BIT) != 0 ? order & ~SIGN_BIT : ~order;
+    double d;
+
+    memcpy(&d, &u, sizeof(d));
+    return d;
+}
+
+/* The largest integer that a double can hold and that is not above v. */
+static int64_t
+floor_to_double(int64_t v)
+{
+    const uint64_t magnitude = v < 0 ? ~(uint64_t)v : (uint64_t)v;
+
+    if (magnitude >> 53 == 0)
+        return v;
+    return v & -(INT64_C(1) << (11 - __builtin_clzll(magnitude)));
+}
+
+static bool
+is_int64(double d)
+{
+    return d >= -0x1p63 && d < 0x1p63 && (double)(int64_t)d == d;
+}
+
+/* Writes the payload at p, which has room for NUMBER_BYTES_MAX bytes; returns its length. */
+static uint32_t
+put_number(uint8_t *p, double base, uint32_t rest)
+{
+    const uint64_t order = order_of_double(base);
+    const uint64_t big_endian = htobe64(order);
+
+    memcpy(p, &big_endian, sizeof(big_endian));
+    if (rest == 0)
+        return 8 - (uint32_t)__builtin_ctzll(order) / 8;
+    p[8] = (uint8_t)(rest >> 8);
+    p[9] = (uint8_t)rest;
+    return p[9] != 0 ? 10 : 9;
+}
+
+/* Reads a payload; false when put_number does not write it. */
+static bool
+get_number(const uint8_t *p, size_t bytes, struct number *out)
+{
+    uint8_t full[NUMBER_BYTES_MAX] = { 0 };
+    uint64_t big_endian;
+
+    if (bytes == 0 || bytes > NUMBER_BYTES_MAX || p[bytes - 1] == 0)
+        return false;
+    memcpy(full, p, bytes);
+    memcpy(&big_endian, full, sizeof(big_endian));
+
+    const uint64_t order = be64toh(big_endian);
+    const int64_t rest = full[8] << 8 | full[9];
+
+    out->real = double_of_order(order);
+    out->is_integer = is_int64(out->real);
+    out->integer = out->is_integer ? (int64_t)out->real : 0;
+    if (out->real != out->real || (out->real == 0 && order != SIGN_BIT))
+        return false; /* NaN, or -0.0 */
+    if (rest == 0)
+        return true;
+    return out->is_integer && !__builtin_add_overflow(out->integer, rest, &out->integer) &&
+           floor_to_double(out->integer) == (int64_t)out->real;
+}
+
+/* Cuts what is too long, so that the buffer is a bound for a search. */
+static enum tx_key_rc
+put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
+{
+    const size_t kept = bytes < TXKV_KEY_BYTES_MAX ? bytes : TXKV_KEY_BYTES_MAX - 1;
+
+    out->data[0] = (uint8_t)tag;
+    if (kept > 0)
+        memcpy(out->data + 1, data, kept);
+    out->bytes = (uint32_t)(1 + kept);
+    return kept == bytes ? TX_KEY_OK : TX_KEY_TOOBIG;
+}
+
+static enum tx_key_rc
+encode_integer(int64_t v, struct tx_keybuf *out)
+{
+    const int64_t base = floor_to_double(v);
+
+    out->data[0] = TAG_NUMBER;
+    out->bytes = 1 + put_number(out->data + 1, (double)base, (uint32_t)(v - base));
+    return TX_KEY_OK;
+}
+
+static enum tx_key_rc
+encode_real(double d, struct tx_keybuf *out)
+{
+    if (d == 0 && order_of_double(d) != SIGN_BIT) {
+        out->note = TX_KEY_MINUS_ZERO;
+        d = 0;
+    } else if (is_int64(d)) {
+        out->note = TX_KEY_REAL;
+    }
+    out->data[0] = TAG_NUMBER;
+    out->bytes = 1 + put_number(out->data + 1, d, 0);
+    return TX_KEY_OK;
+}
+
+static enum tx_key_rc
+encode_text(sqlite3_value *value, struct tx_keybuf *out)
+{
+    const unsigned char *text = sqlite3_value_text(value);
+
+    if (text == NULL)
+        return TX_KEY_NOMEM;
+    return put_bytes(out, TAG_TEXT, text, (size_t)sqlite3_value_bytes(value));
+}
+
+static enum tx_key_rc
+encode_blob(sqlite3_value *value, struct tx_keybuf *out)
+{
+    /* The length first: when a zeroblob finds no memory its value turns into NULL. */
+    const size_t bytes = (size_t)sqlite3_value_bytes(value);
+    const void *blob = sqlite3_value_blob(value);
+
+    if (blob == NULL && bytes > 0)
+        return TX_KEY_NOMEM;
+    return put_bytes(out, TAG_BLOB, blob, bytes);
+}
+
+enum tx_key_rc
+tx_key_encode(sqlite3_value *value, struct tx_keybuf *out)
+{
+    out->bytes = 0;
+    out->note = TX_KEY_AS_IS;
+    switch (sqlite3_value_type(value)) {
+    case SQLITE_INTEGER:
+        return encode_integer(sqlite3_value_int64(value), out);
+    case SQLITE_FLOAT:
+        return encode_real(sqlite3_value_double(value), out);
+    case SQLITE_TEXT:
+        return encode_text(value, out);
+    case SQLITE_BLOB:
+        return encode_blob(value, out);
+    default:
+        return TX_KEY_NULL;
+    }
+}
+
+static bool
+number_result(sqlite3_context *context, const struct number *n, enum tx_key_note note)
+{
+    switch (note) {
+    case TX_KEY_AS_IS:
+        if (n->is_integer)
+            sqlite3_result_int64(context, n->integer);
+        else
+            sqlite3_result_double(context, n->real);
+        return true;
+    case TX_KEY_REAL:
+        if (!n->is_integer || n->integer != (int64_t)n->real)
+            return false;
+        sqlite3_result_double(context, n->real);
+        return true;
+    case TX_KEY_MINUS_ZERO:
+        if (n->real != 0)
+            return false;
+        sqlite3_result_double(context, -0.0);
+        return true;
+    }
+    return false; /* a row's note can be any two bits */
+}
+
+bool
+tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
+{
+    struct number n;
+
+    if (bytes == 0 || bytes > TXKV_KEY_BYTES_MAX)
+        return false;
+    if (key[0] == TAG_NUMBER)
+        return get_number(key + 1, bytes - 1, &n) && number_result(context, &n, note);
+    if (note != TX_KEY_AS_IS)
+        return false;
+    if (key[0] == TAG_TEXT)
+        sqlite3_result_text(context, (const char *)key + 1, (int)bytes - 1, SQLITE_TRANSIENT);
+    else if (key[0] == TAG_BLOB)
+        sqlite3_result_blob(context, key + 1, (int)bytes - 1, SQLITE_TRANSIENT);
+    else
+        return false;
+    return true;
+}
+
+/* Closes the quote; `cut` says that bytes are missing. Callers keep 5 bytes for it. */
+static void
+end_quote(char *end, bool cut)
+{
+    memcpy(end, cut ? "'..." : "'", cut ? 5 : 2);
+}
+
+static void
+describe_text(const uint8_t *text, size_t bytes, char *out, size_t out_bytes)
+{
+    size_t used = 0, i = 0;
+
+    out[used++] = '\'';
+    while (i < bytes && used + 2 + 5 <= out_bytes) {
+        const uint8_t c = text[i++];
+
+        if (c == '\'')
+            out[used++] = '\'';
+        out[used++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    /* Half a character would make the message invalid UTF-8. */
+    for (size_t back = i; back < bytes && back > 0 && (text[back] & 0xc0) == 0x80; back--)
+        used--;
+    end_quote(out + used, i < bytes);
+}
+
+static void
+describe_hex(const uint8_t *blob, size_t bytes, char *out, size_t out_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t used = 0, i = 0;
+
+    out[used++] = 'x';
+    out[used++] = '\'';
+    for (; i < bytes && used + 2 + 5 <= out_bytes; i++) {
+        out[used++] = digits[blob[i] >> 4];
+        out[used++] = digits[blob[i] & 15];
+    }
+    end_quote(out + used, i < bytes);
+}
+
+void
+tx_key_describe(const uint8_t *key, size_t bytes, char *out, size_t out_bytes)
+{
+    static const char damaged[] = "damaged key ";
+    const size_t prefix = sizeof(damaged) - 1;
+    struct number n;
+
+    assert(out_bytes >= 32);
+    if (bytes > 0 && key[0] == TAG_TEXT) {
+        describe_text(key + 1, bytes - 1, out, out_bytes);
+    } else if (bytes > 0 && key[0] == TAG_BLOB) {
+        describe_hex(key + 1, bytes - 1, out, out_bytes);
+    } else if (bytes > 0 && key[0] == TAG_NUMBER && get_number(key + 1, bytes - 1, &n)) {
+        if (n.is_integer)
+            sqlite3_snprintf((int)out_bytes, out, "%lld", (long long)n.integer);
+        else
+            sqlite3_snprintf((int)out_bytes, out, "%!.15g", n.real);
+    } else {
+        memcpy(out, damaged, prefix);
+        describe_hex(key, bytes, out + prefix, out_bytes - prefix);
+    }
+}

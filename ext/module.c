@@ -1,0 +1,374 @@
+/*
+ * module.c - the txkv virtual table module: creating, connecting, renaming and dropping tables.
+ */
+#include "module.h"
+
+#include <string.h>
+
+#include "args.h"
+#include "scan.h"
+#include "sqlerror.h"
+#include "transaction.h"
+#include "write.h"
+
+/* What SQLite sees, and what the store keeps as the shape of the table. */
+#define SHAPE "CREATE TABLE x(key PRIMARY KEY, value) WITHOUT ROWID"
+
+/* xCreate's argv: the module, the schema, the table, and then what stands in the parentheses. */
+enum { ARG_TABLE = 2, ARG_FIRST = 3 };
+
+/* ---- creating and connecting ---- */
+
+static struct tx_table *
+new_table(struct tx_connection *connection, const char *name)
+{
+    struct tx_table *table = sqlite3_malloc(sizeof(*table));
+
+    if (table == NULL)
+        return NULL;
+    *table = (struct tx_table){ .connection = connection };
+    table->name = sqlite3_mprintf("%s", name);
+    if (table->name != NULL)
+        return table;
+    sqlite3_free(table);
+    return NULL;
+}
+
+static void
+free_table(struct tx_table *table)
+{
+    tx_scan_free(table->spare);
+    sqlite3_free(table->name);
+    sqlite3_free(table);
+}
+
+static void
+join_link(struct tx_table *table, struct tx_link *link)
+{
+    table->link = link;
+    link->tables++;
+    link->dropped = false;
+    table->next = table->connection->tables;
+    table->connection->tables = table;
+}
+
+static int
+declare(sqlite3 *db)
+{
+    const int rc = sqlite3_declare_vtab(db, SHAPE);
+
+    return rc == SQLITE_OK ? sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1) : rc;
+}
+
+/* Open the store that the arguments name and find or make the table in it. */
+static int
+attach(struct tx_table *table, const struct tx_args *args, char **message)
+{
+    struct txkv_error err;
+    struct tx_link *link;
+    enum txkv_rc rc = tx_link_open(table->connection, args->dir, &args->options, &link, &err);
+
+    if (rc != TXKV_OK)
+        return tx_sql_fail(message, table->name, rc, &err);
+    rc = txkv_table(link->store, args->table, SHAPE, true, &table->number, &err);
+    if (rc != TXKV_OK) {
+        tx_link_drop(link);
+        return tx_sql_fail(message, table->name, rc, &err);
+    }
+    table->sync = args->sync;
+    table->bears_name = !args->table_given;
+    join_link(table, link);
+    return SQLITE_OK;
+}
+
+static int
+connect_with(struct tx_connection *connection, const char *name, const struct tx_args *args,
+             sqlite3_vtab **out, char **message)
+{
+    struct tx_table *table;
+    int rc = declare(connection->db);
+
+    if (rc != SQLITE_OK)
+        return tx_sql_refuse(message, rc, "%s", sqlite3_errmsg(connection->db));
+    table = new_table(connection, name);
+    if (table == NULL)
+        return SQLITE_NOMEM;
+    rc = attach(table, args, message);
+    if (rc == SQLITE_OK)
+        *out = &table->base;
+    else
+        free_table(table);
+    return rc;
+}
+
+/* must_exist: a table that is in a schema already never makes a new, empty store in silence. */
+static int
+open_table(struct tx_connection *connection, int argc, const char *const *argv, bool must_exist,
+           sqlite3_vtab **out, char **message)
+{
+    struct tx_args args;
+    int rc = tx_args_parse(argc - ARG_FIRST, argv + ARG_FIRST, argv[ARG_TABLE], &args, message);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    args.options.must_exist = must_exist;
+    rc = connect_with(connection, argv[ARG_TABLE], &args, out, message);
+    tx_args_free(&args);
+    return rc;
+}
+
+static int
+create(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
+       char **message)
+{
+    const int rc = open_table(data, argc, argv, false, out, message);
+
+    (void)db;
+    if (rc == SQLITE_OK)
+        tx_transaction_prepare(data);
+    return rc;
+}
+
+static int
+connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
+        char **message)
+{
+    (void)db;
+    return open_table(data, argc, argv, true, out, message);
+}
+
+/* ---- the end of a table ---- */
+
+static int
+disconnect(sqlite3_vtab *vtab)
+{
+    struct tx_table *table = (struct tx_table *)vtab;
+    struct tx_connection *connection = table->connection;
+    struct tx_table **place = &connection->tables;
+
+    while (*place != table)
+        place = &(*place)->next;
+    *place = table->next;
+    table->link->tables--;
+    free_table(table);
+    if (connection->tables == NULL)
+        tx_transaction_forget(connection);
+    return SQLITE_OK;
+}
+
+static int
+destroy(sqlite3_vtab *vtab)
+{
+    struct tx_table *table = (struct tx_table *)vtab;
+    struct tx_link *link = table->link;
+
+    /* SQLite forgets a table that it drops, and with it the xCommit; somebody else must get it. */
+    if (link->begun) {
+        const int rc = tx_transaction_enlist(table);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    (void)disconnect(vtab);
+    tx_link_drop(link);
+    return SQLITE_OK;
+}
+
+static int
+rename_table(sqlite3_vtab *vtab, const char *name)
+{
+    struct tx_table *table = (struct tx_table *)vtab;
+    char *copy;
+
+    if (table->bears_name)
+        return tx_sql_refuse(&vtab->zErrMsg, SQLITE_ERROR,
+                             "%s: the store keeps its rows under this name; to use another in SQL, "
+                             "DROP TABLE %s, which keeps the rows, and CREATE VIRTUAL TABLE %s "
+                             "with the option table='%s'",
+                             table->name, table->name, name, table->name);
+    copy = sqlite3_mprintf("%s", name);
+    if (copy == NULL)
+        return SQLITE_NOMEM;
+    sqlite3_free(table->name);
+    table->name = copy;
+    return SQLITE_OK;
+}
+
+/* ---- the internal table of transaction.h: no rows, and only the transaction methods matter ----
+ */
+
+static int
+internal_connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
+                 char **message)
+{
+    struct tx_table *table;
+    int rc = sqlite3_declare_vtab(db, "CREATE TABLE x(nothing)");
+
+    (void)argc;
+    (void)message;
+    if (rc != SQLITE_OK)
+        return rc;
+    table = new_table(data, argv[ARG_TABLE]);
+    if (table == NULL)
+        return SQLITE_NOMEM;
+    *out = &table->base;
+    return SQLITE_OK;
+}
+
+static int
+internal_disconnect(sqlite3_vtab *vtab)
+{
+    free_table((struct tx_table *)vtab);
+    return SQLITE_OK;
+}
+
+static int
+internal_destroy(sqlite3_vtab *vtab)
+{
+    const struct tx_table *table = (const struct tx_table *)vtab;
+
+    if (table->connection->enlisted)
+        return tx_sql_refuse(&vtab->zErrMsg, SQLITE_LOCKED,
+                             "%s: txkv needs it in this transaction: COMMIT or ROLLBACK first",
+                             table->name);
+    return internal_disconnect(vtab);
+}
+
+static int
+internal_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
+{
+    (void)vtab;
+    info->estimatedCost = 1.0;
+    return SQLITE_OK;
+}
+
+static int
+internal_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
+{
+    (void)vtab;
+    *out = sqlite3_malloc(sizeof(**out));
+    return *out == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+static int
+internal_close(sqlite3_vtab_cursor *cursor)
+{
+    sqlite3_free(cursor);
+    return SQLITE_OK;
+}
+
+static int
+internal_filter(sqlite3_vtab_cursor *cursor, int plan, const char *text, int count,
+                sqlite3_value **arguments)
+{
+    (void)cursor;
+    (void)plan;
+    (void)text;
+    (void)count;
+    (void)arguments;
+    return SQLITE_OK;
+}
+
+static int
+internal_next(sqlite3_vtab_cursor *cursor)
+{
+    (void)cursor;
+    return SQLITE_OK;
+}
+
+static int
+internal_eof(sqlite3_vtab_cursor *cursor)
+{
+    (void)cursor;
+    return 1;
+}
+
+static int
+internal_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int column)
+{
+    (void)cursor;
+    (void)column;
+    sqlite3_result_null(context);
+    return SQLITE_OK;
+}
+
+static int
+internal_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *rowid)
+{
+    (void)cursor;
+    *rowid = 0;
+    return SQLITE_OK;
+}
+
+static int
+internal_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid)
+{
+    (void)argc;
+    (void)argv;
+    (void)rowid;
+    return tx_sql_refuse(&vtab->zErrMsg, SQLITE_READONLY, "%s: txkv's own table takes no rows",
+                         ((struct tx_table *)vtab)->name);
+}
+
+/* ---- the methods ---- */
+
+/* Version 2: without it SQLite leaves the savepoint methods out. */
+static const sqlite3_module module = {
+    .iVersion = 2,
+    .xCreate = create,
+    .xConnect = connect,
+    .xBestIndex = tx_scan_best_index,
+    .xDisconnect = disconnect,
+    .xDestroy = destroy,
+    .xOpen = tx_scan_open,
+    .xClose = tx_scan_close,
+    .xFilter = tx_scan_filter,
+    .xNext = tx_scan_next,
+    .xEof = tx_scan_eof,
+    .xColumn = tx_scan_column,
+    .xUpdate = tx_write_update,
+    .xBegin = tx_transaction_begin,
+    .xSync = tx_transaction_sync,
+    .xCommit = tx_transaction_commit,
+    .xRollback = tx_transaction_rollback,
+    .xRename = rename_table,
+    .xSavepoint = tx_transaction_savepoint,
+    .xRelease = tx_transaction_release,
+    .xRollbackTo = tx_transaction_rollback_to,
+};
+
+static const sqlite3_module internal_module = {
+    .iVersion = 2,
+    .xCreate = internal_connect,
+    .xConnect = internal_connect,
+    .xBestIndex = internal_best_index,
+    .xDisconnect = internal_disconnect,
+    .xDestroy = internal_destroy,
+    .xOpen = internal_open,
+    .xClose = internal_close,
+    .xFilter = internal_filter,
+    .xNext = internal_next,
+    .xEof = internal_eof,
+    .xColumn = internal_column,
+    .xRowid = internal_rowid,
+    .xUpdate = internal_update,
+    .xBegin = tx_transaction_begin,
+    .xSync = tx_transaction_sync,
+    .xCommit = tx_transaction_commit,
+    .xRollback = tx_transaction_rollback,
+    .xSavepoint = tx_transaction_savepoint,
+    .xRelease = tx_transaction_release,
+    .xRollbackTo = tx_transaction_rollback_to,
+};
+
+int
+tx_module_register(struct tx_connection *connection)
+{
+    int rc = sqlite3_create_module_v2(connection->db, "txkv", &module,
+                                      tx_connection_ref(connection), tx_connection_unref);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_module_v2(connection->db, TX_TRANSACTION_TABLE, &internal_module,
+                                      tx_connection_ref(connection), tx_connection_unref);
+    return rc;
+}

@@ -1,0 +1,300 @@
+/*
+ * scan.c - reading a table: xOpen, xFilter, xNext, xEof, xColumn, xClose.
+ *
+ * A statement that looks up one key runs through all six, so none of them prepares, formats or,
+ * with the table's spare cursor, allocates.
+ */
+#include "scan.h"
+
+#include <string.h>
+
+#include "keycodec.h"
+#include "plan.h"
+#include "rowcodec.h"
+#include "sqlerror.h"
+#include "transaction.h"
+
+enum row_state {
+    ROW_NONE, /* before the first row or behind the last */
+    ROW_LIVE, /* the store's cursor has it */
+    ROW_KEPT, /* copied: key and value point into copy */
+    ROW_LOST  /* there was no memory to copy it */
+};
+
+struct tx_cursor {
+    sqlite3_vtab_cursor base;          /* first: SQLite's view of it */
+    struct tx_cursor *next, *previous; /* in the link's list */
+    struct txkv_cursor *walk;          /* NULL before the first xFilter */
+    enum row_state row;
+    struct txkv_bytes key, value; /* of a kept row */
+    uint8_t *copy;
+    size_t copy_bytes_max;
+};
+
+static struct tx_cursor *
+cursor_of(sqlite3_vtab_cursor *base)
+{
+    return (struct tx_cursor *)base;
+}
+
+static struct tx_table *
+table_of(const struct tx_cursor *cursor)
+{
+    return (struct tx_table *)cursor->base.pVtab;
+}
+
+int
+tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
+{
+    const struct tx_table *table = (struct tx_table *)vtab;
+
+    tx_plan_make(info, txkv_row_estimate(table->link->session, table->number));
+    return SQLITE_OK;
+}
+
+int
+tx_scan_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
+{
+    struct tx_table *table = (struct tx_table *)vtab;
+    struct tx_link *link = table->link;
+    struct tx_cursor *cursor = table->spare;
+
+    table->spare = NULL;
+    if (cursor == NULL) {
+        cursor = sqlite3_malloc(sizeof(*cursor));
+        if (cursor == NULL)
+            return SQLITE_NOMEM;
+        *cursor = (struct tx_cursor){ .row = ROW_NONE };
+    }
+    cursor->next = link->cursors;
+    cursor->previous = NULL;
+    if (cursor->next != NULL)
+        cursor->next->previous = cursor;
+    link->cursors = cursor;
+    *out = &cursor->base;
+    return SQLITE_OK;
+}
+
+void
+tx_scan_free(struct tx_cursor *cursor)
+{
+    if (cursor == NULL)
+        return;
+    sqlite3_free(cursor->copy);
+    sqlite3_free(cursor);
+}
+
+int
+tx_scan_close(sqlite3_vtab_cursor *base)
+{
+    struct tx_cursor *cursor = cursor_of(base);
+    struct tx_table *table = table_of(cursor);
+
+    txkv_cursor_close(cursor->walk);
+    cursor->walk = NULL;
+    cursor->row = ROW_NONE;
+    if (cursor->next != NULL)
+        cursor->next->previous = cursor->previous;
+    if (cursor->previous != NULL)
+        cursor->previous->next = cursor->next;
+    else
+        table->link->cursors = cursor->next;
+    if (table->spare == NULL)
+        table->spare = cursor;
+    else
+        tx_scan_free(cursor);
+    return SQLITE_OK;
+}
+
+/* ---- placing ---- */
+
+/*
+ * Encode one bound of the range into `buffer` and set *open as asked for. False when no row can
+ * match: the bound is NULL, or it is a key that is too long to be stored. A bound that is too long
+ * is replaced by its first bytes, see tx_key_encode.
+ */
+static bool
+set_bound(enum tx_key_rc rc, const struct tx_keybuf *buffer, bool is_low, struct txkv_bytes *bound,
+          bool *open)
+{
+    if (rc == TX_KEY_NULL)
+        return false;
+    *bound = (struct txkv_bytes){ buffer->data, buffer->bytes };
+    if (rc == TX_KEY_TOOBIG) {
+        bound->bytes = TXKV_KEY_BYTES_MAX;
+        *open = is_low;
+    }
+    return true;
+}
+
+/* The range of a plan that is not TX_PLAN_EQUAL; *matches is false when no row can be in it. */
+static int
+plan_range(int plan, sqlite3_value **arguments, struct tx_keybuf buffers[2],
+           struct txkv_range *range, bool *matches)
+{
+    int next = 0;
+
+    *range = (struct txkv_range){ .lo_open = (plan & TX_PLAN_LOW_OPEN) != 0,
+                                  .hi_open = (plan & TX_PLAN_HIGH_OPEN) != 0,
+                                  .descending = (plan & TX_PLAN_REVERSE) != 0 };
+    *matches = true;
+    if (plan & TX_PLAN_LOW) {
+        const enum tx_key_rc rc = tx_key_encode(arguments[next++], &buffers[0]);
+
+        if (rc == TX_KEY_NOMEM)
+            return SQLITE_NOMEM;
+        *matches = set_bound(rc, &buffers[0], true, &range->lo, &range->lo_open);
+    }
+    if (*matches && plan & TX_PLAN_HIGH) {
+        const enum tx_key_rc rc = tx_key_encode(arguments[next], &buffers[1]);
+
+        if (rc == TX_KEY_NOMEM)
+            return SQLITE_NOMEM;
+        *matches = set_bound(rc, &buffers[1], false, &range->hi, &range->hi_open);
+    }
+    return SQLITE_OK;
+}
+
+static int
+seek(struct tx_cursor *cursor, const struct txkv_range *range)
+{
+    struct tx_table *table = table_of(cursor);
+    struct txkv_error err;
+    enum txkv_rc rc = TXKV_OK;
+
+    if (cursor->walk == NULL)
+        rc = txkv_cursor_open(table->link->session, table->number, &cursor->walk, &err);
+    if (rc == TXKV_OK)
+        rc = txkv_cursor_seek(cursor->walk, range, &err);
+    if (rc == TXKV_OK)
+        cursor->row = ROW_LIVE;
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+}
+
+static int
+filter_one(struct tx_cursor *cursor, sqlite3_value *wanted)
+{
+    struct tx_keybuf key;
+    struct txkv_range range = { .lo_open = false };
+
+    switch (tx_key_encode(wanted, &key)) {
+    case TX_KEY_NOMEM:
+        return SQLITE_NOMEM;
+    case TX_KEY_NULL:
+    case TX_KEY_TOOBIG:
+        return SQLITE_OK; /* no such row */
+    case TX_KEY_OK:
+        break;
+    }
+    range.lo = (struct txkv_bytes){ key.data, key.bytes };
+    range.hi = range.lo;
+    return seek(cursor, &range);
+}
+
+int
+tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int count,
+               sqlite3_value **arguments)
+{
+    struct tx_cursor *cursor = cursor_of(base);
+    struct tx_keybuf buffers[2];
+    struct txkv_range range;
+    bool matches;
+    int rc = tx_transaction_read(table_of(cursor));
+
+    (void)unused;
+    (void)count;
+    cursor->row = ROW_NONE;
+    if (rc != SQLITE_OK)
+        return rc;
+    if (plan == TX_PLAN_EQUAL)
+        return filter_one(cursor, arguments[0]);
+    rc = plan_range(plan, arguments, buffers, &range, &matches);
+    return rc == SQLITE_OK && matches ? seek(cursor, &range) : rc;
+}
+
+int
+tx_scan_next(sqlite3_vtab_cursor *base)
+{
+    struct tx_cursor *cursor = cursor_of(base);
+    struct txkv_error err;
+    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, &err);
+
+    cursor->row = rc == TXKV_OK ? ROW_LIVE : ROW_NONE;
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
+                                                : tx_table_fail(table_of(cursor), rc, &err);
+}
+
+int
+tx_scan_eof(sqlite3_vtab_cursor *base)
+{
+    return cursor_of(base)->row == ROW_NONE;
+}
+
+/* ---- the row ---- */
+
+int
+tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+{
+    struct tx_cursor *cursor = cursor_of(base);
+    const bool kept = cursor->row == ROW_KEPT;
+    struct txkv_bytes value;
+    bool good;
+
+    if (cursor->row == ROW_LOST)
+        return SQLITE_NOMEM;
+    value = kept ? cursor->value : txkv_cursor_value(cursor->walk);
+    if (column > 0) {
+        good = tx_row_result(context, value.data, value.bytes, TX_VALUE_COLUMNS, column - 1);
+    } else if (sqlite3_vtab_nochange(context)) {
+        return SQLITE_OK; /* an UPDATE that leaves the key as it is */
+    } else {
+        const struct txkv_bytes key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
+
+        good = tx_key_result(context, key.data, key.bytes, tx_row_note(value.data, value.bytes));
+    }
+    if (good)
+        return SQLITE_OK;
+    return tx_sql_refuse(&base->pVtab->zErrMsg, SQLITE_CORRUPT_VTAB,
+                         "%s: a row is damaged: restore the store from a backup",
+                         table_of(cursor)->name);
+}
+
+static bool
+keep_row(struct tx_cursor *cursor)
+{
+    const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+    const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
+    const size_t bytes = key.bytes + value.bytes;
+
+    if (bytes > cursor->copy_bytes_max) {
+        uint8_t *copy = sqlite3_realloc64(cursor->copy, bytes);
+
+        if (copy == NULL)
+            return false;
+        cursor->copy = copy;
+        cursor->copy_bytes_max = bytes;
+    }
+    memcpy(cursor->copy, key.data, key.bytes);
+    memcpy(cursor->copy + key.bytes, value.data, value.bytes);
+    cursor->key = (struct txkv_bytes){ cursor->copy, key.bytes };
+    cursor->value = (struct txkv_bytes){ cursor->copy + key.bytes, value.bytes };
+    return true;
+}
+
+int
+tx_scan_keep_rows(struct tx_link *link)
+{
+    int rc = SQLITE_OK;
+
+    for (struct tx_cursor *cursor = link->cursors; cursor != NULL; cursor = cursor->next) {
+        if (cursor->row != ROW_LIVE)
+            continue;
+        if (keep_row(cursor)) {
+            cursor->row = ROW_KEPT;
+        } else {
+            cursor->row = ROW_LOST;
+            rc = SQLITE_NOMEM;
+        }
+    }
+    return rc;
+}

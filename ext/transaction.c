@@ -1,0 +1,280 @@
+/*
+ * transaction.c - SQLite's transaction, carried over to the stores of the connection.
+ */
+#include "transaction.h"
+
+#include "scan.h"
+#include "sqlerror.h"
+
+#define CREATE_SQL                                                                                 \
+    "CREATE VIRTUAL TABLE IF NOT EXISTS temp." TX_TRANSACTION_TABLE " USING " TX_TRANSACTION_TABLE
+#define ENLIST_SQL "DELETE FROM temp." TX_TRANSACTION_TABLE " WHERE 0"
+
+static struct tx_table *
+table_of(sqlite3_vtab *vtab)
+{
+    return (struct tx_table *)vtab;
+}
+
+/* Put the link's session into a transaction. */
+static int
+begin_link(struct tx_table *table)
+{
+    struct tx_link *link = table->link;
+    struct txkv_error err;
+    const enum txkv_rc rc = txkv_begin(link->session, &err);
+
+    if (rc != TXKV_OK)
+        return tx_table_fail(table, rc, &err);
+    link->begun = true;
+    link->wrote = false;
+    link->sync = TXKV_SYNC_OFF;
+    return SQLITE_OK;
+}
+
+int
+tx_transaction_begin(sqlite3_vtab *vtab)
+{
+    struct tx_table *table = table_of(vtab);
+
+    if (table->link != NULL && !table->link->begun) {
+        const int rc = begin_link(table);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    table->connection->enlisted = true;
+    return SQLITE_OK;
+}
+
+int
+tx_transaction_write(struct tx_table *table)
+{
+    struct tx_link *link = table->link;
+
+    /* SQLite leaves xBegin out after xCreate; and a COMMIT that failed after its xSync leaves the
+     * transaction open. */
+    if (!link->begun) {
+        const int rc = tx_transaction_begin(&table->base);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    link->wrote = true;
+    if (table->sync > link->sync)
+        link->sync = table->sync;
+    return link->cursors == NULL ? SQLITE_OK : tx_scan_keep_rows(link);
+}
+
+int
+tx_transaction_read(struct tx_table *table)
+{
+    struct tx_connection *connection = table->connection;
+
+    if (table->link->begun)
+        return SQLITE_OK;
+    if (!connection->enlisted) {
+        int rc;
+
+        if (sqlite3_get_autocommit(connection->db))
+            return SQLITE_OK;
+        rc = tx_transaction_enlist(table);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    return begin_link(table);
+}
+
+/* ---- the end ---- */
+
+static enum txkv_rc
+commit_link(struct tx_link *link, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    if (tx_scan_keep_rows(link) != SQLITE_OK) {
+        *err = (struct txkv_error){ TXKV_NOMEM, "out of memory" };
+        return TXKV_NOMEM;
+    }
+    rc = txkv_commit(link->session, link->sync, err);
+    if (rc == TXKV_OK)
+        link->begun = false;
+    return rc;
+}
+
+int
+tx_transaction_sync(sqlite3_vtab *vtab)
+{
+    struct tx_table *table = table_of(vtab);
+    struct tx_link *link = table->connection->links;
+
+    for (; link != NULL; link = link->next) {
+        struct txkv_error err;
+        enum txkv_rc rc;
+
+        if (!link->begun || !link->wrote)
+            continue;
+        rc = commit_link(link, &err);
+        if (rc != TXKV_OK)
+            return tx_table_fail(table, rc, &err);
+    }
+    return SQLITE_OK;
+}
+
+static void
+end_transaction(struct tx_connection *connection)
+{
+    struct tx_link *link = connection->links;
+
+    while (link != NULL) {
+        struct tx_link *next = link->next;
+
+        if (link->begun) {
+            /* A cursor whose row there is no memory for says so itself when it is asked for it. */
+            (void)tx_scan_keep_rows(link);
+            txkv_rollback(link->session);
+            link->begun = false;
+        }
+        if (link->dropped)
+            tx_link_drop(link);
+        link = next;
+    }
+    connection->enlisted = false;
+    connection->savepoint = -1;
+}
+
+int
+tx_transaction_commit(sqlite3_vtab *vtab)
+{
+    end_transaction(table_of(vtab)->connection);
+    return SQLITE_OK;
+}
+
+int
+tx_transaction_rollback(sqlite3_vtab *vtab)
+{
+    end_transaction(table_of(vtab)->connection);
+    return SQLITE_OK;
+}
+
+/* ---- savepoints ---- */
+
+/*
+ * Call one of the store's savepoint functions for every store in the transaction. A store that
+ * joined after savepoint n was set does not know it, and rolls back to its own start: right, for it
+ * had written nothing then.
+ */
+static int
+for_each_link(struct tx_table *table, int n,
+              enum txkv_rc (*call)(struct txkv_session *, int, struct txkv_error *))
+{
+    for (struct tx_link *link = table->connection->links; link != NULL; link = link->next) {
+        struct txkv_error err;
+        enum txkv_rc rc;
+
+        if (!link->begun)
+            continue;
+        rc = call(link->session, n, &err);
+        if (rc != TXKV_OK)
+            return tx_table_fail(table, rc, &err);
+    }
+    return SQLITE_OK;
+}
+
+int
+tx_transaction_savepoint(sqlite3_vtab *vtab, int n)
+{
+    struct tx_table *table = table_of(vtab);
+    int rc;
+
+    /* SQLite tells every table, and tells it to one that joins late too: by then rows may have been
+     * written through another, which must not move behind the savepoint. */
+    if (n <= table->connection->savepoint)
+        return SQLITE_OK;
+    rc = for_each_link(table, n, txkv_savepoint);
+    if (rc == SQLITE_OK)
+        table->connection->savepoint = n;
+    return rc;
+}
+
+int
+tx_transaction_release(sqlite3_vtab *vtab, int n)
+{
+    struct tx_table *table = table_of(vtab);
+
+    if (n > table->connection->savepoint)
+        return SQLITE_OK;
+    table->connection->savepoint = n - 1;
+    return for_each_link(table, n, txkv_release);
+}
+
+int
+tx_transaction_rollback_to(sqlite3_vtab *vtab, int n)
+{
+    struct tx_table *table = table_of(vtab);
+
+    for (struct tx_link *link = table->connection->links; link != NULL; link = link->next)
+        if (link->begun)
+            (void)tx_scan_keep_rows(link);
+    if (n < table->connection->savepoint)
+        table->connection->savepoint = n;
+    return for_each_link(table, n, txkv_rollback_to);
+}
+
+/* ---- enlisting a transaction that only reads ---- */
+
+/* Run the cached statement, preparing it when there is none. */
+static int
+run_enlist(struct tx_connection *connection)
+{
+    int rc = SQLITE_OK;
+
+    if (connection->enlist == NULL)
+        rc = sqlite3_prepare_v3(connection->db, ENLIST_SQL, -1, SQLITE_PREPARE_PERSISTENT,
+                                &connection->enlist, NULL);
+    if (rc != SQLITE_OK)
+        return rc;
+    (void)sqlite3_step(connection->enlist);
+    return sqlite3_reset(connection->enlist);
+}
+
+int
+tx_transaction_enlist(struct tx_table *table)
+{
+    struct tx_connection *connection = table->connection;
+    int rc = run_enlist(connection);
+
+    if (rc == SQLITE_ERROR) { /* no such table: never made, or a rollback took it away */
+        tx_transaction_forget(connection);
+        rc = sqlite3_exec(connection->db, CREATE_SQL, NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = run_enlist(connection);
+    }
+    if (rc == SQLITE_NOMEM)
+        return rc;
+    if (rc != SQLITE_OK)
+        return tx_sql_refuse(&table->base.zErrMsg, rc,
+                             "%s: cannot give this transaction one snapshot, for it needs to run "
+                             "\"" ENLIST_SQL "\": %s; allow that statement, or read outside of "
+                             "BEGIN and COMMIT",
+                             table->name, sqlite3_errmsg(connection->db));
+    if (!connection->enlisted)
+        return tx_sql_refuse(&table->base.zErrMsg, SQLITE_ERROR,
+                             "%s: temp." TX_TRANSACTION_TABLE
+                             " is not txkv's own table: rename or drop it",
+                             table->name);
+    return SQLITE_OK;
+}
+
+void
+tx_transaction_prepare(struct tx_connection *connection)
+{
+    (void)sqlite3_exec(connection->db, CREATE_SQL, NULL, NULL, NULL);
+}
+
+void
+tx_transaction_forget(struct tx_connection *connection)
+{
+    sqlite3_finalize(connection->enlist);
+    connection->enlist = NULL;
+}

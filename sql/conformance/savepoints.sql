@@ -1,0 +1,84 @@
+-- as native: SAVEPOINT, RELEASE, ROLLBACK TO, over two tables.
+.load ./txkv
+.mode list
+CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store');
+CREATE VIRTUAL TABLE temp.other USING txkv('@DIR@/store');
+BEGIN;
+INSERT INTO kv VALUES('a', 1);
+SAVEPOINT one;
+INSERT INTO kv VALUES('b', 2);
+SAVEPOINT two;
+UPDATE kv SET value = 10 WHERE key = 'a';
+DELETE FROM kv WHERE key = 'b';
+SELECT 'in two', group_concat(key || value) FROM kv;
+ROLLBACK TO two;
+SELECT 'back to two', group_concat(key || value) FROM kv;
+INSERT INTO kv VALUES('c', 3);
+ROLLBACK TO two;
+SELECT 'again', group_concat(key || value) FROM kv;
+ROLLBACK TO one;
+SELECT 'back to one', group_concat(key || value) FROM kv;
+INSERT INTO kv VALUES('d', 4);
+RELEASE one;
+SELECT 'released', group_concat(key || value) FROM kv;
+COMMIT;
+SELECT 'committed', group_concat(key || value) FROM kv;
+-- a second table joins after the savepoint, which must not move for the first
+BEGIN;
+SAVEPOINT s;
+INSERT INTO kv VALUES('e', 5);
+INSERT INTO other VALUES('e', 5);
+ROLLBACK TO s;
+SELECT 'both empty', (SELECT count(*) FROM kv WHERE key = 'e'), (SELECT count(*) FROM other);
+COMMIT;
+BEGIN;
+INSERT INTO kv VALUES('f', 6);
+SAVEPOINT s;
+INSERT INTO kv VALUES('g', 7);
+INSERT INTO other VALUES('g', 7), ('h', 8);
+SELECT 'inside', (SELECT group_concat(key) FROM kv), (SELECT group_concat(key) FROM other);
+ROLLBACK TO s;
+SELECT 'back', (SELECT group_concat(key) FROM kv), (SELECT group_concat(key) FROM other);
+INSERT INTO other VALUES('i', 9);
+COMMIT;
+SELECT 'both', (SELECT group_concat(key) FROM kv), (SELECT group_concat(key) FROM other);
+-- a savepoint that is the transaction
+SAVEPOINT t;
+INSERT INTO kv VALUES('j', 10);
+SELECT count(*) FROM kv;
+ROLLBACK TO t;
+SELECT count(*) FROM kv;
+INSERT INTO kv VALUES('k', 11);
+RELEASE t;
+SELECT 'kept', group_concat(key) FROM kv;
+SAVEPOINT t;
+INSERT INTO kv VALUES('l', 12);
+ROLLBACK;
+SELECT 'gone', group_concat(key) FROM kv;
+-- the first thing inside a savepoint is a read
+SAVEPOINT t;
+SELECT count(*) FROM kv;
+SAVEPOINT u;
+SELECT count(*) FROM other;
+INSERT INTO kv VALUES('m', 13);
+ROLLBACK TO u;
+SELECT count(*) FROM kv;
+ROLLBACK TO t;
+SELECT count(*) FROM kv;
+RELEASE t;
+-- nested, released out of the middle, and used again
+BEGIN;
+SAVEPOINT a; INSERT INTO kv VALUES('n1', 1);
+SAVEPOINT b; INSERT INTO kv VALUES('n2', 1);
+SAVEPOINT c; INSERT INTO kv VALUES('n3', 1);
+RELEASE b;
+SELECT group_concat(key) FROM kv WHERE key > 'n';
+SAVEPOINT b; INSERT INTO kv VALUES('n4', 1);
+ROLLBACK TO b;
+SELECT group_concat(key) FROM kv WHERE key > 'n';
+ROLLBACK TO a;
+SELECT group_concat(key) FROM kv WHERE key > 'n';
+ROLLBACK TO c;
+INSERT INTO kv VALUES('n5', 1);
+COMMIT;
+SELECT group_concat(key) FROM kv WHERE key > 'n';

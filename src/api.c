@@ -1,0 +1,153 @@
+/*
+ * api.c - the public calls that are about a store as a whole: tables, commits, checkpoints,
+ * statistics.
+ */
+#include <string.h>
+
+#include "store.h"
+
+const char *
+txkv_dir(const struct txkv *store)
+{
+    return store->core.dir;
+}
+
+enum txkv_rc
+txkv_session_open(struct txkv *store, struct txkv_session **out, struct txkv_error *err)
+{
+    return tx_session_open(&store->core, out, err);
+}
+
+/* ---- tables ---- */
+
+struct make_table {
+    struct txkv *store;
+    struct tx_table_def def;
+    uint64_t lsn;
+};
+
+static enum txkv_rc
+append_table(void *arg, struct txkv_error *err)
+{
+    struct make_table *make = arg;
+
+    return tx_commit_append_table(&make->store->commit, &make->def, &make->lsn, err);
+}
+
+/* Under the catalog's mutex, so that a name is given out once. */
+static enum txkv_rc
+make_table(struct txkv *store, const char *name, const char *shape, uint32_t *table,
+           struct txkv_error *err)
+{
+    struct tx_catalog *catalog = &store->core.catalog;
+    struct make_table make = { .store = store,
+                               .def = { .table = catalog->table_max + 1,
+                                        .name = name,
+                                        .shape = shape,
+                                        .name_bytes = (uint32_t)strlen(name),
+                                        .shape_bytes = (uint32_t)strlen(shape) } };
+    enum txkv_rc rc;
+
+    if (make.def.table > TX_TREE_TABLES_MAX)
+        return tx_fail(err, TXKV_FULL, "store %s has %u tables and takes no more", store->core.dir,
+                       TX_TREE_TABLES_MAX);
+    rc = tx_commit_run(&store->commit, &store->table_done, append_table, &make, err);
+    if (rc == TXKV_OK)
+        rc = tx_catalog_add(catalog, &make.def, make.lsn, false, err);
+    if (rc == TXKV_OK)
+        *table = make.def.table;
+    return rc;
+}
+
+enum txkv_rc
+txkv_table(struct txkv *store, const char *name, const char *shape, bool create, uint32_t *table,
+           struct txkv_error *err)
+{
+    struct tx_catalog *catalog = &store->core.catalog;
+    const struct tx_catalog_entry *entry;
+    enum txkv_rc rc = tx_check_fork(&store->core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (name[0] == '\0' || strlen(name) > TXKV_TABLE_NAME_BYTES_MAX)
+        return tx_fail(err, TXKV_MISUSE, "a table's name has 1 to %u bytes",
+                       TXKV_TABLE_NAME_BYTES_MAX);
+    (void)pthread_mutex_lock(&catalog->mutex);
+    entry = tx_catalog_find(catalog, name);
+    if (entry == NULL && !create)
+        rc = tx_fail(err, TXKV_SCHEMA, "store %s has no table %s", store->core.dir, name);
+    else if (entry == NULL)
+        rc = make_table(store, name, shape == NULL ? "" : shape, table, err);
+    else if (shape != NULL && strcmp(shape, entry->shape) != 0)
+        rc = tx_fail(
+            err, TXKV_SCHEMA,
+            "store %s: table %s exists with another shape: it is %.150s, and %.150s was asked "
+            "for; take the stored shape or another name",
+            store->core.dir, name, entry->shape, shape);
+    else
+        *table = entry->table;
+    (void)pthread_mutex_unlock(&catalog->mutex);
+    return rc;
+}
+
+uint64_t
+txkv_row_estimate(struct txkv_session *session, uint32_t table)
+{
+    struct tx_txn *txn;
+    uint64_t rows = 0;
+
+    if (tx_check_fork(session->core, NULL) != TXKV_OK ||
+        tx_txn_current(session, &txn, NULL) != TXKV_OK)
+        return 0;
+    tx_txn_ref(txn);
+    if (tx_txn_snapshot(txn, NULL) == TXKV_OK) {
+        const struct tx_snapshot *snapshot = &txn->snapshot;
+
+        rows = tx_tree_rows(snapshot->read, table);
+        for (uint32_t i = 0; i < snapshot->view->count; i++)
+            if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
+                rows += tx_load_relaxed_64(&snapshot->view->memtables[i]->list.count);
+    }
+    tx_txn_unref(txn);
+    return rows;
+}
+
+/* ---- commits and maintenance ---- */
+
+enum txkv_rc
+txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error *err)
+{
+    struct txkv *store = TX_CONTAINER(session->core, struct txkv, core);
+    enum txkv_rc rc = tx_check_fork(session->core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (!txkv_in_transaction(session))
+        return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    rc = tx_commit_transaction(&store->commit, session, sync, err);
+    if (rc == TXKV_OK)
+        tx_txn_end(session);
+    return rc;
+}
+
+enum txkv_rc
+txkv_checkpoint(struct txkv *store, struct txkv_checkpoint_report *report, struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+
+    return rc == TXKV_OK ? tx_checkpoint_run(&store->checkpoint, report, err) : rc;
+}
+
+void
+txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report)
+{
+    *report = store->recovery;
+}
+
+enum txkv_rc
+txkv_verify(struct txkv *store, struct txkv_recovery_report *report, struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+
+    return rc == TXKV_OK ? tx_checkpoint_verify(&store->checkpoint, report, err) : rc;
+}

@@ -1,0 +1,190 @@
+/*
+ * background.c - a store's two threads: the flusher and the checkpointer.
+ */
+#include "background.h"
+
+#include "os.h"
+
+enum {
+    RETRY_US =
+        1000000 /* after a failure, so that a full disk is not asked a thousand times a second */
+};
+
+static bool
+stopping(const struct tx_background *background)
+{
+    return tx_load_acquire_32(&background->stopping) != 0;
+}
+
+/* Sleep until `deadline` or the stop, whatever else wakes the thread. */
+static void
+sleep_until(const struct tx_background *background, struct tx_event *wake, uint64_t deadline)
+{
+    for (;;) {
+        const uint32_t seen = tx_event_value(wake);
+        const uint64_t now = tx_os_now_us();
+
+        if (now >= deadline || stopping(background))
+            return;
+        (void)tx_event_wait(wake, seen, 0, deadline - now);
+    }
+}
+
+/* ---- the flusher ---- */
+
+static bool
+flush_due(const struct tx_core *core)
+{
+    return tx_load_relaxed_64(&core->flush_lsn) > tx_log_durable_lsn(core->log) &&
+           !tx_log_stopped(core->log);
+}
+
+static bool
+prepare_due(const struct tx_background *background)
+{
+    const struct tx_log *log = background->core->log;
+
+    return tx_log_wants_prepare(log) && !tx_log_stopped(log);
+}
+
+static void
+flush_once(struct tx_background *background)
+{
+    struct tx_core *core = background->core;
+    const uint64_t now = tx_os_now_us();
+
+    /* The leader makes the segment itself when this fails, so the error is its to report. */
+    if (prepare_due(background) && now >= background->prepare_after &&
+        tx_log_prepare(core->log, NULL) != TXKV_OK)
+        background->prepare_after = now + RETRY_US;
+    if (!flush_due(core))
+        return;
+    sleep_until(background, &core->flusher_wake,
+                now + tx_load_relaxed_64(&core->limits.flush_interval_us));
+    if (tx_log_sync(core->log, tx_published_lsn(core), NULL) != TXKV_OK)
+        assert(tx_log_stopped(core->log)); /* every committer is told from now on */
+}
+
+static void *
+flusher_main(void *arg)
+{
+    struct tx_background *background = arg;
+    struct tx_core *core = background->core;
+
+    while (!stopping(background)) {
+        const uint32_t seen = tx_event_value(&core->flusher_wake);
+
+        flush_once(background);
+        (void)tx_swap_32(&core->flusher_idle, 1);
+        tx_fence_full(); /* [M10] */
+        if (!flush_due(core) && !stopping(background))
+            (void)tx_event_wait(&core->flusher_wake, seen, 0,
+                                prepare_due(background) ? RETRY_US : UINT64_MAX);
+        (void)tx_swap_32(&core->flusher_idle, 0);
+    }
+    return NULL;
+}
+
+/* ---- the checkpointer ---- */
+
+static bool
+checkpoint_due(const struct tx_core *core)
+{
+    return tx_published_lsn(core) > tx_load_acquire_64(&core->checkpoint_lsn) &&
+           !tx_log_stopped(core->log);
+}
+
+static bool
+has_request(const struct tx_core *core)
+{
+    return tx_load_acquire_32(&core->checkpoint_wanted) != 0 ||
+           tx_load_acquire_32(&core->tidy_wanted) != 0;
+}
+
+/* Wait for a request, for the stop, or, with data that LMDB lacks, for the interval. True when the
+ * interval is over. */
+static bool
+wait_for_work(struct tx_background *background)
+{
+    struct tx_core *core = background->core;
+    uint64_t dirty_since = 0, dirty_from = 0;
+
+    for (;;) {
+        const uint32_t seen = tx_event_value(&core->checkpointer_wake);
+        const uint64_t from = tx_load_acquire_64(&core->checkpoint_lsn);
+        uint64_t now, deadline;
+
+        if (stopping(background) || has_request(core))
+            return false;
+        if (!checkpoint_due(core)) {
+            dirty_since = 0;
+            (void)tx_swap_32(&core->checkpointer_idle, 1);
+            tx_fence_full(); /* [M10] */
+            if (!checkpoint_due(core) && !stopping(background) && !has_request(core))
+                (void)tx_event_wait(&core->checkpointer_wake, seen, 0, UINT64_MAX);
+            (void)tx_swap_32(&core->checkpointer_idle, 0);
+            continue;
+        }
+        now = tx_os_now_us();
+        if (dirty_since == 0 || dirty_from != from) {
+            dirty_since = now;
+            dirty_from = from;
+        }
+        deadline = dirty_since + tx_load_relaxed_64(&core->limits.checkpoint_interval_us);
+        if (now >= deadline)
+            return true;
+        (void)tx_event_wait(&core->checkpointer_wake, seen, 0, deadline - now);
+    }
+}
+
+static void *
+checkpointer_main(void *arg)
+{
+    struct tx_background *background = arg;
+    struct tx_core *core = background->core;
+
+    while (!stopping(background)) {
+        const bool timed = wait_for_work(background);
+
+        if (stopping(background))
+            break;
+        if (tx_swap_32(&core->tidy_wanted, 0) != 0)
+            tx_checkpoint_tidy(background->checkpoint);
+        if (tx_swap_32(&core->checkpoint_wanted, 0) == 0 && !timed)
+            continue;
+        if (tx_checkpoint_run(background->checkpoint, NULL, NULL) != TXKV_OK)
+            sleep_until(background, &core->checkpointer_wake, tx_os_now_us() + RETRY_US);
+    }
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+enum txkv_rc
+tx_background_start(struct tx_background *background, struct tx_core *core,
+                    struct tx_checkpoint *checkpoint, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    *background = (struct tx_background){ .core = core, .checkpoint = checkpoint };
+    rc = tx_os_thread(&background->flusher, flusher_main, background, "txkv-flush", err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_os_thread(&background->checkpointer, checkpointer_main, background, "txkv-ckpt", err);
+    if (rc != TXKV_OK) {
+        tx_store_release_32(&background->stopping, 1);
+        tx_event_signal(&core->flusher_wake);
+        (void)pthread_join(background->flusher, NULL);
+    }
+    return rc;
+}
+
+void
+tx_background_stop(struct tx_background *background)
+{
+    tx_store_release_32(&background->stopping, 1);
+    tx_event_signal(&background->core->flusher_wake);
+    tx_event_signal(&background->core->checkpointer_wake);
+    (void)pthread_join(background->flusher, NULL);
+    (void)pthread_join(background->checkpointer, NULL);
+}

@@ -1,0 +1,406 @@
+/*
+ * checkpoint.c - moves the log's tail from the overlay into LMDB.
+ */
+#include "checkpoint.h"
+
+#include <string.h>
+
+#include "os.h"
+
+enum {
+    GROW_WAIT_MS = 1000,
+    VIEW_MEMTABLES_MAX = 64 /* a view this long keeps no checkpointed memtable for its history */
+};
+
+/* One checkpoint on its way. */
+struct job {
+    struct tx_checkpoint *checkpoint;
+    uint64_t from_lsn, to_lsn, to_check;
+    struct tx_memtable **memtables; /* newest first: what is to be moved */
+    struct tx_node **nodes;         /* where each one's walk stands */
+    uint32_t count;
+    struct txkv_checkpoint_report report;
+};
+
+void
+tx_checkpoint_init(struct tx_checkpoint *checkpoint, struct tx_core *core, struct tx_commit *commit)
+{
+    checkpoint->core = core;
+    checkpoint->commit = commit;
+    (void)pthread_mutex_init(&checkpoint->mutex, NULL);
+    tx_event_init(&checkpoint->done);
+}
+
+void
+tx_checkpoint_destroy(struct tx_checkpoint *checkpoint)
+{
+    (void)pthread_mutex_destroy(&checkpoint->mutex);
+}
+
+/* ---- in the leader's place ---- */
+
+static enum txkv_rc
+collect_memtables(struct job *job, const struct tx_view *view, struct txkv_error *err)
+{
+    job->memtables = tx_malloc(view->count * sizeof(struct tx_memtable *));
+    job->nodes = tx_malloc(view->count * sizeof(struct tx_node *));
+    if (job->memtables == NULL || job->nodes == NULL)
+        return tx_fail_nomem(err);
+    for (uint32_t i = 1; i < view->count; i++)
+        if (!view->memtables[i]->checkpointed)
+            job->memtables[job->count++] = view->memtables[i];
+    return TXKV_OK;
+}
+
+/* Put a new active memtable in front of the view. */
+static enum txkv_rc
+freeze_active(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    struct tx_memtable **memtables = tx_malloc((view->count + 1) * sizeof(struct tx_memtable *));
+    enum txkv_rc rc;
+
+    if (memtables == NULL)
+        return tx_fail_nomem(err);
+    memcpy(memtables + 1, view->memtables, view->count * sizeof(struct tx_memtable *));
+    rc = tx_memtable_create(lsn, &memtables[0], err);
+    if (rc == TXKV_OK) {
+        rc = tx_views_replace(&core->views, memtables, view->count + 1, view->history_lsn);
+        if (rc != TXKV_OK) {
+            tx_memtable_free(memtables[0]);
+            rc = tx_fail_nomem(err);
+        }
+    }
+    tx_free(memtables);
+    return rc;
+}
+
+static enum txkv_rc
+freeze(void *arg, struct txkv_error *err)
+{
+    struct job *job = arg;
+    struct tx_core *core = job->checkpoint->core;
+    enum txkv_rc rc;
+
+    if (tx_log_stopped(core->log))
+        return tx_fail(
+            err, TXKV_STOPPED,
+            "store %s: an earlier sync of the log failed, so nothing can be checkpointed; "
+            "close every connection and open the store again to recover",
+            core->dir);
+    job->from_lsn = core->checkpoint_lsn;
+    job->to_lsn = tx_published_lsn(core);
+    job->to_check = tx_log_end_check(core->log);
+    assert(job->to_lsn == tx_log_end_lsn(core->log)); /* the check belongs to that LSN */
+    if (job->to_lsn == job->from_lsn)
+        return TXKV_OK;
+    if (tx_views_current(&core->views)->memtables[0]->list.count > 0) {
+        rc = freeze_active(core, job->to_lsn, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    return collect_memtables(job, tx_views_current(&core->views), err);
+}
+
+/*
+ * Publish a view without the checkpointed memtables that no open snapshot is older than. They cover
+ * the LSNs without a gap, so the oldest one kept says where the history begins.
+ */
+static void
+drop_checkpointed(struct tx_core *core)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    struct tx_memtable *kept[VIEW_MEMTABLES_MAX];
+    uint32_t count = 0, open;
+    const uint64_t oldest = tx_oldest_snap(core, &open);
+    uint64_t room = tx_load_relaxed_64(&core->limits.overlay_limit) / 2;
+
+    for (uint32_t i = 0; i < view->count && count < VIEW_MEMTABLES_MAX; i++) {
+        struct tx_memtable *memtable = view->memtables[i];
+
+        if (memtable->checkpointed) {
+            const uint64_t bytes = tx_memtable_bytes(memtable);
+
+            if (memtable->end_lsn <= oldest || bytes > room)
+                break;
+            room -= bytes;
+        }
+        kept[count++] = memtable;
+    }
+    /* Without memory for a new view the old one serves as well; the next tidy tries again. */
+    if (count < view->count &&
+        tx_views_replace(&core->views, kept, count, kept[count - 1]->first_lsn) != TXKV_OK)
+        return;
+    (void)tx_views_collect(&core->views);
+}
+
+static enum txkv_rc
+install(void *arg, struct txkv_error *err)
+{
+    struct job *job = arg;
+    struct tx_core *core = job->checkpoint->core;
+
+    (void)err;
+    for (uint32_t i = 0; i < job->count; i++)
+        job->memtables[i]->checkpointed = true;
+    core->checkpoint_check = job->to_check;
+    tx_store_release_64(&core->checkpoint_lsn, job->to_lsn);
+    drop_checkpointed(core);
+    tx_commit_measure_overlay(core);
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+tidy(void *arg, struct txkv_error *err)
+{
+    (void)err;
+    drop_checkpointed(arg);
+    return TXKV_OK;
+}
+
+/* ---- writing ---- */
+
+static enum txkv_rc
+define_tables(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
+{
+    struct tx_catalog *catalog = &job->checkpoint->core->catalog;
+    enum txkv_rc rc = TXKV_OK;
+
+    (void)pthread_mutex_lock(&catalog->mutex);
+    for (struct tx_catalog_entry *e = catalog->entries; e != NULL && rc == TXKV_OK; e = e->next) {
+        const struct tx_table_def def = { .table = e->table,
+                                          .name = e->name,
+                                          .shape = e->shape,
+                                          .name_bytes = (uint32_t)strlen(e->name),
+                                          .shape_bytes = (uint32_t)strlen(e->shape) };
+
+        if (!e->in_tree && e->define_lsn < job->to_lsn)
+            rc = tx_tree_batch_define(batch, &def, map_full, err);
+    }
+    (void)pthread_mutex_unlock(&catalog->mutex);
+    return rc;
+}
+
+static void
+mark_defined(struct job *job)
+{
+    struct tx_catalog *catalog = &job->checkpoint->core->catalog;
+
+    (void)pthread_mutex_lock(&catalog->mutex);
+    for (struct tx_catalog_entry *e = catalog->entries; e != NULL; e = e->next)
+        e->in_tree |= e->define_lsn < job->to_lsn;
+    (void)pthread_mutex_unlock(&catalog->mutex);
+}
+
+/* The smallest key among the walks, and its newest version (NULL when every one of them was taken
+ * back). */
+static const struct tx_key *
+next_key(struct job *job, const struct tx_version **newest)
+{
+    const struct tx_key *key = NULL;
+
+    *newest = NULL;
+    for (uint32_t i = 0; i < job->count; i++)
+        if (job->nodes[i] != NULL && (key == NULL || tx_key_compare(&job->nodes[i]->key, key) < 0))
+            key = &job->nodes[i]->key;
+    for (uint32_t i = 0; key != NULL && i < job->count; i++) {
+        struct tx_node *node = job->nodes[i];
+
+        if (node == NULL || tx_key_compare(&node->key, key) != 0)
+            continue;
+        if (*newest == NULL)
+            *newest = tx_node_newest(node);
+        job->nodes[i] = tx_node_next(node);
+    }
+    return key;
+}
+
+static enum txkv_rc
+write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
+{
+    const struct tx_version *version;
+    const struct tx_key *key;
+    enum txkv_rc rc = TXKV_OK;
+
+    job->report.rows_put = job->report.rows_deleted = 0;
+    for (uint32_t i = 0; i < job->count; i++)
+        job->nodes[i] = tx_skiplist_first(&job->memtables[i]->list);
+    while (rc == TXKV_OK && (key = next_key(job, &version)) != NULL) {
+        if (version == NULL)
+            continue;
+        if (version->value == NULL) {
+            rc = tx_tree_batch_delete(batch, key->table, key->data, key->bytes, map_full, err);
+            job->report.rows_deleted++;
+        } else {
+            rc = tx_tree_batch_put(batch, key->table, key->data, key->bytes, version->value,
+                                   version->value_bytes, map_full, err);
+            job->report.rows_put++;
+        }
+    }
+    return rc;
+}
+
+static enum txkv_rc
+write_batch(struct job *job, bool *map_full, struct txkv_error *err)
+{
+    struct tx_tree_batch *batch;
+    enum txkv_rc rc = tx_tree_batch_begin(job->checkpoint->core->tree, &batch, err);
+
+    *map_full = false;
+    if (rc != TXKV_OK)
+        return rc;
+    rc = define_tables(job, batch, map_full, err);
+    if (rc == TXKV_OK)
+        rc = write_rows(job, batch, map_full, err);
+    if (rc != TXKV_OK) {
+        tx_tree_batch_abort(batch);
+        return rc;
+    }
+    return tx_tree_batch_commit(batch, job->to_lsn, job->to_check, map_full, err);
+}
+
+static enum txkv_rc
+write_all(struct job *job, struct txkv_error *err)
+{
+    struct tx_core *core = job->checkpoint->core;
+    bool map_full;
+    enum txkv_rc rc = write_batch(job, &map_full, err);
+
+    while (rc == TXKV_FULL && map_full) {
+        rc = tx_tree_grow(core->tree, GROW_WAIT_MS, err);
+        if (rc == TXKV_OK) {
+            tx_count(&core->counters.map_grows, 1);
+            rc = write_batch(job, &map_full, err);
+        }
+    }
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static enum txkv_rc
+run_job(struct job *job, struct txkv_error *err)
+{
+    struct tx_checkpoint *checkpoint = job->checkpoint;
+    struct tx_core *core = checkpoint->core;
+    enum txkv_rc rc;
+
+    rc = tx_commit_run(checkpoint->commit, &checkpoint->done, freeze, job, err);
+    if (rc != TXKV_OK || job->to_lsn == job->from_lsn)
+        return rc;
+    rc = write_all(job, err);
+    if (rc != TXKV_OK)
+        return rc;
+    for (uint32_t i = 0; i < job->count; i++)
+        job->report.transactions += job->memtables[i]->records;
+    mark_defined(job);
+    rc = tx_commit_run(checkpoint->commit, &checkpoint->done, install, job, err);
+    assert(rc == TXKV_OK);
+    tx_event_signal(&core->drained);
+    return tx_log_trim(core->log, job->to_lsn, &job->report.segments_deleted, err);
+}
+
+static void
+note_result(struct tx_core *core, const struct job *job, enum txkv_rc rc,
+            const struct txkv_error *err)
+{
+    const struct txkv_checkpoint_report *report = &job->report;
+
+    (void)pthread_mutex_lock(&core->failure_mutex);
+    core->checkpoint_failure.rc = TXKV_OK;
+    if (rc != TXKV_OK)
+        core->checkpoint_failure = *err;
+    (void)pthread_mutex_unlock(&core->failure_mutex);
+    if (rc != TXKV_OK) {
+        tx_count(&core->counters.checkpoints_failed, 1);
+    } else if (job->to_lsn != job->from_lsn) {
+        tx_count(&core->counters.checkpoints, 1);
+        tx_count(&core->counters.checkpoint_us_total, report->duration_us);
+        tx_count(&core->counters.checkpoint_rows, report->rows_put + report->rows_deleted);
+        tx_store_relaxed_64(&core->counters.checkpoint_us_last, report->duration_us);
+    }
+}
+
+enum txkv_rc
+tx_checkpoint_run(struct tx_checkpoint *checkpoint, struct txkv_checkpoint_report *report,
+                  struct txkv_error *err)
+{
+    struct job job = { .checkpoint = checkpoint };
+    struct txkv_error own = { TXKV_OK, "" };
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&checkpoint->mutex);
+    job.report.duration_us = tx_os_now_us();
+    rc = run_job(&job, &own);
+    job.report.from_lsn = job.from_lsn;
+    job.report.to_lsn = job.to_lsn;
+    job.report.bytes = job.to_lsn - job.from_lsn;
+    job.report.duration_us = tx_os_now_us() - job.report.duration_us;
+    note_result(checkpoint->core, &job, rc, &own);
+    (void)pthread_mutex_unlock(&checkpoint->mutex);
+    tx_free(job.memtables);
+    tx_free(job.nodes);
+    if (report != NULL)
+        *report = job.report;
+    if (rc != TXKV_OK && err != NULL)
+        *err = own;
+    return rc;
+}
+
+void
+tx_checkpoint_tidy(struct tx_checkpoint *checkpoint)
+{
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&checkpoint->mutex);
+    rc = tx_commit_run(checkpoint->commit, &checkpoint->done, tidy, checkpoint->core, NULL);
+    assert(rc == TXKV_OK);
+    (void)rc;
+    (void)pthread_mutex_unlock(&checkpoint->mutex);
+}
+
+/* ---- verifying ---- */
+
+static enum txkv_rc
+count_operations(void *arg, const struct tx_record *record, struct tx_segment *segment,
+                 struct txkv_error *err)
+{
+    struct txkv_recovery_report *report = arg;
+    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct tx_op op;
+    enum txkv_rc rc = TXKV_NOTFOUND;
+
+    (void)segment;
+    report->transactions_replayed++;
+    if (record->type == TX_RECORD_TXN)
+        while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK)
+            report->operations_replayed++;
+    if (rc != TXKV_NOTFOUND)
+        return tx_fail(err, TXKV_CORRUPT,
+                       "the log record at LSN %llu holds an operation that cannot be",
+                       (unsigned long long)record->lsn);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_checkpoint_verify(struct tx_checkpoint *checkpoint, struct txkv_recovery_report *report,
+                     struct txkv_error *err)
+{
+    struct tx_core *core = checkpoint->core;
+    struct tx_log_scan scan = { 0 };
+    enum txkv_rc rc = TXKV_OK;
+    const uint64_t started = tx_os_now_us();
+
+    memset(report, 0, sizeof *report);
+    (void)pthread_mutex_lock(&checkpoint->mutex); /* nothing is trimmed meanwhile */
+    report->checkpoint_lsn = core->checkpoint_lsn;
+    report->end_lsn = tx_published_lsn(core);
+    if (report->end_lsn > report->checkpoint_lsn)
+        rc = tx_log_verify(core->log, report->checkpoint_lsn, core->checkpoint_check,
+                           report->end_lsn, count_operations, report, &scan, err);
+    (void)pthread_mutex_unlock(&checkpoint->mutex);
+    report->segments = scan.segments;
+    report->bytes_verified = scan.bytes_verified;
+    report->duration_us = tx_os_now_us() - started;
+    return rc;
+}

@@ -1,0 +1,45 @@
+/*
+ * checkpoint.h - moves the log's tail from the overlay into LMDB, and lets go of what that makes
+ * superfluous.
+ *
+ * In the leader's place the active memtable is frozen at the published LSN. The frozen memtables'
+ * newest versions go, in key order, into one LMDB transaction together with the checkpoint LSN.
+ * After its commit, in the leader's place again, a view without them is published, and the segments
+ * below are deleted. Readers and writers never stop.
+ *
+ * A checkpointed memtable stays in the view while a snapshot older than its end is open, since the
+ * check at commit needs it, up to half of overlay_limit.
+ *
+ * Threads: any; one checkpoint at a time under a mutex, taken before the leader's place. Layer 6:
+ * commit.h.
+ */
+#ifndef TX_CHECKPOINT_H
+#define TX_CHECKPOINT_H
+
+#include "commit.h"
+
+struct tx_checkpoint {
+    struct tx_core *core;
+    struct tx_commit *commit;
+    pthread_mutex_t mutex;
+    struct tx_event done; /* for the leader; under the mutex */
+};
+
+void tx_checkpoint_init(struct tx_checkpoint *checkpoint, struct tx_core *core,
+                        struct tx_commit *commit);
+void tx_checkpoint_destroy(struct tx_checkpoint *checkpoint);
+
+/* txkv_checkpoint. report may be NULL. */
+TX_MUST_CHECK enum txkv_rc tx_checkpoint_run(struct tx_checkpoint *checkpoint,
+                                             struct txkv_checkpoint_report *report,
+                                             struct txkv_error *err);
+
+/* Drop memtables that no snapshot needs any more and free retired views whose pins have gone. */
+void tx_checkpoint_tidy(struct tx_checkpoint *checkpoint);
+
+/* txkv_verify: the log from the checkpoint LSN to the published LSN. */
+TX_MUST_CHECK enum txkv_rc tx_checkpoint_verify(struct tx_checkpoint *checkpoint,
+                                                struct txkv_recovery_report *report,
+                                                struct txkv_error *err);
+
+#endif /* TX_CHECKPOINT_H */

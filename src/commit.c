@@ -1,0 +1,554 @@
+/*
+ * commit.c - makes transactions durable and visible, many per fdatasync.
+ */
+#include "commit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "os.h"
+
+enum {
+    ROUNDS_MAX = 32,  /* then a waiter leads on */
+    SPIN_TURNS = 200, /* about the time of a group that does not sync */
+    KEY_TEXT_BYTES = 80
+};
+
+enum outcome {
+    WAITING,
+    FINISHED,
+    MUST_LEAD /* the stack in `inherited` is the receiver's to work off, its own request in it */
+};
+
+/* On the stack of the thread that waits for it. The leader owns it from push until it signals
+ * `done`. */
+struct request {
+    ck_stack_entry_t link;
+    struct tx_event *done; /* lives longer than the request */
+    enum outcome outcome;
+    enum txkv_rc rc;
+    struct txkv_error *err; /* may be NULL */
+    struct request *next;   /* in the batch */
+    ck_stack_entry_t *inherited;
+    /* A transaction to commit, */
+    struct txkv_session *session;
+    enum txkv_sync sync;
+    uint64_t lsn;
+    /* or a function to run. */
+    enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
+    void *arg;
+};
+CK_STACK_CONTAINER(struct request, link, request_of)
+
+/* Transactions of one group that are in the log and the memtable, not yet published. */
+struct batch {
+    struct request *first, **last;
+    uint32_t count;
+    bool wants_sync, wants_flush;
+    uint64_t end_lsn;
+};
+
+void
+tx_commit_init(struct tx_commit *commit, struct tx_core *core)
+{
+    memset(commit, 0, sizeof *commit);
+    commit->core = core;
+}
+
+static void
+finish(struct request *request, enum txkv_rc rc)
+{
+    struct tx_event *done = request->done;
+
+    request->rc = rc;
+    request->outcome = FINISHED;
+    tx_event_signal(done); /* the request is its owner's again */
+}
+
+/* ---- validation ---- */
+
+/* A key for a message: printable characters as they are, the rest as \xNN. */
+static void
+key_text(const struct tx_key *key, char text[KEY_TEXT_BYTES])
+{
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < key->bytes && used + 8 < KEY_TEXT_BYTES; i++) {
+        if (key->data[i] >= 0x20 && key->data[i] < 0x7f)
+            text[used++] = (char)key->data[i];
+        else
+            used += (size_t)snprintf(text + used, KEY_TEXT_BYTES - used, "\\x%02x", key->data[i]);
+    }
+    text[used] = '\0';
+}
+
+static enum txkv_rc
+fail_conflict(struct tx_core *core, const struct tx_key *key, struct txkv_error *err)
+{
+    const struct tx_catalog_entry *table;
+    char text[KEY_TEXT_BYTES];
+
+    tx_count(&core->counters.conflicts_key, 1);
+    key_text(key, text);
+    (void)pthread_mutex_lock(&core->catalog.mutex);
+    table = tx_catalog_by_number(&core->catalog, key->table);
+    (void)pthread_mutex_unlock(&core->catalog.mutex);
+    return tx_fail(
+        err, TXKV_CONFLICT,
+        "table %s: key %s was changed by another transaction after this one read it; run "
+        "the transaction again",
+        table == NULL ? "?" : table->name, text);
+}
+
+/* First committer wins: no key that was read and written may have a version that the snapshot
+ * lacks. */
+static enum txkv_rc
+validate(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    const uint64_t snap = txn->snapshot.snap;
+
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct tx_write *write = &txn->writes.writes[i];
+        const struct tx_key key = tx_write_key(&txn->writes, write);
+
+        if (!write->was_read)
+            continue;
+        if (snap < view->history_lsn) {
+            tx_count(&core->counters.conflicts_history, 1);
+            return tx_fail(
+                err, TXKV_CONFLICT,
+                "the transaction is older than the history that is kept to check it (its "
+                "snapshot is LSN %llu, history starts at %llu); run it again",
+                (unsigned long long)snap, (unsigned long long)view->history_lsn);
+        }
+        for (uint32_t m = 0; m < view->count; m++) {
+            const struct tx_node *node;
+            const struct tx_version *newest;
+
+            if (view->memtables[m]->end_lsn <= snap)
+                break; /* so are all older ones */
+            node = tx_memtable_get(view->memtables[m], &key, write->hash);
+            newest = node == NULL ? NULL : tx_node_newest(node);
+            if (newest != NULL && newest->lsn >= snap)
+                return fail_conflict(core, &key, err);
+        }
+    }
+    return TXKV_OK;
+}
+
+/* ---- entering a transaction ---- */
+
+/* The memtable's own bounds and sums move with every record, whatever is in it. */
+static void
+account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes, uint64_t check)
+{
+    memtable->end_check = check;
+    tx_store_release_64(&memtable->end_lsn, lsn + bytes);
+    tx_store_relaxed_64(&memtable->records, memtable->records + 1);
+    tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
+}
+
+/* The i-th write that is to be entered, in key order when the set was sorted; NULL for one to skip.
+ */
+static const struct tx_write *
+write_at(const struct tx_writeset *set, uint32_t i)
+{
+    const struct tx_write *write = &set->writes[set->order == NULL ? i : set->order[i]];
+
+    return write->superseded ? NULL : write;
+}
+
+static uint32_t
+write_steps(const struct tx_writeset *set)
+{
+    return set->order == NULL ? set->count : set->order_count;
+}
+
+/* Enter the writes; their bytes stand at `mapped`, a copy of set->record. On failure nothing stays.
+ */
+static enum txkv_rc
+enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
+             const uint8_t *mapped)
+{
+    for (uint32_t i = 0; i < write_steps(set); i++) {
+        const struct tx_write *write = write_at(set, i);
+        struct tx_key key;
+
+        if (write == NULL)
+            continue;
+        key = (struct tx_key){ mapped + write->key_at, write->key_bytes, write->table };
+        if (tx_memtable_insert(memtable, &key, lsn,
+                               write->value_at == 0 ? NULL : mapped + write->value_at,
+                               write->value_bytes) == TXKV_OK)
+            continue;
+        while (i-- > 0) {
+            write = write_at(set, i);
+            if (write == NULL)
+                continue;
+            key = tx_write_key(set, write);
+            tx_memtable_retract(memtable, &key, lsn);
+        }
+        return TXKV_NOMEM;
+    }
+    return TXKV_OK;
+}
+
+/* Validate, append, enter. On success the request is in the batch. */
+static enum txkv_rc
+enter(struct tx_commit *commit, struct request *request, struct batch *batch)
+{
+    struct tx_core *core = commit->core;
+    struct tx_memtable *memtable = tx_views_current(&core->views)->memtables[0];
+    const struct tx_txn *txn = request->session->current;
+    const uint32_t bytes =
+        (uint32_t)tx_record_length(txn->writes.record_used - TX_RECORD_HEADER_BYTES);
+    struct tx_segment *segment;
+    uint8_t *mapped;
+    uint64_t lsn;
+    enum txkv_rc rc;
+
+    rc = validate(core, txn, request->err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_log_append(core->log, txn->writes.record, bytes, &lsn, &mapped, &segment, request->err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_memtable_pin_segment(memtable, segment);
+    if (rc == TXKV_OK)
+        rc = enter_writes(memtable, &txn->writes, lsn, mapped);
+    if (rc != TXKV_OK) {
+        tx_log_void(core->log, mapped);
+        account(memtable, lsn, bytes, tx_log_end_check(core->log));
+        batch->end_lsn = lsn + bytes;
+        return tx_fail_nomem(request->err);
+    }
+    account(memtable, lsn, bytes, tx_log_end_check(core->log));
+    request->lsn = lsn;
+    request->next = NULL;
+    *batch->last = request;
+    batch->last = &request->next;
+    batch->count++;
+    batch->end_lsn = lsn + bytes;
+    batch->wants_sync |= request->sync == TXKV_SYNC_FULL;
+    batch->wants_flush |= request->sync == TXKV_SYNC_NORMAL;
+    return TXKV_OK;
+}
+
+/* ---- publishing a batch ---- */
+
+void
+tx_commit_measure_overlay(struct tx_core *core)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < view->count; i++)
+        if (!view->memtables[i]->checkpointed)
+            bytes += tx_memtable_bytes(view->memtables[i]);
+    tx_store_relaxed_64(&core->overlay_bytes, bytes);
+}
+
+/* Wake the background threads that have something to do now. */
+static void
+nudge_background(struct tx_core *core, bool wants_flush)
+{
+    const uint64_t log_bytes = core->published_lsn - tx_load_relaxed_64(&core->checkpoint_lsn);
+
+    if (wants_flush || tx_log_wants_prepare(core->log))
+        tx_core_nudge(&core->flusher_idle, &core->flusher_wake);
+    if (log_bytes > tx_load_relaxed_64(&core->limits.checkpoint_bytes))
+        tx_core_want_checkpoint(core);
+    else
+        tx_core_nudge(&core->checkpointer_idle, &core->checkpointer_wake);
+}
+
+static void
+publish(struct tx_core *core, uint64_t end_lsn)
+{
+    assert(end_lsn > core->published_lsn);
+    tx_store_release_64(&core->published_lsn, end_lsn); /* [M9]; here the batch becomes visible */
+}
+
+static void
+flush_batch(struct tx_commit *commit, struct batch *batch)
+{
+    struct tx_core *core = commit->core;
+    struct txkv_error err = { TXKV_OK, "" };
+    enum txkv_rc rc = TXKV_OK;
+
+    if (batch->end_lsn == 0)
+        return;
+    if (batch->wants_sync)
+        rc = tx_log_sync(core->log, batch->end_lsn, &err);
+    tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
+    if (rc == TXKV_OK) {
+        if (batch->wants_flush && !batch->wants_sync)
+            tx_store_relaxed_64(&core->flush_lsn, batch->end_lsn);
+        publish(core, batch->end_lsn);
+        tx_count(&core->counters.commits, batch->count);
+        tx_count(&core->counters.groups, batch->count > 0);
+        tx_commit_measure_overlay(core);
+        nudge_background(core, batch->wants_flush && !batch->wants_sync);
+    }
+    while (batch->first != NULL) {
+        struct request *request = batch->first;
+
+        batch->first = request->next;
+        if (rc != TXKV_OK && request->err != NULL)
+            *request->err = err;
+        finish(request, rc);
+    }
+    *batch = (struct batch){ .last = &batch->first };
+}
+
+/* Work off a drained stack. */
+static void
+work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
+{
+    struct batch batch = { .last = &batch.first };
+
+    while (stack != NULL) {
+        struct request *request = request_of(stack);
+        enum txkv_rc rc;
+
+        stack = stack->next;
+        if (request->session != NULL) {
+            rc = enter(commit, request, &batch);
+            if (rc != TXKV_OK)
+                finish(request, rc);
+        } else {
+            flush_batch(commit, &batch);
+            finish(request, request->fn(request->arg, request->err));
+        }
+    }
+    flush_batch(commit, &batch);
+}
+
+/* ---- leading ---- */
+
+static bool
+try_lead(struct tx_commit *commit)
+{
+    return tx_cas_32(&commit->leading, 0, 1);
+}
+
+/*
+ * Work off the stack until it is empty, or for ROUNDS_MAX rounds and then hand it on. A request
+ * pushed after the last drain is not stranded: its owner pushed (a full barrier) before it found
+ * `leading` taken; the leader gives `leading` back before it looks at the stack once more, a full
+ * fence between. One of the two sees the other.
+ */
+static void
+lead(struct tx_commit *commit, ck_stack_entry_t *stack)
+{
+    for (uint32_t round = 0;; round++) {
+        if (stack == NULL)
+            stack = tx_mpsc_drain(&commit->submitted);
+        if (stack == NULL) {
+            tx_store_release_32(&commit->leading, 0); /* [M11] */
+            tx_fence_full();
+            if (tx_mpsc_empty(&commit->submitted) || !try_lead(commit))
+                return;
+            continue;
+        }
+        if (round >= ROUNDS_MAX) {
+            struct request *heir = request_of(stack);
+            struct tx_event *done = heir->done;
+
+            heir->inherited = stack;
+            heir->outcome = MUST_LEAD;
+            tx_event_signal(done);
+            return;
+        }
+        work_off(commit, stack);
+        stack = NULL;
+    }
+}
+
+/* Push the request and wait until it is finished, leading where nobody else does. */
+static enum txkv_rc
+submit(struct tx_commit *commit, struct request *request)
+{
+    uint32_t seen = tx_event_value(request->done);
+
+    request->outcome = WAITING;
+    tx_mpsc_push(&commit->submitted, &request->link); /* [M1] */
+    if (try_lead(commit))
+        lead(commit, NULL);
+    for (;;) {
+        const bool spin = tx_load_acquire_32(&commit->last_group_synced) == 0;
+
+        (void)tx_event_wait(request->done, seen, spin ? SPIN_TURNS : 0, UINT64_MAX); /* [M5] */
+        seen = tx_event_value(request->done);
+        if (request->outcome == FINISHED)
+            return request->rc;
+        if (request->outcome == MUST_LEAD) {
+            request->outcome = WAITING;
+            lead(commit, request->inherited);
+        }
+    }
+}
+
+/* ---- the committer's side ---- */
+
+static enum txkv_rc
+fail_stalled(struct tx_core *core, struct txkv_error *err)
+{
+    struct txkv_error why;
+
+    tx_count(&core->counters.stall_timeouts, 1);
+    (void)pthread_mutex_lock(&core->failure_mutex);
+    why = core->checkpoint_failure;
+    (void)pthread_mutex_unlock(&core->failure_mutex);
+    return tx_fail(err, TXKV_BUSY,
+                   "store %s: %llu bytes wait for a checkpoint and overlay_limit is %llu; waited "
+                   "stall_timeout_ms=%llu%s%.200s; try again, or raise the limits",
+                   core->dir, (unsigned long long)tx_load_relaxed_64(&core->overlay_bytes),
+                   (unsigned long long)tx_load_relaxed_64(&core->limits.overlay_limit),
+                   (unsigned long long)tx_load_relaxed_64(&core->limits.stall_timeout_us) / 1000,
+                   why.rc == TXKV_OK ? "" : "; the last checkpoint failed: ",
+                   why.rc == TXKV_OK ? "" : why.text);
+}
+
+/* Wait while too much waits for a checkpoint. */
+static enum txkv_rc
+admit(struct tx_core *core, struct txkv_error *err)
+{
+    uint64_t deadline;
+
+    if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_load_relaxed_64(&core->limits.overlay_limit))
+        return TXKV_OK;
+    tx_count(&core->counters.stalls, 1);
+    deadline = tx_os_now_us() + tx_load_relaxed_64(&core->limits.stall_timeout_us);
+    for (;;) {
+        const uint32_t seen = tx_event_value(&core->drained);
+        const uint64_t now = tx_os_now_us();
+
+        if (tx_load_relaxed_64(&core->overlay_bytes) <=
+            tx_load_relaxed_64(&core->limits.overlay_limit))
+            return TXKV_OK;
+        if (now >= deadline)
+            return fail_stalled(core, err);
+        tx_core_want_checkpoint(core);
+        (void)tx_event_wait(&core->drained, seen, 0, deadline - now);
+    }
+}
+
+/* What the leader needs and the committer can compute: which writes were read, the order, the
+ * body's checksum. */
+static enum txkv_rc
+prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
+{
+    enum txkv_rc rc = tx_cursor_flush_reads(txn, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (txn->reads_lost)
+        return tx_fail_nomem(err);
+    if (txn->reads.count > 0) {
+        tx_readset_seal(&txn->reads);
+        for (uint32_t i = 0; i < txn->writes.count; i++) {
+            const struct tx_key key = tx_write_key(&txn->writes, &txn->writes.writes[i]);
+
+            txn->writes.writes[i].was_read = tx_readset_covers(&txn->reads, &key);
+        }
+    }
+    tx_writeset_prepare(&txn->writes);
+    tx_record_finish_body(txn->writes.record, TX_RECORD_TXN,
+                          txn->writes.record_used - TX_RECORD_HEADER_BYTES, core->store_id);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, enum txkv_sync sync,
+                      struct txkv_error *err)
+{
+    struct request request = {
+        .done = &session->done, .err = err, .session = session, .sync = sync
+    };
+    struct tx_txn *txn = session->current;
+    enum txkv_rc rc;
+
+    assert(txn != NULL && txn->begun);
+    if (txn->writes.count == 0)
+        return TXKV_OK;
+    rc = admit(commit->core, err);
+    if (rc == TXKV_OK)
+        rc = prepare(commit->core, txn, err);
+    if (rc == TXKV_OK)
+        rc = submit(commit, &request);
+    if (rc == TXKV_OK)
+        session->last_lsn = request.lsn;
+    return rc;
+}
+
+enum txkv_rc
+tx_commit_run(struct tx_commit *commit, struct tx_event *done,
+              enum txkv_rc (*fn)(void *arg, struct txkv_error *err), void *arg,
+              struct txkv_error *err)
+{
+    struct request request = { .done = done, .err = err, .fn = fn, .arg = arg };
+
+    return submit(commit, &request);
+}
+
+/* ---- other users of the leader's place ---- */
+
+enum txkv_rc
+tx_commit_append_table(struct tx_commit *commit, const struct tx_table_def *def, uint64_t *lsn,
+                       struct txkv_error *err)
+{
+    struct tx_core *core = commit->core;
+    const uint32_t body_bytes = tx_table_def_bytes(def);
+    const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
+    uint8_t *record = tx_zalloc(bytes), *mapped;
+    struct tx_segment *segment;
+    enum txkv_rc rc;
+
+    if (record == NULL)
+        return tx_fail_nomem(err);
+    tx_table_def_encode(record + TX_RECORD_HEADER_BYTES, def);
+    tx_record_finish_body(record, TX_RECORD_TABLE, body_bytes, core->store_id);
+    rc = tx_log_append(core->log, record, bytes, lsn, &mapped, &segment, err);
+    tx_free(record);
+    if (rc != TXKV_OK)
+        return rc;
+    account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, tx_log_end_check(core->log));
+    rc = tx_log_sync(core->log, *lsn + bytes, err);
+    if (rc == TXKV_OK)
+        publish(core, *lsn + bytes);
+    return rc;
+}
+
+enum txkv_rc
+tx_commit_replay(struct tx_core *core, struct tx_memtable *memtable, const struct tx_record *record,
+                 struct tx_segment *segment, uint64_t *operations, struct txkv_error *err)
+{
+    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct tx_op op;
+    enum txkv_rc rc;
+
+    if (tx_memtable_pin_segment(memtable, segment) != TXKV_OK)
+        return tx_fail_nomem(err);
+    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
+        const struct tx_key key = { op.key, op.key_bytes, op.table };
+
+        if (op.table == 0 || op.table > core->catalog.table_max)
+            return tx_fail(
+                err, TXKV_CORRUPT,
+                "store %s: the log record at LSN %llu writes to table %u, which was never "
+                "made; the store's files do not belong together: restore it from a backup",
+                core->dir, (unsigned long long)record->lsn, op.table);
+        if (tx_memtable_insert(memtable, &key, record->lsn, op.value, op.value_bytes) != TXKV_OK)
+            return tx_fail_nomem(err);
+        (*operations)++;
+    }
+    if (rc != TXKV_NOTFOUND)
+        return tx_fail(err, TXKV_CORRUPT,
+                       "store %s: the log record at LSN %llu is intact but holds an operation that "
+                       "cannot be; it was not written by this program",
+                       core->dir, (unsigned long long)record->lsn);
+    account(memtable, record->lsn, record->length, record->check);
+    return TXKV_OK;
+}

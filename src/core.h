@@ -1,0 +1,117 @@
+/*
+ * core.h - the parts of one open store that its layers share.
+ *
+ * Layer 5: view.h, log.h, tree.h, event.h, catalog.h.
+ */
+#ifndef TX_CORE_H
+#define TX_CORE_H
+
+#include <pthread.h>
+
+#include "catalog.h"
+#include "event.h"
+#include "log.h"
+#include "tree.h"
+#include "view.h"
+
+/* No snapshot: later than every LSN. */
+#define TX_LSN_NONE UINT64_MAX
+
+/* What can be changed while the store is open. Any thread reads and writes, relaxed. */
+struct tx_limits {
+    uint64_t flush_interval_us;
+    uint64_t checkpoint_interval_us;
+    uint64_t checkpoint_bytes;
+    uint64_t overlay_limit;
+    uint64_t stall_timeout_us;
+};
+
+/* Any thread adds; relaxed reads. */
+struct tx_counters {
+    uint64_t commits, groups;
+    uint64_t conflicts_key, conflicts_history;
+    uint64_t stalls, stall_timeouts;
+    uint64_t checkpoints, checkpoints_failed;
+    uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;
+    uint64_t map_grows;
+};
+
+struct tx_core {
+    /* Fixed after open. */
+    char *dir;
+    uint64_t store_id;
+    uint32_t fork_generation;
+    struct tx_tree *tree;
+    struct tx_log *log;
+
+    struct tx_limits limits;
+    struct tx_catalog catalog;
+    struct tx_views views;
+
+    /* End of the last record that is committed and visible. The leader stores with release [M9],
+     * readers load with acquire before they pin a view. Never decreases. */
+    uint64_t published_lsn TX_ALIGNED;
+    /* End of the last record whose commit waits for the flusher (sync=normal). Leader stores. */
+    uint64_t flush_lsn;
+    /* Bytes of memory and log that wait for a checkpoint. Leader stores. */
+    uint64_t overlay_bytes;
+
+    /* Everything before it is in LMDB. Stored in the leader's place after the LMDB commit, read by
+     * any thread. */
+    uint64_t checkpoint_lsn TX_ALIGNED;
+    uint64_t checkpoint_check; /* the chain's value there; under the checkpoint mutex */
+
+    /* Signalled when a checkpoint has freed overlay memory. */
+    struct tx_event drained;
+    /* Wake the flusher, the checkpointer; `idle` is 1 while the thread waits without a deadline. */
+    struct tx_event flusher_wake, checkpointer_wake;
+    uint32_t flusher_idle TX_ALIGNED;
+    uint32_t checkpointer_idle TX_ALIGNED;
+    uint32_t checkpoint_wanted; /* atomic: 1 asks for a checkpoint now */
+    uint32_t tidy_wanted;       /* atomic: 1 asks for views to be collected */
+
+    /* Why the last checkpoint failed; rc TXKV_OK when it did not. */
+    pthread_mutex_t failure_mutex;
+    struct txkv_error checkpoint_failure;
+
+    /* The open sessions, for the oldest snapshot. */
+    pthread_mutex_t sessions_mutex;
+    struct txkv_session *sessions;
+    uint32_t session_count, session_next_stripe;
+
+    struct tx_counters counters TX_ALIGNED;
+};
+
+static inline uint64_t
+tx_published_lsn(const struct tx_core *core)
+{
+    return tx_load_acquire_64(&core->published_lsn); /* [M9] */
+}
+
+static inline void
+tx_count(uint64_t *counter, uint64_t n)
+{
+    (void)tx_fetch_add_64(counter, n);
+}
+
+/*
+ * Wake a background thread if it sleeps without a deadline. Called after the work is visible; the
+ * full fence pairs with the one between "idle = 1" and the thread's last look for work [M10].
+ */
+static inline void
+tx_core_nudge(uint32_t *idle, struct tx_event *wake)
+{
+    tx_fence_full();
+    if (tx_load_acquire_32(idle) != 0 && tx_swap_32(idle, 0) != 0)
+        tx_event_signal(wake);
+}
+
+/* Ask for a checkpoint now, whatever the timer says. */
+static inline void
+tx_core_want_checkpoint(struct tx_core *core)
+{
+    if (tx_swap_32(&core->checkpoint_wanted, 1) == 0)
+        tx_event_signal(&core->checkpointer_wake);
+}
+
+#endif /* TX_CORE_H */

@@ -1,0 +1,153 @@
+/*
+ * hashidx.c - a hash index over skip list nodes, on ck_hs.
+ *
+ * How the 64 bits of a key's hash are used: the top 6 choose the shard, the low 32 are kept in the
+ * node and choose the slot, so growing a shard hashes no key again. The 16 above those 32 become
+ * the top bits of the entry, which a node's address leaves free: a slot taken by another key is
+ * passed over without a look at that key's node, which would most likely be a cache miss. Therefore
+ * CK_HS_MODE_DIRECT: to ck_hs an entry is a number, and what it means is known here only.
+ *
+ * Growing (inside ck_hs_put) fills a new table and publishes it with one store; a reader that is in
+ * the old one sees what was there when it was left, which is all that was put before that reader's
+ * get began. No entry is ever removed, so get never has to start again.
+ *
+ * Ordering: [M6] put stores the entry after the node is complete, and get reads the node through
+ * the entry. ck_hs does that with fences that ThreadSanitizer cannot see: hence tx_hb_release and
+ * tx_hb_acquire on the node.
+ */
+#include "hashidx.h"
+
+#include <ck_hs.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define SHARD_BITS          6
+#define SHARDS              (1 << SHARD_BITS)
+#define SHARD_ENTRIES_FIRST 16
+#define TAG_SHIFT           48 /* user space addresses on x86-64 are shorter */
+
+struct tx_hashidx {
+    struct tx_arena *arena;
+    ck_hs_t *shards[SHARDS]; /* atomic [M6]; NULL until the first put */
+};
+
+/* ck_malloc's functions get no context: put leaves its arena here. */
+static _Thread_local struct tx_arena *put_arena;
+
+static void *
+arena_malloc(size_t bytes)
+{
+    return tx_arena_alloc(put_arena, bytes);
+}
+
+/* A table that was outgrown stays for the readers that are in it, until the arena goes. */
+static void
+arena_keep(void *p, size_t bytes, bool defer)
+{
+    (void)p;
+    (void)bytes;
+    (void)defer;
+}
+
+static struct ck_malloc arena_allocator = { .malloc = arena_malloc, .free = arena_keep };
+
+static inline void *
+entry_of(const struct tx_node *node, uint64_t hash)
+{
+    const uint64_t tag = (hash >> 32) << TAG_SHIFT;
+
+    assert((uintptr_t)node >> TAG_SHIFT == 0);
+    return (void *)((uintptr_t)node | tag);
+}
+
+static inline struct tx_node *
+node_of(const void *entry)
+{
+    return (struct tx_node *)((uintptr_t)entry & (((uintptr_t)1 << TAG_SHIFT) - 1));
+}
+
+/* Called for the entries of a table that grows. */
+static unsigned long
+hash_of(const void *entry, unsigned long seed)
+{
+    (void)seed;
+    return node_of(entry)->hash;
+}
+
+static bool
+is_same(const void *stored, const void *wanted)
+{
+    struct tx_node *node = node_of(stored);
+
+    if ((uintptr_t)stored >> TAG_SHIFT != (uintptr_t)wanted >> TAG_SHIFT)
+        return false;
+    tx_hb_acquire(node); /* [M6] */
+    return tx_node_same_key(node, node_of(wanted));
+}
+
+uint64_t
+tx_key_hash(const struct tx_key *key)
+{
+    return XXH3_64bits_withSeed(key->data, key->bytes, key->table);
+}
+
+struct tx_hashidx *
+tx_hashidx_create(struct tx_arena *arena)
+{
+    struct tx_hashidx *index = tx_arena_alloc(arena, sizeof(*index));
+
+    if (index == NULL)
+        return NULL;
+    memset(index, 0, sizeof(*index));
+    index->arena = arena;
+    return index;
+}
+
+/* The shard for a put, made when it is missing; NULL when out of memory. */
+static ck_hs_t *
+shard_for_put(struct tx_hashidx *index, uint64_t hash)
+{
+    ck_hs_t **slot = &index->shards[hash >> (64 - SHARD_BITS)];
+    ck_hs_t *shard = *slot;
+
+    if (shard != NULL)
+        return shard;
+    shard = tx_arena_alloc(index->arena, sizeof(*shard));
+    if (shard == NULL || !ck_hs_init(shard, CK_HS_MODE_SPMC | CK_HS_MODE_DIRECT, hash_of, is_same,
+                                     &arena_allocator, SHARD_ENTRIES_FIRST, 0))
+        return NULL;
+    tx_store_release_ptr((void **)slot, shard); /* [M6] */
+    return shard;
+}
+
+enum txkv_rc
+tx_hashidx_put(struct tx_hashidx *index, struct tx_node *node, uint64_t hash)
+{
+    ck_hs_t *shard;
+
+    put_arena = index->arena;
+    shard = shard_for_put(index, hash);
+    if (shard == NULL)
+        return TXKV_NOMEM;
+    node->hash = (uint32_t)hash;
+    tx_hb_release(node); /* [M6] */
+    return ck_hs_put_unique(shard, node->hash, entry_of(node, hash)) ? TXKV_OK : TXKV_NOMEM;
+}
+
+struct tx_node *
+tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash)
+{
+    ck_hs_t *shard =
+        tx_load_acquire_ptr((void *const *)&index->shards[hash >> (64 - SHARD_BITS)]); /* [M6] */
+    struct tx_node wanted; /* is_same looks at key and prefix only */
+    void *entry;
+
+    if (shard == NULL)
+        return NULL;
+    wanted.key = *key;
+    tx_key_prefix(key, wanted.prefix);
+    entry = ck_hs_get(shard, (uint32_t)hash, entry_of(&wanted, hash));
+    return entry == NULL ? NULL : node_of(entry);
+}

@@ -1,0 +1,549 @@
+/*
+ * log_recover.c - reading the log back: recovery, salvage and verification.
+ *
+ * A walk follows the chain: a record counts if it is intact, stands where it says, and names the
+ * check of the record before it. The first position where that fails is the end of the log. A crash
+ * leaves any mixture of old and new bytes behind the durable LSN, so what follows the end is either
+ * a torn tail, to be discarded, or proof of damage: an intact record that was written when more
+ * than the end was durable already.
+ *
+ * A crash can also leave a new segment whose header or records never reached the disk; it is a torn
+ * tail like any other. Nothing is changed before the verdict.
+ *
+ * Threads: tx_log_recover has the log to itself. tx_log_verify may run beside the leader: it reads
+ * only what was published, on segments that it holds references to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "log_private.h"
+#include "mem.h"
+#include "os.h"
+
+enum { COPY_BYTES = 1 << 20 };
+
+struct walk {
+    uint64_t store_id;
+    uint64_t lsn, check; /* where the chain has come to, and its value there */
+    tx_log_visit *visit;
+    void *arg;
+    struct tx_log_scan *scan;
+};
+
+static enum txkv_rc
+take_record(struct walk *w, const struct tx_record *record, struct tx_segment *s,
+            struct txkv_error *err)
+{
+    w->check = record->check;
+    w->scan->bytes_verified += record->length;
+    if (record->type == TX_RECORD_SEAL) {
+        w->lsn = tx_segment_end_lsn(s);
+        return TXKV_OK;
+    }
+    w->lsn = record->lsn + record->length;
+    w->scan->records++;
+    return w->visit != NULL ? w->visit(w->arg, record, s, err) : TXKV_OK;
+}
+
+/* Follow the chain in s until its end, or limit_lsn, or until it breaks: w->lsn tells which. */
+static enum txkv_rc
+walk_segment(struct walk *w, struct tx_segment *s, uint64_t limit_lsn, struct txkv_error *err)
+{
+    const uint64_t end_lsn = tx_segment_end_lsn(s);
+    uint64_t lsn = w->lsn;
+
+    if (lsn < s->first_lsn || lsn > end_lsn)
+        return TXKV_OK;
+    if (lsn == s->first_lsn) {
+        if (s->first_prev_check != w->check)
+            return TXKV_OK;
+        lsn += TX_SEGMENT_HEADER_BYTES;
+    }
+    w->scan->segments++;
+    while (lsn < limit_lsn && end_lsn - lsn >= TX_RECORD_HEADER_BYTES) {
+        const uint64_t offset = tx_min_u64(lsn - s->first_lsn, s->file_bytes);
+        struct tx_record record;
+        enum txkv_rc rc;
+
+        if (tx_record_decode(s->map + offset, s->map + s->file_bytes, w->store_id, &record) !=
+                TX_RECORD_INTACT ||
+            record.lsn != lsn || record.prev_check != w->check)
+            return TXKV_OK;
+        rc = take_record(w, &record, s, err);
+        if (rc != TXKV_OK)
+            return rc;
+        lsn = w->lsn;
+    }
+    if (lsn < limit_lsn)
+        w->lsn = end_lsn; /* no room for a seal means a seal */
+    return TXKV_OK;
+}
+
+/* ---- recovery ---- */
+
+struct recovery {
+    struct tx_log *log;
+    struct walk walk;
+    uint64_t start_lsn;
+    uint64_t *lsns; /* of the files found, ascending */
+    size_t count, room;
+    bool broken;             /* the chain has ended in, or before, a segment */
+    struct tx_segment *last; /* the last one that stays, or NULL */
+    struct tx_segment *tail; /* the one in which the chain ended, or NULL when between two */
+    /* Proof of damage, or 0: a record at proof_lsn shows that the log was good up to proven_lsn. */
+    uint64_t proof_lsn, proven_lsn;
+};
+
+static enum txkv_rc
+note_name(void *arg, const char *name, struct txkv_error *err)
+{
+    struct recovery *r = arg;
+    uint64_t lsn;
+
+    if (!tx_segment_parse_name(name, &lsn))
+        return TXKV_OK;
+    if (r->count == r->room) {
+        const size_t room = r->room * 2 + 64;
+        uint64_t *lsns = tx_realloc(r->lsns, room * sizeof *lsns);
+
+        if (lsns == NULL)
+            return tx_fail_nomem(err);
+        r->lsns = lsns;
+        r->room = room;
+    }
+    r->lsns[r->count++] = lsn;
+    return TXKV_OK;
+}
+
+static int
+compare_lsns(const void *a, const void *b)
+{
+    const uint64_t *x = a;
+    const uint64_t *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* A record that cannot be there unless the log went on behind the break. */
+static bool
+is_proof(const struct recovery *r, const struct tx_record *record, uint64_t *proven_lsn)
+{
+    const struct walk *w = &r->walk;
+    const bool is_next = record->lsn == w->lsn || record->lsn == w->lsn + TX_SEGMENT_HEADER_BYTES;
+
+    *proven_lsn = record->durable_lsn;
+    if (record->durable_lsn > w->lsn)
+        return true;
+    /* It continues the chain, but its segment's header, in the same sector, is damaged. */
+    *proven_lsn = record->lsn + record->length;
+    return is_next && record->prev_check == w->check;
+}
+
+/* Look at what a segment holds behind the break: count it, and search it for proof of damage. */
+static enum txkv_rc
+search_behind(struct recovery *r, const struct tx_segment *s, struct txkv_error *err)
+{
+    uint64_t from = TX_SEGMENT_HEADER_BYTES;
+    uint64_t used = s->file_bytes;
+    enum txkv_rc rc = tx_segment_load(s, s->file_bytes, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (r->walk.lsn > s->first_lsn)
+        from = tx_max_u64(from, r->walk.lsn - s->first_lsn);
+    while (used >= from + 8 && tx_get_u64(s->map + used - 8) == 0)
+        used -= 8;
+    while (used > from && s->map[used - 1] == 0)
+        used--;
+    if (used <= from)
+        return TXKV_OK;
+    r->walk.scan->bytes_discarded += used - from;
+    for (uint64_t at = from; at < used && at + TX_RECORD_HEADER_BYTES <= s->file_bytes; at += 8) {
+        struct tx_record record;
+        uint64_t proven_lsn;
+
+        /* Nearly every position ends here; the field is `lsn`. */
+        if (tx_get_u64(s->map + at + 16) != s->first_lsn + at)
+            continue;
+        if (tx_record_decode(s->map + at, s->map + s->file_bytes, r->walk.store_id, &record) !=
+                TX_RECORD_INTACT ||
+            !is_proof(r, &record, &proven_lsn))
+            continue;
+        r->proof_lsn = record.lsn;
+        r->proven_lsn = tx_max_u64(r->proven_lsn, proven_lsn);
+    }
+    return TXKV_OK;
+}
+
+/* Follow the chain into the next file, or search it when the chain has ended. */
+static enum txkv_rc
+examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
+                struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    if (!r->broken && state == TX_SEGMENT_INTACT) {
+        rc = tx_segment_load(s, s->file_bytes, err);
+        if (rc == TXKV_OK)
+            rc = walk_segment(&r->walk, s, UINT64_MAX, err);
+        if (rc != TXKV_OK)
+            return rc;
+        if (r->walk.lsn > s->first_lsn && r->walk.lsn <= tx_segment_end_lsn(s)) {
+            r->last = s;
+            if (r->walk.lsn == tx_segment_end_lsn(s))
+                return tx_log_sync_file(s, err);
+            r->tail = s;
+        }
+    }
+    r->broken = true;
+    return search_behind(r, s, err);
+}
+
+static enum txkv_rc
+open_segment(struct recovery *r, size_t i, struct txkv_error *err)
+{
+    const uint64_t first_lsn = r->lsns[i];
+    const bool is_followed = i + 1 < r->count && r->lsns[i + 1] <= r->start_lsn;
+    enum tx_segment_state state;
+    struct tx_segment *s;
+    enum txkv_rc rc = tx_segment_open(r->log->dir, r->log->store_id, first_lsn, &s, &state, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    tx_log_link(r->log, s);
+    if (state == TX_SEGMENT_FOREIGN)
+        return tx_fail(err, TXKV_CORRUPT, "log file %s belongs to another store", s->path);
+    if (state == TX_SEGMENT_NEWER)
+        return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
+                       s->path);
+    if (is_followed || (first_lsn < r->start_lsn && tx_segment_end_lsn(s) <= r->start_lsn))
+        r->last = s; /* all of it is in LMDB */
+    else
+        rc = examine_segment(r, s, state, err);
+    if (s != r->tail)
+        tx_segment_close_fd(s);
+    return rc;
+}
+
+static enum txkv_rc
+fail_damaged(const struct recovery *r, struct txkv_error *err)
+{
+    char name[TX_SEGMENT_NAME_BYTES];
+    const uint64_t lsn = r->walk.lsn;
+    const uint64_t first_lsn = r->tail != NULL ? r->tail->first_lsn : lsn;
+
+    tx_segment_name(first_lsn, name);
+    return tx_fail(
+        err, TXKV_CORRUPT,
+        "the log is damaged: no valid record in %s/%s at offset %llu (LSN %llu), but the "
+        "record at LSN %llu shows that the log was complete up to LSN %llu; nothing was "
+        "changed; salvaging keeps what is before LSN %llu and a copy of the rest",
+        r->log->dir, name, (unsigned long long)(lsn - first_lsn), (unsigned long long)lsn,
+        (unsigned long long)r->proof_lsn, (unsigned long long)r->proven_lsn,
+        (unsigned long long)lsn);
+}
+
+/* ---- salvage ---- */
+
+static enum txkv_rc
+write_whole(int fd, const struct tx_segment *s, const char *path, struct txkv_error *err)
+{
+    uint64_t done = 0;
+
+    while (done < s->file_bytes) {
+        const ssize_t n = tx_os.pwrite(fd, s->map + done,
+                                       tx_min_u64(s->file_bytes - done, COPY_BYTES), (off_t)done);
+
+        if (n < 0 && errno != EINTR)
+            return tx_fail_errno(err, errno, "cannot write %s", path);
+        if (n > 0)
+            done += (uint64_t)n;
+    }
+    if (tx_os.fsync(fd) != 0)
+        return tx_fail_errno(err, errno, "cannot sync %s", path);
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+copy_segment(const struct tx_segment *s, const char *dir, struct txkv_error *err)
+{
+    char name[TX_SEGMENT_NAME_BYTES];
+    enum txkv_rc rc;
+    char *path;
+    int fd;
+
+    tx_segment_name(s->first_lsn, name);
+    path = tx_os_join(dir, name);
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    fd = tx_os.open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0) {
+        rc = tx_fail_errno(err, errno, "cannot create %s", path);
+    } else {
+        rc = write_whole(fd, s, path, err);
+        (void)tx_os.close(fd);
+    }
+    tx_free(path);
+    return rc;
+}
+
+/* A directory that no earlier salvage has used, in new memory. */
+static enum txkv_rc
+make_salvage_dir(const struct recovery *r, char **out, struct txkv_error *err)
+{
+    char name[64];
+    unsigned n = 1;
+
+    (void)snprintf(name, sizeof name, "salvaged-%llx", (unsigned long long)r->walk.lsn);
+    for (;;) {
+        char *path = tx_os_join(r->log->dir, name);
+        enum txkv_rc rc;
+
+        *out = path;
+        if (path == NULL)
+            return tx_fail_nomem(err);
+        if (tx_os.mkdir(path, 0700) == 0)
+            return TXKV_OK;
+        if (errno != EEXIST) {
+            rc = tx_fail_errno(err, errno, "cannot make directory %s", path);
+            tx_free(path);
+            return rc;
+        }
+        tx_free(path);
+        (void)snprintf(name, sizeof name, "salvaged-%llx-%u", (unsigned long long)r->walk.lsn, ++n);
+    }
+}
+
+/* Copy the files from the break on, before they are cut. */
+static enum txkv_rc
+salvage_files(struct recovery *r, struct txkv_error *err)
+{
+    const struct tx_segment *s = r->last == NULL ? r->log->head : r->last->next;
+    char *dir = NULL;
+    enum txkv_rc rc = make_salvage_dir(r, &dir, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (r->tail != NULL)
+        s = r->tail; /* which is r->last: it stays, but for what is behind the break */
+    for (; s != NULL && rc == TXKV_OK; s = s->next) {
+        rc = copy_segment(s, dir, err);
+        r->walk.scan->salvaged_files++;
+    }
+    if (rc == TXKV_OK)
+        rc = tx_os_sync_dir(dir, err);
+    if (rc == TXKV_OK)
+        rc = tx_os_sync_dir(r->log->dir, err);
+    tx_free(dir);
+    return rc;
+}
+
+/* ---- cutting the log at its end ---- */
+
+static enum txkv_rc
+remove_tmp(void *arg, const char *name, struct txkv_error *err)
+{
+    const struct recovery *r = arg;
+    enum txkv_rc rc = TXKV_OK;
+    char *path;
+
+    if (!tx_segment_is_tmp_name(name))
+        return TXKV_OK;
+    path = tx_os_join(r->log->dir, name);
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    if (tx_os.unlink(path) != 0)
+        rc = tx_fail_errno(err, errno, "cannot remove %s", path);
+    tx_free(path);
+    return rc;
+}
+
+/* Remove the segments after the last one that stays. */
+static enum txkv_rc
+remove_later(struct recovery *r, struct txkv_error *err)
+{
+    struct tx_log *log = r->log;
+    struct tx_segment **link = r->last == NULL ? &log->head : &r->last->next;
+
+    log->tail = r->last;
+    while (*link != NULL) {
+        struct tx_segment *s = *link;
+
+        if (tx_os.unlink(s->path) != 0)
+            return tx_fail_errno(err, errno, "cannot remove log file %s", s->path);
+        *link = s->next;
+        tx_segment_unref(s);
+    }
+    return TXKV_OK;
+}
+
+/*
+ * Write a seal where the chain ended, and move the walk behind it. It claims no more to be durable
+ * than what LMDB has: the records before it are being synced with it, and a crash may lose them.
+ */
+static enum txkv_rc
+seal_tail(struct recovery *r, struct txkv_error *err)
+{
+    struct tx_segment *s = r->tail;
+    struct walk *w = &r->walk;
+    const uint64_t end_lsn = tx_segment_end_lsn(s);
+    uint8_t seal[TX_RECORD_HEADER_BYTES];
+    int e = 0;
+
+    if (s->file_bytes < s->bytes)
+        e = tx_os.fallocate(s->fd, 0, (off_t)s->bytes);
+    if (e != 0)
+        return tx_fail_errno(err, e, "cannot allocate space for log file %s", s->path);
+    s->file_bytes = s->bytes;
+    if (end_lsn - w->lsn >= TX_RECORD_HEADER_BYTES) {
+        tx_record_finish_body(seal, TX_RECORD_SEAL, 0, w->store_id);
+        w->check = tx_record_finish_header(seal, w->lsn, r->start_lsn, w->check, w->store_id);
+        tx_log_put(s->map + (w->lsn - s->first_lsn), seal, NULL, 0);
+    }
+    w->lsn = end_lsn;
+    return tx_log_sync_file(s, err);
+}
+
+/* Later files go for good before the seal is there, or it might continue into one of them. */
+static enum txkv_rc
+cut_log(struct recovery *r, struct txkv_error *err)
+{
+    struct tx_log *log = r->log;
+    enum txkv_rc rc = remove_later(r, err);
+
+    if (rc == TXKV_OK)
+        rc = tx_os_list_dir(log->dir, remove_tmp, r, err);
+    if (rc == TXKV_OK)
+        rc = tx_os_sync_dir(log->dir, err);
+    if (rc == TXKV_OK && r->tail != NULL) {
+        rc = seal_tail(r, err);
+        tx_segment_close_fd(r->tail);
+    }
+    if (rc != TXKV_OK)
+        return rc;
+    log->append_lsn = log->durable_lsn = log->named_lsn = r->walk.lsn;
+    log->append_check = r->walk.check;
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_log_recover(const struct tx_log_config *config, uint64_t start_lsn, uint64_t start_check,
+               bool salvage, tx_log_visit *visit, void *arg, struct tx_log_scan *scan,
+               struct tx_log **out, struct txkv_error *err)
+{
+    struct recovery r = { .start_lsn = start_lsn,
+                          .walk = { .store_id = config->store_id,
+                                    .lsn = start_lsn,
+                                    .check = start_check,
+                                    .visit = visit,
+                                    .arg = arg,
+                                    .scan = scan } };
+    enum txkv_rc rc;
+
+    *out = NULL;
+    *scan = (struct tx_log_scan){ .end_lsn = start_lsn, .end_check = start_check };
+    if (start_lsn % 8 != 0 || start_lsn >= TX_SEGMENT_LSN_LIMIT)
+        return tx_fail(err, TXKV_CORRUPT, "LSN %llu cannot be a checkpoint's",
+                       (unsigned long long)start_lsn);
+    rc = tx_log_new(config, &r.log, err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_os_list_dir(config->dir, note_name, &r, err);
+    if (rc == TXKV_OK && r.count > 0)
+        qsort(r.lsns, r.count, sizeof *r.lsns, compare_lsns);
+    for (size_t i = 0; i < r.count && rc == TXKV_OK; i++)
+        rc = open_segment(&r, i, err);
+    scan->end_lsn = r.walk.lsn;
+    scan->end_check = r.walk.check;
+    if (rc == TXKV_OK && r.proven_lsn > 0)
+        rc = salvage ? salvage_files(&r, err) : fail_damaged(&r, err);
+    if (rc == TXKV_OK)
+        rc = cut_log(&r, err);
+    tx_free(r.lsns);
+    if (rc != TXKV_OK) {
+        tx_log_close(r.log);
+        return rc;
+    }
+    *out = r.log;
+    return TXKV_OK;
+}
+
+/* ---- verification ---- */
+
+/* References on all segments, so that a trim cannot take them away. */
+static enum txkv_rc
+hold_segments(struct tx_log *log, struct tx_segment ***out, size_t *count, struct txkv_error *err)
+{
+    struct tx_segment **held;
+    size_t n = 0;
+
+    *out = NULL;
+    *count = 0;
+    (void)pthread_mutex_lock(&log->list_mutex);
+    for (const struct tx_segment *s = log->head; s != NULL; s = s->next)
+        n++;
+    held = tx_malloc((n + 1) * sizeof *held);
+    for (struct tx_segment *s = log->head; s != NULL && held != NULL; s = s->next) {
+        tx_segment_ref(s);
+        held[(*count)++] = s;
+    }
+    (void)pthread_mutex_unlock(&log->list_mutex);
+    *out = held;
+    return held != NULL ? TXKV_OK : tx_fail_nomem(err);
+}
+
+static enum txkv_rc
+verify_segment(struct walk *w, struct tx_segment *s, uint64_t limit_lsn, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    if (w->lsn >= limit_lsn || tx_segment_end_lsn(s) <= w->lsn || s->first_lsn > w->lsn)
+        return TXKV_OK;
+    rc = tx_segment_load(s, limit_lsn - s->first_lsn, err);
+    if (rc == TXKV_OK)
+        rc = walk_segment(w, s, limit_lsn, err);
+    if (rc != TXKV_OK || w->lsn >= limit_lsn || w->lsn == tx_segment_end_lsn(s))
+        return rc;
+    return tx_fail(err, TXKV_CORRUPT,
+                   "the log is damaged: no valid record in %s at offset %llu (LSN %llu)", s->path,
+                   (unsigned long long)(w->lsn - s->first_lsn), (unsigned long long)w->lsn);
+}
+
+enum txkv_rc
+tx_log_verify(struct tx_log *log, uint64_t start_lsn, uint64_t start_check, uint64_t end_lsn,
+              tx_log_visit *visit, void *arg, struct tx_log_scan *scan, struct txkv_error *err)
+{
+    struct walk w = { .store_id = log->store_id,
+                      .lsn = start_lsn,
+                      .check = start_check,
+                      .visit = visit,
+                      .arg = arg,
+                      .scan = scan };
+    struct tx_segment **held;
+    size_t count;
+    enum txkv_rc rc;
+
+    *scan = (struct tx_log_scan){ 0 };
+    rc = hold_segments(log, &held, &count, err);
+    if (rc != TXKV_OK)
+        return rc;
+    if (start_lsn < end_lsn && (count == 0 || held[0]->first_lsn > start_lsn))
+        rc = tx_fail(err, TXKV_BUSY,
+                     "a checkpoint removed the log from LSN %llu on: verify again from the new one",
+                     (unsigned long long)start_lsn);
+    for (size_t i = 0; i < count && rc == TXKV_OK; i++)
+        rc = verify_segment(&w, held[i], end_lsn, err);
+    if (rc == TXKV_OK && w.lsn != end_lsn && start_lsn < end_lsn)
+        rc = tx_fail(err, TXKV_CORRUPT, "the log ends at LSN %llu instead of %llu",
+                     (unsigned long long)w.lsn, (unsigned long long)end_lsn);
+    scan->end_lsn = w.lsn;
+    scan->end_check = w.check;
+    for (size_t i = 0; i < count; i++)
+        tx_segment_unref(held[i]);
+    tx_free(held);
+    return rc;
+}

@@ -1,0 +1,223 @@
+/*
+ * mem.c - allocation and arenas.
+ *
+ * The count of live allocations is split over cache lines, one for each group of threads, so that
+ * counting does not make allocating threads wait for each other. An allocation may be freed by
+ * another thread than made it: one stripe alone may wrap below zero, their sum is right.
+ */
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "atomic.h"
+
+enum { STRIPES = 16, CHUNK_BYTES_MIN = 4096, CHUNK_BYTES_MAX = 1 << 20 };
+
+struct stripe {
+    uint64_t live TX_ALIGNED; /* atomic */
+};
+
+static struct stripe stripes[STRIPES];
+static uint64_t threads_seen; /* atomic */
+
+/* Atomic. Allocations since tx_mem_fail_at are counted only while fail_at is not 0. */
+static uint64_t fail_at;
+static uint64_t fail_count;
+static uint64_t fail_forever;
+
+static void
+count_live(uint64_t change)
+{
+    static _Thread_local uint64_t stripe_plus_1;
+
+    if (stripe_plus_1 == 0)
+        stripe_plus_1 = tx_fetch_add_64(&threads_seen, 1) % STRIPES + 1;
+    (void)tx_fetch_add_64(&stripes[stripe_plus_1 - 1].live, change);
+}
+
+static bool
+must_fail(void)
+{
+    const uint64_t at = tx_load_relaxed_64(&fail_at);
+    uint64_t n;
+
+    if (at == 0)
+        return false;
+    n = tx_fetch_add_64(&fail_count, 1) + 1;
+    return n == at || (n > at && tx_load_relaxed_64(&fail_forever) != 0);
+}
+
+static void *
+counted(void *p)
+{
+    if (p != NULL)
+        count_live(1);
+    return p;
+}
+
+void *
+tx_malloc(size_t bytes)
+{
+    return must_fail() ? NULL : counted(malloc(bytes > 0 ? bytes : 1));
+}
+
+void *
+tx_zalloc(size_t bytes)
+{
+    return must_fail() ? NULL : counted(calloc(1, bytes > 0 ? bytes : 1));
+}
+
+void *
+tx_realloc(void *p, size_t bytes)
+{
+    void *moved;
+
+    if (p == NULL)
+        return tx_malloc(bytes);
+    if (must_fail())
+        return NULL;
+    moved = realloc(p, bytes > 0 ? bytes : 1);
+    return moved; /* the same allocation, as far as counting goes */
+}
+
+void *
+tx_aligned_zalloc(size_t bytes)
+{
+    void *p;
+
+    if (bytes > SIZE_MAX - TX_CACHELINE || must_fail())
+        return NULL;
+    bytes = tx_round_up(bytes > 0 ? bytes : 1, TX_CACHELINE);
+    p = counted(aligned_alloc(TX_CACHELINE, bytes));
+    if (p != NULL)
+        memset(p, 0, bytes);
+    return p;
+}
+
+void
+tx_free(void *p)
+{
+    if (p == NULL)
+        return;
+    count_live(UINT64_MAX); /* minus one */
+    free(p);
+}
+
+char *
+tx_strdup(const char *s)
+{
+    const size_t bytes = strlen(s) + 1;
+    char *copy = tx_malloc(bytes);
+
+    if (copy != NULL)
+        memcpy(copy, s, bytes);
+    return copy;
+}
+
+void
+tx_mem_fail_at(uint64_t n, bool forever)
+{
+    tx_store_relaxed_64(&fail_at, 0);
+    tx_store_relaxed_64(&fail_count, 0);
+    tx_store_relaxed_64(&fail_forever, forever);
+    tx_store_relaxed_64(&fail_at, n);
+}
+
+uint64_t
+tx_mem_live(void)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < STRIPES; i++)
+        sum += tx_load_relaxed_64(&stripes[i].live);
+    return sum;
+}
+
+struct tx_arena_chunk {
+    struct tx_arena_chunk *older;
+    size_t bytes; /* with this header */
+};
+
+static void
+enter_chunk(struct tx_arena *arena, struct tx_arena_chunk *chunk)
+{
+    arena->chunks = chunk;
+    arena->next = (uint8_t *)(chunk + 1);
+    arena->end = (uint8_t *)chunk + chunk->bytes;
+}
+
+static bool
+add_chunk(struct tx_arena *arena, size_t bytes_wanted)
+{
+    struct tx_arena_chunk *chunk;
+    size_t bytes = CHUNK_BYTES_MIN;
+
+    if (arena->chunks != NULL)
+        bytes = tx_min_u64(arena->chunks->bytes * 2, CHUNK_BYTES_MAX);
+    bytes = tx_max_u64(bytes, bytes_wanted + sizeof *chunk);
+    chunk = tx_malloc(bytes);
+    if (chunk == NULL)
+        return false;
+    chunk->older = arena->chunks;
+    chunk->bytes = bytes;
+    enter_chunk(arena, chunk);
+    tx_store_relaxed_64(&arena->bytes, arena->bytes + bytes);
+    return true;
+}
+
+static void
+free_chunks(struct tx_arena_chunk *chunk)
+{
+    while (chunk != NULL) {
+        struct tx_arena_chunk *older = chunk->older;
+
+        tx_free(chunk);
+        chunk = older;
+    }
+}
+
+void
+tx_arena_init(struct tx_arena *arena)
+{
+    *arena = (struct tx_arena){ 0 };
+}
+
+void *
+tx_arena_alloc(struct tx_arena *arena, size_t bytes)
+{
+    uint8_t *p;
+
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes = tx_round_up(bytes, 8);
+    if ((size_t)(arena->end - arena->next) < bytes && !add_chunk(arena, bytes))
+        return NULL;
+    p = arena->next;
+    if (p != NULL)
+        arena->next = p + bytes;
+    return p;
+}
+
+void
+tx_arena_free(struct tx_arena *arena)
+{
+    free_chunks(arena->chunks);
+    *arena = (struct tx_arena){ 0 };
+}
+
+void
+tx_arena_reset(struct tx_arena *arena)
+{
+    struct tx_arena_chunk *newest = arena->chunks;
+
+    /* A chunk made for one large piece would be memory held for nothing. */
+    if (newest == NULL || newest->bytes > CHUNK_BYTES_MAX) {
+        tx_arena_free(arena);
+        return;
+    }
+    free_chunks(newest->older);
+    newest->older = NULL;
+    enter_chunk(arena, newest);
+    tx_store_relaxed_64(&arena->bytes, newest->bytes);
+}

@@ -1,0 +1,112 @@
+/*
+ * memtable.c - one generation of the overlay.
+ *
+ * An insert finds the key's node through the hash index. A new node is made, put into the index and
+ * linked into the list, in that order: linking cannot fail, so running out of memory leaves nothing
+ * behind that a reader could find. In between, a reader can find the node in the index before it is
+ * in the list; its version is not published by then, so no snapshot has it.
+ */
+#include "memtable.h"
+
+enum txkv_rc
+tx_memtable_create(uint64_t first_lsn, struct tx_memtable **out, struct txkv_error *err)
+{
+    struct tx_memtable *memtable = tx_zalloc(sizeof(*memtable));
+
+    *out = NULL;
+    if (memtable == NULL)
+        return tx_fail_nomem(err);
+    memtable->first_lsn = first_lsn;
+    memtable->end_lsn = first_lsn;
+    tx_arena_init(&memtable->arena);
+    memtable->index = tx_hashidx_create(&memtable->arena);
+    if (memtable->index == NULL ||
+        tx_skiplist_init(&memtable->list, &memtable->arena, (uint32_t)first_lsn) != TXKV_OK) {
+        tx_memtable_free(memtable);
+        return tx_fail_nomem(err);
+    }
+    *out = memtable;
+    return TXKV_OK;
+}
+
+void
+tx_memtable_free(struct tx_memtable *memtable)
+{
+    assert(memtable->refs == 0);
+    for (uint32_t i = 0; i < memtable->segment_count; i++)
+        tx_segment_unref(memtable->segments[i]);
+    tx_free(memtable->segments);
+    tx_arena_free(&memtable->arena);
+    tx_free(memtable);
+}
+
+enum txkv_rc
+tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn,
+                   const uint8_t *value, uint32_t value_bytes)
+{
+    const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
+    const uint64_t hash = tx_key_hash(key);
+    struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
+    struct tx_version *version;
+
+    assert(lsn >= memtable->first_lsn);
+    if (node == NULL) {
+        node = tx_skiplist_make(&memtable->list, key, &first);
+        if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
+            return TXKV_NOMEM;
+        tx_skiplist_link(&memtable->list, node);
+        return TXKV_OK;
+    }
+    version = tx_arena_alloc(&memtable->arena, sizeof(*version));
+    if (version == NULL)
+        return TXKV_NOMEM;
+    *version = first;
+    tx_node_push(node, version);
+    return TXKV_OK;
+}
+
+void
+tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn)
+{
+    struct tx_node *node = tx_hashidx_get(memtable->index, key, tx_key_hash(key));
+    struct tx_version *newest = node == NULL ? NULL : tx_node_newest(node);
+
+    if (newest != NULL && newest->lsn == lsn)
+        tx_store_release_ptr((void **)&node->newest, newest->older);
+}
+
+enum txkv_rc
+tx_memtable_pin_segment(struct tx_memtable *memtable, struct tx_segment *segment)
+{
+    const uint32_t count = memtable->segment_count;
+
+    if (count > 0 && memtable->segments[count - 1] == segment)
+        return TXKV_OK;
+    if (count == memtable->segment_room) {
+        const uint32_t room = count == 0 ? 8 : 2 * count;
+        struct tx_segment **segments =
+            tx_realloc(memtable->segments, room * sizeof(struct tx_segment *));
+
+        if (segments == NULL)
+            return TXKV_NOMEM;
+        memtable->segments = segments;
+        memtable->segment_room = room;
+    }
+    tx_segment_ref(segment);
+    memtable->segments[count] = segment;
+    memtable->segment_count = count + 1;
+    return TXKV_OK;
+}
+
+struct tx_node *
+tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash)
+{
+    return tx_hashidx_get(memtable->index, key, hash);
+}
+
+uint64_t
+tx_memtable_bytes(const struct tx_memtable *memtable)
+{
+    return sizeof(*memtable) + tx_load_relaxed_64(&memtable->arena.bytes) +
+           tx_load_relaxed_64(&memtable->log_bytes);
+}

@@ -1,0 +1,178 @@
+/*
+ * os.c - the system's file, map, lock and clock calls.
+ */
+#include "os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mem.h"
+
+static int
+system_open(const char *path, int flags, mode_t mode)
+{
+    return open(path, flags | O_CLOEXEC, mode);
+}
+
+static int
+system_fstat(int fd, struct stat *st)
+{
+    return fstat(fd, st);
+}
+
+static void *
+system_mmap(size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+    return mmap(NULL, bytes, prot, flags, fd, offset);
+}
+
+/* An OFD lock belongs to the open file, so that closing another descriptor of it keeps the lock. */
+static int
+system_lock(int fd)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fcntl(fd, F_OFD_SETLK, &whole);
+}
+
+/* The table's initial contents, twice: a struct cannot be initialized from another one. */
+#define SYSTEM_CALLS                                                                               \
+    {                                                                                              \
+        .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
+        .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
+        .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
+        .mkdir = mkdir, .lock = system_lock                                                        \
+    }
+
+struct tx_os tx_os = SYSTEM_CALLS;
+const struct tx_os tx_os_system = SYSTEM_CALLS;
+
+uint64_t
+tx_os_now_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+enum txkv_rc
+tx_os_sync_dir(const char *path, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+    const int fd = tx_os.open(path, O_RDONLY | O_DIRECTORY, 0);
+
+    if (fd < 0)
+        return tx_fail_errno(err, errno, "cannot open directory %s", path);
+    if (tx_os.fsync(fd) != 0)
+        rc = tx_fail_errno(err, errno, "cannot sync directory %s", path);
+    (void)tx_os.close(fd);
+    return rc;
+}
+
+enum txkv_rc
+tx_os_make_dir(const char *path, struct txkv_error *err)
+{
+    struct stat st;
+
+    if (tx_os.mkdir(path, 0700) == 0)
+        return TXKV_OK;
+    if (errno != EEXIST)
+        return tx_fail_errno(err, errno, "cannot make directory %s", path);
+    if (stat(path, &st) != 0)
+        return tx_fail_errno(err, errno, "cannot look at %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return tx_fail(err, TXKV_EXISTS, "%s exists and is not a directory", path);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_os_list_dir(const char *path,
+               enum txkv_rc (*fn)(void *arg, const char *name, struct txkv_error *err), void *arg,
+               struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+    DIR *dir = opendir(path);
+
+    if (dir == NULL)
+        return tx_fail_errno(err, errno, "cannot open directory %s", path);
+    while (rc == TXKV_OK) {
+        const struct dirent *entry;
+
+        errno = 0;
+        entry = readdir(dir); /* this DIR belongs to this call alone */
+        if (entry == NULL) {
+            if (errno != 0)
+                rc = tx_fail_errno(err, errno, "cannot read directory %s", path);
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = fn(arg, entry->d_name, err);
+    }
+    (void)closedir(dir);
+    return rc;
+}
+
+char *
+tx_os_join(const char *dir, const char *name)
+{
+    const size_t bytes = strlen(dir) + 1 + strlen(name) + 1;
+    char *path = tx_malloc(bytes);
+
+    if (path != NULL)
+        (void)snprintf(path, bytes, "%s/%s", dir, name);
+    return path;
+}
+
+enum txkv_rc
+tx_os_thread(void *thread, void *(*run)(void *), void *arg, const char *name,
+             struct txkv_error *err)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_t *out = thread;
+    int e;
+
+    /* The thread inherits the mask: signals stay with the program's own threads. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    e = pthread_create(out, NULL, run, arg);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e != 0)
+        return tx_fail_errno(err, e, "cannot start thread %s", name);
+    (void)pthread_setname_np(*out, name);
+    return TXKV_OK;
+}
+
+static uint32_t fork_generation;
+static bool fork_hooked;
+
+static void
+count_fork(void)
+{
+    fork_generation++; /* the child has this one thread */
+}
+
+static void
+hook_fork(void)
+{
+    fork_hooked = pthread_atfork(NULL, NULL, count_fork) == 0;
+}
+
+uint32_t
+tx_os_fork_generation(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, hook_fork);
+    return fork_hooked ? fork_generation : (uint32_t)getpid();
+}

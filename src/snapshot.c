@@ -1,0 +1,76 @@
+/*
+ * snapshot.c - one state of the store.
+ */
+#include "snapshot.h"
+
+enum txkv_rc
+tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t stripe,
+                 struct tx_snapshot *snapshot, struct txkv_error *err)
+{
+    const uint64_t published = tx_published_lsn(core);
+    enum txkv_rc rc;
+
+    assert(!snapshot->open);
+    if (snapshot->read == NULL) {
+        rc = tx_tree_read_create(core->tree, &snapshot->read, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    snapshot->stripe = stripe;
+    snapshot->view = tx_view_pin(&core->views, record, stripe);
+    rc = tx_tree_read_begin(snapshot->read, &snapshot->base, err);
+    if (rc != TXKV_OK) {
+        tx_view_unpin(snapshot->view, stripe);
+        return rc;
+    }
+    snapshot->snap = tx_max_u64(published, snapshot->base);
+    snapshot->open = true;
+    return TXKV_OK;
+}
+
+void
+tx_snapshot_drop(struct tx_core *core, struct tx_snapshot *snapshot)
+{
+    bool retired;
+
+    if (!snapshot->open)
+        return;
+    tx_tree_read_end(snapshot->read);
+    retired = snapshot->view != tx_views_current(&core->views);
+    tx_view_unpin(snapshot->view, snapshot->stripe);
+    snapshot->view = NULL;
+    snapshot->open = false;
+    /* This may have been the last pin of a view that was replaced: let the checkpointer look. */
+    if (retired && tx_swap_32(&core->tidy_wanted, 1) == 0)
+        tx_event_signal(&core->checkpointer_wake);
+}
+
+enum txkv_rc
+tx_snapshot_get(struct tx_snapshot *snapshot, const struct tx_key *key, uint64_t hash,
+                struct txkv_bytes *value, struct txkv_error *err)
+{
+    const uint8_t *data;
+    uint32_t bytes;
+    enum txkv_rc rc;
+
+    for (uint32_t i = 0; i < snapshot->view->count; i++) {
+        struct tx_memtable *memtable = snapshot->view->memtables[i];
+        const struct tx_version *version;
+        const struct tx_node *node;
+
+        if (!tx_snapshot_sees(snapshot, memtable))
+            continue;
+        node = tx_memtable_get(memtable, key, hash);
+        version = node == NULL ? NULL : tx_node_visible(node, snapshot->base, snapshot->snap);
+        if (version == NULL)
+            continue;
+        if (version->value == NULL)
+            return TXKV_NOTFOUND;
+        *value = (struct txkv_bytes){ version->value, version->value_bytes };
+        return TXKV_OK;
+    }
+    rc = tx_tree_get(snapshot->read, key->table, key->data, key->bytes, &data, &bytes, err);
+    if (rc == TXKV_OK)
+        *value = (struct txkv_bytes){ data, bytes };
+    return rc;
+}

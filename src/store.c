@@ -1,0 +1,387 @@
+/*
+ * store.c - opening and closing a store; the process's registry of open stores.
+ *
+ * LMDB must not be opened twice in one process, so all openers of a directory share one store,
+ * found by device and inode. A second process is kept out by an OFD lock on txkv.shm, held
+ * exclusively while the store is open.
+ */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os.h"
+#include "recovery.h"
+
+static struct {
+    pthread_once_t once;
+    pthread_mutex_t mutex; /* held over a whole open or close */
+    struct txkv *stores;
+} registry = { PTHREAD_ONCE_INIT, PTHREAD_MUTEX_INITIALIZER, NULL };
+
+/* ---- fork ---- */
+
+static void
+before_fork(void)
+{
+    (void)pthread_mutex_lock(&registry.mutex);
+}
+
+static void
+after_fork_in_parent(void)
+{
+    (void)pthread_mutex_unlock(&registry.mutex);
+}
+
+/* The child must not keep the parent's lock alive; the rest of the stores is left alone. */
+static void
+after_fork_in_child(void)
+{
+    for (struct txkv *store = registry.stores; store != NULL; store = store->next)
+        (void)tx_os.close(store->lock_fd);
+    registry.stores = NULL;
+    (void)pthread_mutex_unlock(&registry.mutex);
+}
+
+static void
+start_registry(void)
+{
+    (void)tx_os_fork_generation();
+    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- opening ---- */
+
+static enum txkv_rc
+identify(const char *dir, uint64_t *device, uint64_t *inode, struct txkv_error *err)
+{
+    struct stat st;
+
+    if (stat(dir, &st) != 0)
+        return tx_fail_errno(err, errno, "store %s", dir);
+    if (!S_ISDIR(st.st_mode))
+        return tx_fail(err, TXKV_EXISTS,
+                       "store %s: a file of that name is in the way; name a directory", dir);
+    *device = st.st_dev;
+    *inode = st.st_ino;
+    return TXKV_OK;
+}
+
+static struct txkv *
+find_open(uint64_t device, uint64_t inode)
+{
+    struct txkv *store = registry.stores;
+
+    while (store != NULL && (store->device != device || store->inode != inode))
+        store = store->next;
+    return store;
+}
+
+/* "path" made absolute, in new memory. */
+static enum txkv_rc
+absolute(const char *path, char **out, struct txkv_error *err)
+{
+    char resolved[PATH_MAX];
+
+    if (realpath(path, resolved) == NULL)
+        return tx_fail_errno(err, errno, "%s", path);
+    *out = tx_strdup(resolved);
+    return *out == NULL ? tx_fail_nomem(err) : TXKV_OK;
+}
+
+static enum txkv_rc
+lock_store(struct txkv *store, struct txkv_error *err)
+{
+    char *path = tx_os_join(store->core.dir, "txkv.shm");
+    enum txkv_rc rc = TXKV_OK;
+    int e;
+
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    store->lock_fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    e = errno;
+    tx_free(path);
+    if (store->lock_fd < 0 && (e == EROFS || e == EACCES || e == EPERM))
+        return tx_fail(err, TXKV_READONLY,
+                       "store %s: no permission to write in it (%s); give this user read and write "
+                       "permission on the directory and its files",
+                       store->core.dir, strerror(e));
+    if (store->lock_fd < 0)
+        return tx_fail_errno(err, e, "store %s: txkv.shm", store->core.dir);
+    if (tx_os.lock(store->lock_fd) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
+            rc =
+                tx_fail(err, TXKV_LOCKED,
+                        "store %s is open in another process; this version serves one process at a "
+                        "time: close it there first",
+                        store->core.dir);
+        else
+            rc = tx_fail_errno(err, errno, "store %s: cannot lock txkv.shm", store->core.dir);
+    }
+    return rc;
+}
+
+/* Where the log lives, as the caller says: an existing absolute directory in new memory. */
+static enum txkv_rc
+resolve_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
+{
+    char *path = asked == NULL ? tx_os_join(store->core.dir, "wal") : tx_strdup(asked);
+    enum txkv_rc rc;
+
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    rc = tx_os_make_dir(path, err);
+    if (rc == TXKV_OK)
+        rc = absolute(path, &store->wal_dir, err);
+    tx_free(path);
+    return rc;
+}
+
+/* The store remembers where its log is: another place would look like an empty log. */
+static enum txkv_rc
+check_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
+{
+    const char *stored = tx_tree_meta(store->core.tree)->wal_dir;
+    struct stat st;
+
+    if (stored == NULL && asked != NULL) {
+        char *usual = tx_os_join(store->core.dir, "wal");
+        const bool same = usual != NULL && strcmp(usual, store->wal_dir) == 0;
+
+        tx_free(usual);
+        if (!same)
+            return tx_fail(
+                err, TXKV_MISUSE,
+                "store %s keeps its log in its own directory, not in wal_dir=%s; leave the "
+                "option out (wal_dir is chosen when a store is created)",
+                store->core.dir, asked);
+    }
+    if (stored == NULL)
+        return TXKV_OK;
+    if (asked != NULL && strcmp(stored, store->wal_dir) != 0)
+        return tx_fail(err, TXKV_MISUSE,
+                       "store %s keeps its log in %s, not in wal_dir=%s; leave the option out",
+                       store->core.dir, stored, asked);
+    if (stat(stored, &st) != 0 || !S_ISDIR(st.st_mode))
+        return tx_fail(
+            err, TXKV_CANTOPEN,
+            "store %s: its log directory %s is missing; mount or restore it, commits may be "
+            "in it",
+            store->core.dir, stored);
+    tx_free(store->wal_dir);
+    store->wal_dir = tx_strdup(stored);
+    return store->wal_dir == NULL ? tx_fail_nomem(err) : TXKV_OK;
+}
+
+static void
+init_core(struct tx_core *core)
+{
+    core->fork_generation = tx_os_fork_generation();
+    tx_catalog_init(&core->catalog);
+    tx_event_init(&core->drained);
+    tx_event_init(&core->flusher_wake);
+    tx_event_init(&core->checkpointer_wake);
+    (void)pthread_mutex_init(&core->sessions_mutex, NULL);
+    (void)pthread_mutex_init(&core->failure_mutex, NULL);
+}
+
+/* Undo open_parts as far as it came. */
+static void
+close_parts(struct txkv *store)
+{
+    if (store->core.log != NULL) {
+        tx_views_destroy(&store->core.views);
+        tx_log_close(store->core.log);
+    }
+    if (store->core.tree != NULL)
+        tx_tree_close(store->core.tree);
+    if (store->lock_fd >= 0)
+        (void)tx_os.close(store->lock_fd);
+    tx_checkpoint_destroy(&store->checkpoint);
+    tx_catalog_destroy(&store->core.catalog);
+    (void)pthread_mutex_destroy(&store->core.sessions_mutex);
+    (void)pthread_mutex_destroy(&store->core.failure_mutex);
+    tx_free(store->wal_dir);
+    tx_free(store->core.dir);
+    tx_free(store);
+}
+
+static enum txkv_rc
+open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    struct tx_log_config config;
+    enum txkv_rc rc = lock_store(store, err);
+
+    if (rc == TXKV_OK)
+        rc = resolve_wal_dir(store, options->wal_dir, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_open(core->dir, options->map_size,
+                          options->wal_dir == NULL ? NULL : store->wal_dir, &core->tree, err);
+    if (rc == TXKV_OK)
+        rc = check_wal_dir(store, options->wal_dir, err);
+    if (rc != TXKV_OK)
+        return rc;
+    core->store_id = tx_tree_meta(core->tree)->store_id;
+    config = (struct tx_log_config){ store->wal_dir, core->store_id, options->segment_bytes };
+    rc = tx_recovery_run(core, &config, options->salvage, &store->recovery, err);
+    if (rc == TXKV_OK)
+        rc = tx_background_start(&store->background, core, &store->checkpoint, err);
+    return rc;
+}
+
+static enum txkv_rc
+open_store(const char *dir, const struct txkv_options *options, struct txkv **out,
+           struct txkv_error *err)
+{
+    struct txkv *store = tx_aligned_zalloc(sizeof *store);
+    enum txkv_rc rc;
+
+    if (store == NULL)
+        return tx_fail_nomem(err);
+    store->lock_fd = -1;
+    store->handles = 1;
+    store->map_size = options->map_size;
+    store->segment_bytes = options->segment_bytes;
+    init_core(&store->core);
+    tx_options_apply(options, &store->core.limits);
+    tx_event_init(&store->table_done);
+    tx_commit_init(&store->commit, &store->core);
+    tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
+    rc = absolute(dir, &store->core.dir, err);
+    if (rc == TXKV_OK)
+        rc = identify(dir, &store->device, &store->inode, err);
+    if (rc == TXKV_OK)
+        rc = open_parts(store, options, err);
+    if (rc != TXKV_OK) {
+        close_parts(store);
+        return rc;
+    }
+    store->next = registry.stores;
+    registry.stores = store;
+    *out = store;
+    return TXKV_OK;
+}
+
+/* Options that cannot change while the store is open. */
+static enum txkv_rc
+join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_error *err)
+{
+    char resolved[PATH_MAX];
+
+    if (asked->wal_dir != NULL &&
+        (realpath(asked->wal_dir, resolved) == NULL || strcmp(resolved, store->wal_dir) != 0))
+        return tx_fail(err, TXKV_MISUSE, "store %s is open with its log in %s, not in wal_dir=%s",
+                       store->core.dir, store->wal_dir, asked->wal_dir);
+    if (asked->map_size != 0 && asked->map_size != store->map_size)
+        return tx_fail(
+            err, TXKV_MISUSE,
+            "store %s is open with map_size=%llu, not %llu; close it everywhere to change that",
+            store->core.dir, (unsigned long long)store->map_size,
+            (unsigned long long)asked->map_size);
+    if (asked->segment_bytes != 0 && asked->segment_bytes != store->segment_bytes)
+        return tx_fail(err, TXKV_MISUSE, "store %s is open with segment_bytes=%u, not %u",
+                       store->core.dir, store->segment_bytes, asked->segment_bytes);
+    tx_options_apply(asked, &store->core.limits);
+    store->handles++;
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+open_or_join(const char *dir, const struct txkv_options *asked, struct txkv **out,
+             struct txkv_error *err)
+{
+    struct txkv_options filled = *asked;
+    uint64_t device = 0, inode = 0;
+    enum txkv_rc rc = TXKV_OK;
+
+    tx_options_fill(&filled);
+    if (!asked->must_exist)
+        rc = tx_os_make_dir(dir, err);
+    if (rc == TXKV_OK)
+        rc = identify(dir, &device, &inode, err);
+    if (rc == TXKV_OK && asked->must_exist) {
+        char *data = tx_os_join(dir, "data.mdb");
+        struct stat st;
+
+        if (data == NULL)
+            rc = tx_fail_nomem(err);
+        else if (stat(data, &st) != 0)
+            rc = tx_fail(err, TXKV_CANTOPEN, "%s is not a txkv store: it has no data.mdb", dir);
+        tx_free(data);
+    }
+    if (rc != TXKV_OK)
+        return rc;
+    *out = find_open(device, inode);
+    if (*out == NULL)
+        return open_store(dir, &filled, out, err);
+    rc = join_store(*out, asked, err);
+    if (rc != TXKV_OK)
+        *out = NULL;
+    return rc;
+}
+
+enum txkv_rc
+txkv_open(const char *dir, const struct txkv_options *options, struct txkv **out,
+          struct txkv_error *err)
+{
+    static const struct txkv_options none = { 0 };
+    const struct txkv_options *asked = options == NULL ? &none : options;
+    enum txkv_rc rc;
+
+    *out = NULL;
+    (void)pthread_once(&registry.once, start_registry);
+    if (dir == NULL || dir[0] == '\0')
+        return tx_fail(err, TXKV_MISUSE, "the store's directory is empty");
+    rc = tx_options_check(asked, err);
+    if (rc != TXKV_OK)
+        return rc;
+    (void)pthread_mutex_lock(&registry.mutex);
+    rc = open_or_join(dir, asked, out, err);
+    (void)pthread_mutex_unlock(&registry.mutex);
+    return rc;
+}
+
+/* ---- closing ---- */
+
+static enum txkv_rc
+close_store(struct txkv *store, struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    struct txkv **at = &registry.stores;
+    enum txkv_rc rc;
+
+    assert(core->sessions == NULL);
+    while (*at != store)
+        at = &(*at)->next;
+    *at = store->next;
+    tx_background_stop(&store->background);
+    rc = tx_checkpoint_run(&store->checkpoint, NULL, err);
+    /* LMDB has everything, so no segment is needed; or the log keeps what LMDB did not take. */
+    if (rc == TXKV_OK)
+        rc = tx_log_remove(core->log, err);
+    else if (!tx_log_stopped(core->log))
+        (void)!tx_log_sync(core->log, tx_published_lsn(core), NULL);
+    close_parts(store);
+    return rc;
+}
+
+enum txkv_rc
+txkv_close(struct txkv *store, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    if (store == NULL)
+        return TXKV_OK;
+    rc = tx_check_fork(&store->core, err);
+    if (rc != TXKV_OK)
+        return rc;
+    (void)pthread_mutex_lock(&registry.mutex);
+    if (--store->handles == 0)
+        rc = close_store(store, err);
+    (void)pthread_mutex_unlock(&registry.mutex);
+    return rc;
+}

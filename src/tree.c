@@ -1,0 +1,317 @@
+/*
+ * tree.c - opens and closes the LMDB environment, grows its map, words its errors.
+ *
+ * What stands in it: tree_meta.c.
+ *
+ * Threads: see tree.h. tree->lock is taken by tx_tree_grow, by reads that find the gate closed, and
+ * where reads are made and freed; nothing else is locked while it is held.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "mem.h"
+#include "os.h"
+#include "tree_private.h"
+
+enum { READERS_MAX = 4096, PAGE_BYTES = 4096, GROW_POLL_NS = 200 * 1000 };
+
+/* ---- errors ---- */
+
+static enum txkv_rc
+fail_lmdb(struct txkv_error *err, int e, const char *dir, const char *doing)
+{
+    switch (e) {
+    case MDB_MAP_FULL:
+        return tx_fail(err, TXKV_FULL, "%s: the memory map is full while %s; it must grow", dir,
+                       doing);
+    case MDB_READERS_FULL:
+        return tx_fail(err, TXKV_BUSY,
+                       "%s: all %d reader slots are taken; close sessions that are not in use", dir,
+                       READERS_MAX);
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+        return tx_fail(err, TXKV_FORMAT,
+                       "%s/data.mdb is not a txkv store (%s); name another directory, or move the "
+                       "file away",
+                       dir, mdb_strerror(e));
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL:
+    case MDB_PAGE_FULL:
+    case MDB_BAD_TXN:
+        return tx_fail(err, TXKV_CORRUPT,
+                       "%s/data.mdb is damaged (%s while %s); restore the store from a backup", dir,
+                       mdb_strerror(e), doing);
+    case MDB_TXN_FULL:
+    case MDB_BAD_VALSIZE:
+        return tx_fail(err, TXKV_TOOBIG, "%s: %s while %s", dir, mdb_strerror(e), doing);
+    case MDB_KEYEXIST:
+        return tx_fail(err, TXKV_MISUSE, "%s: keys out of order while %s", dir, doing);
+    case MDB_MAP_RESIZED:
+        return tx_fail(
+            err, TXKV_BUSY,
+            "%s: another program has enlarged data.mdb; close the store and open it again", dir);
+    case MDB_PANIC:
+        return tx_fail(err, TXKV_IOERR,
+                       "%s: an earlier write to data.mdb failed; close the store and open it again",
+                       dir);
+    default:
+        return tx_fail(err, TXKV_IOERR, "%s: %s while %s", dir, mdb_strerror(e), doing);
+    }
+}
+
+enum txkv_rc
+tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing)
+{
+    assert(e != 0);
+    switch (e) {
+    case ENOMEM:
+        return tx_fail_nomem(err);
+    case EAGAIN:
+        return tx_fail(err, TXKV_LOCKED,
+                       "%s: another process is opening or closing data.mdb; try again", dir);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return tx_fail_errno(err, e, "%s: no room while %s; free some and try again", dir, doing);
+    case EIO: /* LMDB's answer to a short write, too */
+        return tx_fail_errno(err, e, "%s: %s failed; look for free space and at the kernel's log",
+                             dir, doing);
+    default:
+        if (e > 0)
+            return tx_fail_errno(err, e, "%s: %s failed", dir, doing);
+        return fail_lmdb(err, e, dir, doing);
+    }
+}
+
+enum txkv_rc
+tx_tree_fail_lost(const struct tx_tree *tree, struct txkv_error *err)
+{
+    return tx_fail(
+        err, TXKV_IOERR,
+        "%s: data.mdb could not be mapped again after it grew; close the store and open it again",
+        tree->dir);
+}
+
+/* For an open that failed with e: no permission to write is not the same as none to read. */
+static enum txkv_rc
+fail_open(struct txkv_error *err, int e, const char *dir)
+{
+    char *file;
+    bool readable;
+
+    if (e != EACCES && e != EPERM && e != EROFS)
+        return tx_tree_fail(err, e, dir, "opening data.mdb");
+    file = tx_os_join(dir, "data.mdb");
+    if (file == NULL)
+        return tx_fail_nomem(err);
+    readable = faccessat(AT_FDCWD, dir, R_OK | X_OK, AT_EACCESS) == 0 &&
+               (faccessat(AT_FDCWD, file, R_OK, AT_EACCESS) == 0 || errno == ENOENT);
+    tx_free(file);
+    if (!readable)
+        return tx_fail(err, TXKV_CANTOPEN, "%s: no permission to read the store: %s", dir,
+                       strerror(e));
+    return tx_fail(err, TXKV_READONLY,
+                   "%s: no permission to write the directory, data.mdb or lock.mdb, which readers "
+                   "need as well: %s",
+                   dir, strerror(e));
+}
+
+/* ---- open and close ---- */
+
+static enum txkv_rc
+open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
+{
+    int dead, e;
+
+    e = mdb_env_create(&tree->env);
+    if (e == 0)
+        e = mdb_env_set_mapsize(tree->env, tx_round_up(map_size, PAGE_BYTES));
+    if (e == 0)
+        e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
+    if (e == 0)
+        e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
+    if (e == 0)
+        e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS, 0600);
+    if (e == 0)
+        e = mdb_reader_check(tree->env, &dead);
+    if (e == ENOMEM)
+        return tx_fail(err, TXKV_NOMEM,
+                       "%s: no memory for a map of %" PRIu64
+                       " bytes; open with a smaller map_size, or raise ulimit -v",
+                       tree->dir, map_size);
+    return e == 0 ? TXKV_OK : fail_open(err, e, tree->dir);
+}
+
+/*
+ * LMDB reads through the map, where a page behind the end of the file is a SIGBUS. A file can be
+ * shorter than its last page in use says without harm, when its last pages were freed before they
+ * were written, so it is made longer: pages that were really cut off then read as zeros, which LMDB
+ * reports as damage.
+ */
+static enum txkv_rc
+lengthen_file(struct tx_tree *tree, struct txkv_error *err)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat st;
+    uint64_t bytes;
+    int fd;
+
+    (void)mdb_env_info(tree->env, &info);
+    (void)mdb_env_stat(tree->env, &stat);
+    (void)mdb_env_get_fd(tree->env, &fd);
+    bytes = (info.me_last_pgno + 1) * stat.ms_psize;
+    if (tx_os.fstat(fd, &st) != 0)
+        return tx_fail_errno(err, errno, "%s: fstat of data.mdb failed", tree->dir);
+    if ((uint64_t)st.st_size >= bytes || tx_os.ftruncate(fd, (off_t)bytes) == 0)
+        return TXKV_OK;
+    return tx_fail_errno(err, errno, "%s: making data.mdb %" PRIu64 " bytes long failed", tree->dir,
+                         bytes);
+}
+
+enum txkv_rc
+tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, struct tx_tree **out,
+             struct txkv_error *err)
+{
+    struct tx_tree *tree = tx_aligned_zalloc(sizeof *tree);
+    bool is_new = false;
+    enum txkv_rc rc;
+
+    *out = NULL;
+    if (tree == NULL)
+        return tx_fail_nomem(err);
+    (void)pthread_mutex_init(&tree->lock, NULL);
+    tree->dir = tx_strdup(dir);
+    rc = tree->dir != NULL ? open_env(tree, map_size, err) : tx_fail_nomem(err);
+    if (rc == TXKV_OK)
+        rc = lengthen_file(tree, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_load(tree, &is_new, err);
+    if (rc == TXKV_OK && is_new) {
+        rc = tx_tree_create(tree, wal_dir, err);
+        if (rc == TXKV_OK)
+            rc = tx_tree_load(tree, &is_new, err);
+    }
+    if (rc != TXKV_OK) {
+        tx_tree_close(tree);
+        return rc;
+    }
+    *out = tree;
+    return TXKV_OK;
+}
+
+void
+tx_tree_close(struct tx_tree *tree)
+{
+    if (tree == NULL)
+        return;
+    assert(tree->reads == NULL);
+    if (tree->env != NULL)
+        mdb_env_close(tree->env);
+    (void)pthread_mutex_destroy(&tree->lock);
+    tx_free(tree->meta.wal_dir);
+    tx_free(tree->dir);
+    tx_free(tree);
+}
+
+const struct tx_tree_meta *
+tx_tree_meta(const struct tx_tree *tree)
+{
+    return &tree->meta;
+}
+
+/* ---- the map ---- */
+
+/* Wait for the reads that are active to end; false when the time is over. Gate closed, lock held.
+ */
+static bool
+wait_for_reads(const struct tx_tree *tree, uint32_t wait_ms)
+{
+    const struct timespec poll = { 0, GROW_POLL_NS };
+    const uint64_t end_us = tx_os_now_us() + (uint64_t)wait_ms * 1000;
+
+    for (const struct tx_tree_read *r = tree->reads; r != NULL; r = r->next) {
+        while (tx_load_acquire_32(&r->active) != 0) { /* [T1] */
+            if (tx_os_now_us() >= end_us)
+                return false;
+            (void)nanosleep(&poll, NULL);
+        }
+    }
+    return true;
+}
+
+/* Gate closed, no read active, lock held. */
+static enum txkv_rc
+remap(struct tx_tree *tree, struct txkv_error *err)
+{
+    MDB_envinfo info;
+    uint64_t bytes;
+    void *probe;
+    int e;
+
+    (void)mdb_env_info(tree->env, &info);
+    bytes = (uint64_t)info.me_mapsize * 2;
+    /* LMDB unmaps before it maps, so look first whether the address space has room. */
+    probe = tx_os.mmap(bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (probe == MAP_FAILED)
+        return tx_fail(err, TXKV_NOMEM,
+                       "%s: no address space for a map of %" PRIu64 " bytes; raise ulimit -v",
+                       tree->dir, bytes);
+    (void)tx_os.munmap(probe, bytes);
+    e = mdb_env_set_mapsize(tree->env, bytes);
+    if (e == 0)
+        return TXKV_OK;
+    if (e == EINVAL)
+        return tx_fail(err, TXKV_MISUSE, "%s: the map cannot grow inside a batch", tree->dir);
+    tree->map_lost = true;
+    return tx_tree_fail_lost(tree, err);
+}
+
+enum txkv_rc
+tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&tree->lock);
+    if (tree->map_lost) {
+        rc = tx_tree_fail_lost(tree, err);
+    } else {
+        (void)tx_swap_32(&tree->growing, 1); /* [T1] */
+        if (wait_for_reads(tree, wait_ms))
+            rc = remap(tree, err);
+        else
+            rc = tx_fail(err, TXKV_BUSY,
+                         "%s: the map must grow, and a read has been open for %" PRIu32
+                         " ms; end long reads and try again",
+                         tree->dir, wait_ms);
+        if (!tree->map_lost)
+            tx_store_release_32(&tree->growing, 0);
+    }
+    (void)pthread_mutex_unlock(&tree->lock);
+    return rc;
+}
+
+void
+tx_tree_stats(struct tx_tree *tree, struct tx_tree_stats *stats)
+{
+    MDB_envinfo info = { 0 };
+    MDB_stat stat = { 0 };
+
+    (void)pthread_mutex_lock(&tree->lock); /* LMDB looks into the map */
+    stats->readers = tree->read_count;
+    if (!tree->map_lost) {
+        (void)mdb_env_info(tree->env, &info);
+        (void)mdb_env_stat(tree->env, &stat);
+    }
+    (void)pthread_mutex_unlock(&tree->lock);
+    stats->map_bytes = info.me_mapsize;
+    stats->used_bytes = (info.me_last_pgno + 1) * stat.ms_psize;
+}

@@ -1,0 +1,289 @@
+/*
+ * tree_batch.c - the checkpoint's write transaction.
+ *
+ * Keys of a table come in ascending order, so every table has one LMDB cursor: the next key is
+ * mostly on the page where the cursor stands. Keys beyond the table's last one are appended, which
+ * fills pages instead of leaving them half empty: once a key was greater than the last key that the
+ * table had when the batch came to it, all that follow are. LMDB compares an appended key with the
+ * last one all the same and refuses it when it is not greater.
+ *
+ * Threads: one batch at a time, from begin to commit or abort in one thread (LMDB's writer mutex).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "bytes.h"
+#include "mem.h"
+#include "tree_private.h"
+
+/* One table in a batch. */
+struct writer {
+    MDB_cursor *cursor;
+    MDB_dbi dbi;
+    bool is_new;    /* this batch made its database */
+    bool appending; /* the keys from here on are beyond the last one */
+    uint32_t last_bytes;
+    uint8_t last[TXKV_KEY_BYTES_MAX]; /* the last key when the batch came to the table */
+};
+
+struct tx_tree_batch {
+    struct tx_tree *tree;
+    MDB_txn *txn;
+    struct writer *writers[TX_TREE_TABLES_MAX + 1]; /* by table number; NULL: not touched */
+};
+
+static void
+free_batch(struct tx_tree_batch *batch)
+{
+    for (uint32_t t = 0; t <= TX_TREE_TABLES_MAX; t++)
+        tx_free(batch->writers[t]);
+    tx_free(batch);
+}
+
+static enum txkv_rc
+fail_batch(const struct tx_tree_batch *batch, int e, const char *doing, bool *map_full,
+           struct txkv_error *err)
+{
+    *map_full = e == MDB_MAP_FULL;
+    return tx_tree_fail(err, e, batch->tree->dir, doing);
+}
+
+static enum txkv_rc
+fail_table(const struct tx_tree_batch *batch, uint32_t table, struct txkv_error *err)
+{
+    if (table == 0 || table > TX_TREE_TABLES_MAX)
+        return tx_fail(err, TXKV_TOOBIG,
+                       "%s: table number %u is outside 1 to %u: a store holds no more tables",
+                       batch->tree->dir, table, TX_TREE_TABLES_MAX);
+    return tx_fail(err, TXKV_MISUSE, "%s: table %u was not defined before it was written",
+                   batch->tree->dir, table);
+}
+
+enum txkv_rc
+tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txkv_error *err)
+{
+    struct tx_tree_batch *batch;
+    int e;
+
+    *out = NULL;
+    if (tree->map_lost)
+        return tx_tree_fail_lost(tree, err);
+    batch = tx_zalloc(sizeof *batch);
+    if (batch == NULL)
+        return tx_fail_nomem(err);
+    batch->tree = tree;
+    e = mdb_txn_begin(tree->env, NULL, 0, &batch->txn);
+    if (e != 0) {
+        free_batch(batch);
+        return tx_tree_fail(err, e, tree->dir, "beginning a checkpoint");
+    }
+    *out = batch;
+    return TXKV_OK;
+}
+
+/* A writer for a table whose database is dbi. LMDB's result. */
+static int
+open_writer(struct tx_tree_batch *batch, uint32_t table, MDB_dbi dbi, struct writer **out)
+{
+    struct writer *w = tx_zalloc(sizeof *w);
+    MDB_val key, value;
+    int e;
+
+    *out = w;
+    if (w == NULL)
+        return ENOMEM;
+    w->dbi = dbi;
+    batch->writers[table] = w;
+    e = mdb_cursor_open(batch->txn, dbi, &w->cursor);
+    if (e != 0)
+        return e;
+    e = mdb_cursor_get(w->cursor, &key, &value, MDB_LAST);
+    if (e == MDB_NOTFOUND) {
+        w->appending = true;
+        return 0;
+    }
+    if (e != 0)
+        return e;
+    if (key.mv_size > sizeof w->last)
+        return MDB_CORRUPTED;
+    w->last_bytes = (uint32_t)key.mv_size;
+    memcpy(w->last, key.mv_data, key.mv_size);
+    return 0;
+}
+
+/* The table's writer, or NULL with *rc. */
+static struct writer *
+find_writer(struct tx_tree_batch *batch, uint32_t table, enum txkv_rc *rc, bool *map_full,
+            struct txkv_error *err)
+{
+    struct writer *w = NULL;
+    uint64_t handle = 0;
+    int e;
+
+    *map_full = false;
+    if (table >= 1 && table <= TX_TREE_TABLES_MAX) {
+        w = batch->writers[table];
+        if (w != NULL)
+            return w;
+        handle = tx_load_relaxed_64(&batch->tree->handles[table]);
+    }
+    if (handle == 0) {
+        *rc = fail_table(batch, table, err);
+        return NULL;
+    }
+    e = open_writer(batch, table, tx_tree_handle_dbi(handle), &w);
+    if (e == 0)
+        return w;
+    *rc = fail_batch(batch, e, "opening a table", map_full, err);
+    return NULL;
+}
+
+/* Write the table's catalog entry. LMDB's result. */
+static int
+put_catalog(struct tx_tree_batch *batch, const struct tx_table_def *def)
+{
+    uint8_t key[TX_TREE_TABLE_KEY_BYTES];
+    MDB_val k = tx_tree_val(key, sizeof key), v = tx_tree_val(NULL, tx_table_def_bytes(def));
+    int e;
+
+    tx_tree_table_key(key, def->table);
+    e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, MDB_RESERVE);
+    if (e == 0)
+        tx_table_def_encode(v.mv_data, def);
+    return e;
+}
+
+enum txkv_rc
+tx_tree_batch_define(struct tx_tree_batch *batch, const struct tx_table_def *def, bool *map_full,
+                     struct txkv_error *err)
+{
+    char name[TX_TREE_DB_NAME_BYTES];
+    struct writer *w = NULL;
+    MDB_dbi dbi;
+    int e;
+
+    *map_full = false;
+    if (def->table == 0 || def->table > TX_TREE_TABLES_MAX)
+        return fail_table(batch, def->table, err);
+    if (batch->writers[def->table] != NULL ||
+        tx_load_relaxed_64(&batch->tree->handles[def->table]) != 0)
+        return TXKV_OK; /* a replayed log defines its tables again */
+    tx_tree_db_name(name, def->table);
+    e = mdb_dbi_open(batch->txn, name, MDB_CREATE, &dbi);
+    if (e == 0)
+        e = put_catalog(batch, def);
+    if (e == 0)
+        e = open_writer(batch, def->table, dbi, &w);
+    if (e != 0)
+        return fail_batch(batch, e, "creating a table", map_full, err);
+    w->is_new = true;
+    return TXKV_OK;
+}
+
+/* Whether a key is beyond the last one that the table had. */
+static bool
+is_beyond_last(const struct writer *w, const uint8_t *key, uint32_t key_bytes)
+{
+    const int order = memcmp(key, w->last, tx_min_u64(key_bytes, w->last_bytes));
+
+    return order > 0 || (order == 0 && key_bytes > w->last_bytes);
+}
+
+enum txkv_rc
+tx_tree_batch_put(struct tx_tree_batch *batch, uint32_t table, const uint8_t *key,
+                  uint32_t key_bytes, const uint8_t *value, uint32_t value_bytes, bool *map_full,
+                  struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(key, key_bytes), v = tx_tree_val(value, value_bytes);
+    struct writer *w;
+    enum txkv_rc rc = TXKV_OK;
+    int e;
+
+    w = find_writer(batch, table, &rc, map_full, err);
+    if (w == NULL)
+        return rc;
+    if (!w->appending)
+        w->appending = is_beyond_last(w, key, key_bytes);
+    e = mdb_cursor_put(w->cursor, &k, &v, w->appending ? MDB_APPEND : 0);
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "writing", map_full, err);
+}
+
+enum txkv_rc
+tx_tree_batch_delete(struct tx_tree_batch *batch, uint32_t table, const uint8_t *key,
+                     uint32_t key_bytes, bool *map_full, struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(key, key_bytes), v;
+    struct writer *w;
+    enum txkv_rc rc = TXKV_OK;
+    int e;
+
+    w = find_writer(batch, table, &rc, map_full, err);
+    if (w == NULL)
+        return rc;
+    if (w->appending)
+        return TXKV_OK; /* nothing stands beyond the last key */
+    e = mdb_cursor_get(w->cursor, &k, &v, MDB_SET);
+    if (e == 0)
+        e = mdb_cursor_del(w->cursor, 0);
+    if (e == MDB_NOTFOUND)
+        e = 0;
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "deleting", map_full, err);
+}
+
+/* Tell reads of the new tables' handles, or take them back after a commit that failed. */
+static void
+publish_handles(struct tx_tree_batch *batch, uint64_t txn_id, bool visible)
+{
+    struct tx_tree *tree = batch->tree;
+
+    for (uint32_t t = 1; t <= TX_TREE_TABLES_MAX; t++) {
+        const struct writer *w = batch->writers[t];
+
+        if (w == NULL || !w->is_new)
+            continue;
+        tx_store_release_64(&tree->handles[t],
+                            visible ? tx_tree_handle(txn_id, w->dbi) : 0); /* [T2] */
+        if (t > tx_load_relaxed_64(&tree->table_max))
+            tx_store_release_64(&tree->table_max, t);
+    }
+}
+
+enum txkv_rc
+tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
+                     uint64_t checkpoint_check, bool *map_full, struct txkv_error *err)
+{
+    const uint64_t txn_id = mdb_txn_id(batch->txn);
+    uint8_t bytes[TX_TREE_CHECKPOINT_BYTES];
+    MDB_val k = tx_tree_val(TX_TREE_KEY_CHECKPOINT, strlen(TX_TREE_KEY_CHECKPOINT));
+    MDB_val v = tx_tree_val(bytes, sizeof bytes);
+    enum txkv_rc rc = TXKV_OK;
+    int e;
+
+    *map_full = false;
+    tx_put_u64(bytes, checkpoint_lsn);
+    tx_put_u64(bytes + 8, checkpoint_check);
+    e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, 0);
+    if (e != 0) {
+        mdb_txn_abort(batch->txn);
+    } else {
+        publish_handles(batch, txn_id, true);
+        tx_store_release_64(&batch->tree->commit_txn, txn_id); /* [T3] */
+        e = mdb_txn_commit(batch->txn);
+        if (e != 0)
+            publish_handles(batch, txn_id, false);
+    }
+    if (e != 0)
+        rc = fail_batch(batch, e, "committing a checkpoint", map_full, err);
+    free_batch(batch);
+    return rc;
+}
+
+void
+tx_tree_batch_abort(struct tx_tree_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    mdb_txn_abort(batch->txn);
+    free_batch(batch);
+}

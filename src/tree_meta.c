@@ -1,0 +1,346 @@
+/*
+ * tree_meta.c - what stands in data.mdb: the "meta" database, the catalog, a new store's contents.
+ *
+ * data.mdb holds one named database a table, "table-<number>" in decimal, whose pairs are the
+ * table's keys and values as they are, and one named "meta". Integers under "meta" are
+ * little-endian, its keys are these bytes without a NUL:
+ *
+ *   key                     value
+ *   "format"                 4 bytes: TX_TREE_FORMAT
+ *   "store_id"               8 bytes: random, not 0
+ *   "checkpoint"            16 bytes: the checkpoint LSN (8), the log chain's value there (8)
+ *   "wal_dir"               the log's absolute directory, without a NUL; absent: the default
+ *   "table/" and 4 bytes    catalog entry, encoded as the body of a TX_RECORD_TABLE (record.h). The
+ *                           4 bytes are the table's number, big-endian, so that the entries stand
+ *                           in its order
+ *
+ * All of it is written in one synced transaction when the store is created; after that a checkpoint
+ * writes "checkpoint", new catalog entries and the tables in one transaction.
+ *
+ * LMDB without "meta" and without anything else is what a crash while creating leaves: it is taken
+ * as new. Without "meta" but with data it is somebody else's, and is not written.
+ *
+ * Threads: any; nothing here is changed after open.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "bytes.h"
+#include "mem.h"
+#include "os.h"
+#include "tree_private.h"
+
+static const char table_prefix[] = "table/";
+
+static_assert(sizeof table_prefix - 1 + 4 == TX_TREE_TABLE_KEY_BYTES, "key of a catalog entry");
+
+/* ---- meta ---- */
+
+void
+tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table)
+{
+    memcpy(key, table_prefix, sizeof table_prefix - 1);
+    for (int i = 0; i < 4; i++)
+        key[sizeof table_prefix - 1 + (size_t)i] = (uint8_t)(table >> (24 - 8 * i));
+}
+
+void
+tx_tree_db_name(char name[TX_TREE_DB_NAME_BYTES], uint32_t table)
+{
+    (void)snprintf(name, TX_TREE_DB_NAME_BYTES, "table-%" PRIu32, table);
+}
+
+static enum txkv_rc
+fail_meta(const struct tx_tree *tree, const char *what, struct txkv_error *err)
+{
+    return tx_fail(err, TXKV_CORRUPT, "%s/data.mdb: %s is damaged; restore the store from a backup",
+                   tree->dir, what);
+}
+
+/* The value under a key of "meta"; TXKV_NOTFOUND without a message when it is absent. */
+static enum txkv_rc
+get_meta(const struct tx_tree *tree, MDB_txn *txn, const char *key, MDB_val *value,
+         struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(key, strlen(key));
+    const int e = mdb_get(txn, tree->meta_dbi, &k, value);
+
+    if (e == MDB_NOTFOUND)
+        return TXKV_NOTFOUND;
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "reading meta");
+}
+
+/* The value of a key that must be there with that many bytes. */
+static enum txkv_rc
+need_meta(const struct tx_tree *tree, MDB_txn *txn, const char *key, size_t bytes,
+          const uint8_t **out, struct txkv_error *err)
+{
+    MDB_val value = { 0, NULL };
+    const enum txkv_rc rc = get_meta(tree, txn, key, &value, err);
+
+    *out = value.mv_data;
+    if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != bytes))
+        return fail_meta(tree, key, err);
+    return rc;
+}
+
+enum txkv_rc
+tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn, uint64_t *lsn, uint64_t *check,
+                        struct txkv_error *err)
+{
+    const uint8_t *p;
+    const enum txkv_rc rc =
+        need_meta(tree, txn, TX_TREE_KEY_CHECKPOINT, TX_TREE_CHECKPOINT_BYTES, &p, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    *lsn = tx_get_u64(p);
+    *check = tx_get_u64(p + 8);
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
+{
+    MDB_val value;
+    const enum txkv_rc rc = get_meta(tree, txn, "format", &value, err);
+    uint32_t format;
+
+    if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != 4))
+        return tx_tree_fail(err, MDB_INVALID, tree->dir, "reading meta");
+    if (rc != TXKV_OK)
+        return rc;
+    format = tx_get_u32(value.mv_data);
+    if (format == TX_TREE_FORMAT)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_FORMAT,
+                   "%s is a store of format %" PRIu32
+                   ", and this txkv reads format %u; open it with "
+                   "the txkv that made it",
+                   tree->dir, format, TX_TREE_FORMAT);
+}
+
+static enum txkv_rc
+load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
+{
+    const uint8_t *id;
+    MDB_val wal_dir;
+    enum txkv_rc rc;
+
+    rc = check_format(tree, txn, err);
+    if (rc == TXKV_OK)
+        rc = need_meta(tree, txn, "store_id", 8, &id, err);
+    if (rc != TXKV_OK)
+        return rc;
+    tree->meta.store_id = tx_get_u64(id);
+    if (tree->meta.store_id == 0)
+        return fail_meta(tree, "store_id", err);
+    rc = tx_tree_load_checkpoint(tree, txn, &tree->meta.checkpoint_lsn,
+                                 &tree->meta.checkpoint_check, err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = get_meta(tree, txn, "wal_dir", &wal_dir, err);
+    if (rc != TXKV_OK)
+        return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
+    tree->meta.wal_dir = tx_zalloc(wal_dir.mv_size + 1);
+    if (tree->meta.wal_dir == NULL)
+        return tx_fail_nomem(err);
+    memcpy(tree->meta.wal_dir, wal_dir.mv_data, wal_dir.mv_size);
+    return TXKV_OK;
+}
+
+/* ---- catalog ---- */
+
+typedef enum txkv_rc visit_table(void *arg, const struct tx_table_def *def, struct txkv_error *err);
+
+/* The table of a catalog entry; TXKV_NOTFOUND when the key is no longer one of the catalog. */
+static enum txkv_rc
+read_entry(const struct tx_tree *tree, const MDB_val *k, const MDB_val *v, struct tx_table_def *def,
+           struct txkv_error *err)
+{
+    uint8_t key[TX_TREE_TABLE_KEY_BYTES];
+
+    if (k->mv_size < sizeof table_prefix - 1 ||
+        memcmp(k->mv_data, table_prefix, sizeof table_prefix - 1) != 0)
+        return TXKV_NOTFOUND;
+    if (v->mv_size > UINT32_MAX ||
+        tx_table_def_decode(v->mv_data, (uint32_t)v->mv_size, def) != TXKV_OK || def->table == 0 ||
+        def->table > TX_TREE_TABLES_MAX)
+        return fail_meta(tree, "the catalog", err);
+    tx_tree_table_key(key, def->table);
+    if (k->mv_size != sizeof key || memcmp(k->mv_data, key, sizeof key) != 0)
+        return fail_meta(tree, "the catalog", err);
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+walk_catalog(const struct tx_tree *tree, MDB_txn *txn, visit_table *fn, void *arg,
+             struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(table_prefix, sizeof table_prefix - 1), v;
+    enum txkv_rc rc = TXKV_OK;
+    struct tx_table_def def = { 0 };
+    MDB_cursor *cursor;
+    int e;
+
+    e = mdb_cursor_open(txn, tree->meta_dbi, &cursor);
+    if (e != 0)
+        return tx_tree_fail(err, e, tree->dir, "reading the catalog");
+    for (e = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); e == 0 && rc == TXKV_OK;
+         e = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+        rc = read_entry(tree, &k, &v, &def, err);
+        if (rc == TXKV_OK)
+            rc = fn(arg, &def, err);
+    }
+    mdb_cursor_close(cursor);
+    if (rc != TXKV_OK)
+        return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
+    return e == MDB_NOTFOUND ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "reading the catalog");
+}
+
+struct open_handles {
+    struct tx_tree *tree;
+    MDB_txn *txn;
+};
+
+static enum txkv_rc
+open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
+{
+    const struct open_handles *o = arg;
+    char name[TX_TREE_DB_NAME_BYTES];
+    MDB_dbi dbi;
+    int e;
+
+    tx_tree_db_name(name, def->table);
+    e = mdb_dbi_open(o->txn, name, 0, &dbi);
+    if (e == MDB_NOTFOUND)
+        return fail_meta(o->tree, "the catalog (a table of it is missing)", err);
+    if (e != 0)
+        return tx_tree_fail(err, e, o->tree->dir, "opening a table");
+    o->tree->handles[def->table] = tx_tree_handle(0, dbi);
+    o->tree->table_max = tx_max_u64(o->tree->table_max, def->table);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_tree_catalog(struct tx_tree *tree,
+                enum txkv_rc (*fn)(void *arg, const struct tx_table_def *def,
+                                   struct txkv_error *err),
+                void *arg, struct txkv_error *err)
+{
+    struct tx_tree_read *read;
+    uint64_t base;
+    enum txkv_rc rc;
+
+    rc = tx_tree_read_create(tree, &read, err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_tree_read_begin(read, &base, err);
+    if (rc == TXKV_OK)
+        rc = walk_catalog(tree, read->txn, fn, arg, err);
+    tx_tree_read_free(read);
+    return rc;
+}
+
+/* Read meta and open the tables within txn; *is_new: LMDB is empty. */
+static enum txkv_rc
+load_store_in(struct tx_tree *tree, MDB_txn *txn, bool *is_new, struct txkv_error *err)
+{
+    struct open_handles arg = { tree, txn };
+    MDB_dbi main_dbi;
+    MDB_stat stat;
+    enum txkv_rc rc;
+    int e;
+
+    *is_new = false;
+    e = mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi);
+    if (e == 0) {
+        rc = load_meta(tree, txn, err);
+        return rc == TXKV_OK ? walk_catalog(tree, txn, open_handle, &arg, err) : rc;
+    }
+    if (e != MDB_NOTFOUND)
+        return tx_tree_fail(err, e, tree->dir, "reading meta");
+    e = mdb_dbi_open(txn, NULL, 0, &main_dbi);
+    if (e == 0)
+        e = mdb_stat(txn, main_dbi, &stat);
+    if (e == 0 && stat.ms_entries > 0)
+        e = MDB_INVALID; /* other program's data */
+    *is_new = e == 0;
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "reading meta");
+}
+
+enum txkv_rc
+tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err)
+{
+    MDB_txn *txn;
+    enum txkv_rc rc;
+    int e;
+
+    e = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &txn);
+    if (e != 0)
+        return tx_tree_fail(err, e, tree->dir, "reading meta");
+    rc = load_store_in(tree, txn, is_new, err);
+    if (rc != TXKV_OK) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    e = mdb_txn_commit(txn); /* keeps the handles */
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "reading meta");
+}
+
+static int
+put_meta(MDB_txn *txn, MDB_dbi dbi, const char *key, const void *value, size_t bytes)
+{
+    MDB_val k = tx_tree_val(key, strlen(key)), v = tx_tree_val(value, bytes);
+
+    return mdb_put(txn, dbi, &k, &v, 0);
+}
+
+/* Write a new store's meta. LMDB's result. */
+static int
+put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
+{
+    const uint8_t checkpoint[TX_TREE_CHECKPOINT_BYTES] = { 0 };
+    uint8_t format[4], id[8];
+    MDB_dbi dbi;
+    int e;
+
+    tx_put_u32(format, TX_TREE_FORMAT);
+    tx_put_u64(id, store_id);
+    e = mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi);
+    if (e == 0)
+        e = put_meta(txn, dbi, "format", format, sizeof format);
+    if (e == 0)
+        e = put_meta(txn, dbi, "store_id", id, sizeof id);
+    if (e == 0)
+        e = put_meta(txn, dbi, TX_TREE_KEY_CHECKPOINT, checkpoint, sizeof checkpoint);
+    if (e == 0 && wal_dir != NULL)
+        e = put_meta(txn, dbi, "wal_dir", wal_dir, strlen(wal_dir));
+    return e;
+}
+
+enum txkv_rc
+tx_tree_create(struct tx_tree *tree, const char *wal_dir, struct txkv_error *err)
+{
+    uint64_t store_id = 0;
+    MDB_txn *txn;
+    int e;
+
+    while (store_id == 0)
+        if (getrandom(&store_id, sizeof store_id, 0) != (ssize_t)sizeof store_id && errno != EINTR)
+            return tx_fail_errno(err, errno, "%s: no random store id", tree->dir);
+    e = mdb_txn_begin(tree->env, NULL, 0, &txn);
+    if (e == 0) {
+        e = put_new_meta(txn, store_id, wal_dir);
+        if (e == 0)
+            e = mdb_txn_commit(txn);
+        else
+            mdb_txn_abort(txn);
+    }
+    if (e != 0)
+        return tx_tree_fail(err, e, tree->dir, "creating the store");
+    return tx_os_sync_dir(tree->dir, err); /* else a power cut can lose the file's name */
+}

@@ -1,0 +1,112 @@
+/*
+ * tree_private.h - what tree.c, tree_meta.c, tree_read.c and tree_batch.c share.
+ *
+ * Layer 4: the only header that includes lmdb.h.
+ */
+#ifndef TX_TREE_PRIVATE_H
+#define TX_TREE_PRIVATE_H
+
+#include <lmdb.h>
+#include <pthread.h>
+
+#include "tree.h"
+
+/* Keys of the "meta" database; tree_meta.c says what stands under them. */
+#define TX_TREE_KEY_CHECKPOINT   "checkpoint"
+#define TX_TREE_CHECKPOINT_BYTES 16u
+#define TX_TREE_TABLE_KEY_BYTES  10u /* "table/" and the number */
+#define TX_TREE_DB_NAME_BYTES    20u /* "table-1000", with room */
+
+struct tx_tree {
+    /* Fixed after open. */
+    MDB_env *env;
+    char *dir;
+    MDB_dbi meta_dbi;
+    struct tx_tree_meta meta;
+
+    /*
+     * By table number: the transaction that made the table's database, shifted left by 16, and
+     * LMDB's handle in the low 16 bits; 0 without a database. The batch's thread writes, just
+     * before it commits; reads load it after they have begun [T2].
+     */
+    uint64_t handles[TX_TREE_TABLES_MAX + 1];
+    uint64_t table_max; /* the highest number in handles; grows only */
+
+    /* The gate. tx_tree_grow writes it, reads load it after they have raised their flag [T1]. */
+    uint32_t growing TX_ALIGNED;
+    /* LMDB's id of the newest batch that has begun to commit. Its thread writes, reads load [T3].
+     */
+    uint64_t commit_txn;
+
+    /* Under lock, which tx_tree_grow holds all the time that it works. */
+    pthread_mutex_t lock;
+    struct tx_tree_read *reads; /* all that exist */
+    uint64_t read_count;
+    bool map_lost; /* the file could not be mapped again: the gate stays closed */
+};
+
+struct tx_tree_read {
+    /* Its thread writes, tx_tree_grow reads [T1]: 1 while it may look at the map. */
+    uint32_t active TX_ALIGNED;
+    struct tx_tree *tree;
+    MDB_txn *txn;                /* NULL before the first begin */
+    uint64_t txn_id;             /* LMDB's, of the last begin; 0 before */
+    uint64_t base;               /* the checkpoint LSN in that transaction */
+    struct tx_tree_cursor *kept; /* closed cursors */
+    struct tx_tree_read *prev, *next;
+};
+
+/* The sentence and the code for LMDB's result `e` of `doing` ("reading", say) in tree's directory.
+ */
+enum txkv_rc tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing);
+
+/* TXKV_IOERR: the file is no longer mapped. */
+enum txkv_rc tx_tree_fail_lost(const struct tx_tree *tree, struct txkv_error *err);
+
+/* The checkpoint's LSN and chain value as a transaction sees them. */
+TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
+                                                   uint64_t *lsn, uint64_t *check,
+                                                   struct txkv_error *err);
+
+/*
+ * Read meta and open a handle for every table of the catalog; *is_new: LMDB is empty, and nothing
+ * was read. TXKV_FORMAT, TXKV_CORRUPT.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err);
+
+/* Write a new store's meta, synced, the directory too. */
+TX_MUST_CHECK enum txkv_rc tx_tree_create(struct tx_tree *tree, const char *wal_dir,
+                                          struct txkv_error *err);
+
+/* The meta key of a table's catalog entry, and the name of its database. */
+void tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table);
+void tx_tree_db_name(char name[TX_TREE_DB_NAME_BYTES], uint32_t table);
+
+static inline uint64_t
+tx_tree_handle(uint64_t txn_id, MDB_dbi dbi)
+{
+    return txn_id << 16 | dbi;
+}
+
+static inline uint64_t
+tx_tree_handle_txn(uint64_t handle)
+{
+    return handle >> 16;
+}
+
+static inline MDB_dbi
+tx_tree_handle_dbi(uint64_t handle)
+{
+    return (MDB_dbi)(handle & 0xffff);
+}
+
+/* LMDB's parameters are not const, and what they point at is never written. */
+static inline MDB_val
+tx_tree_val(const void *data, size_t bytes)
+{
+    MDB_val v = { bytes, (void *)(uintptr_t)data };
+
+    return v;
+}
+
+#endif /* TX_TREE_PRIVATE_H */

@@ -1,0 +1,365 @@
+/*
+ * tree_read.c - reads of the LMDB environment, and their cursors.
+ *
+ * A read keeps its LMDB transaction and reader slot while it is idle (mdb_txn_reset), so that
+ * beginning again takes no lock: raise the flag, look at the gate, mdb_txn_renew. What hangs on the
+ * transaction's id - the checkpoint LSN, the handles of tables - is looked at only when the id has
+ * changed.
+ *
+ * [T1] A read raises `active` (a full barrier), then loads `growing`; tx_tree_grow raises `growing`
+ * (a full barrier), then loads every `active`. So one of the two sees the other, and no read looks
+ * at the map while it moves. An idle read holds no page: mdb_txn_renew and mdb_cursor_renew start
+ * again from the map's address.
+ *
+ * [T2] A batch stores the handles of its new tables before it commits, so a read that begins at
+ * that commit finds them. LMDB itself tells transactions of new handles a moment after the commit
+ * is visible; a read that began in between does not know them and begins again (knows_handles).
+ */
+#include <sched.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "mem.h"
+#include "tree_private.h"
+
+struct tx_tree_cursor {
+    struct tx_tree_read *read;
+    struct tx_tree_cursor *next; /* among the kept ones */
+    MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
+    uint32_t table;
+    bool placed; /* false before a seek and off either end */
+};
+
+enum txkv_rc
+tx_tree_read_create(struct tx_tree *tree, struct tx_tree_read **out, struct txkv_error *err)
+{
+    struct tx_tree_read *read = tx_aligned_zalloc(sizeof *read);
+
+    *out = read;
+    if (read == NULL)
+        return tx_fail_nomem(err);
+    read->tree = tree;
+    (void)pthread_mutex_lock(&tree->lock);
+    read->next = tree->reads;
+    if (read->next != NULL)
+        read->next->prev = read;
+    tree->reads = read;
+    tree->read_count++;
+    (void)pthread_mutex_unlock(&tree->lock);
+    return TXKV_OK;
+}
+
+void
+tx_tree_read_free(struct tx_tree_read *read)
+{
+    struct tx_tree *tree;
+
+    if (read == NULL)
+        return;
+    tree = read->tree;
+    for (struct tx_tree_cursor *c = read->kept, *next; c != NULL; c = next) {
+        next = c->next;
+        mdb_cursor_close(c->mdb);
+        tx_free(c);
+    }
+    mdb_txn_abort(read->txn);
+    tx_store_release_32(&read->active, 0);
+    (void)pthread_mutex_lock(&tree->lock);
+    if (read->next != NULL)
+        read->next->prev = read->prev;
+    if (read->prev != NULL)
+        read->prev->next = read->next;
+    else
+        tree->reads = read->next;
+    tree->read_count--;
+    (void)pthread_mutex_unlock(&tree->lock);
+    tx_free(read);
+}
+
+static enum txkv_rc
+enter_gate(struct tx_tree_read *read, struct txkv_error *err)
+{
+    struct tx_tree *tree = read->tree;
+
+    for (;;) {
+        bool lost;
+
+        (void)tx_swap_32(&read->active, 1); /* [T1] */
+        if (tx_load_acquire_32(&tree->growing) == 0)
+            return TXKV_OK;
+        tx_store_release_32(&read->active, 0);
+        (void)pthread_mutex_lock(&tree->lock); /* until the map has grown */
+        lost = tree->map_lost;
+        (void)pthread_mutex_unlock(&tree->lock);
+        if (lost)
+            return tx_tree_fail_lost(tree, err);
+    }
+}
+
+/* The handle of a table that the read can see, or 0. */
+static uint64_t
+visible_handle(const struct tx_tree_read *read, uint32_t table)
+{
+    uint64_t handle;
+
+    assert(table >= 1 && table <= TX_TREE_TABLES_MAX);
+    handle = tx_load_acquire_64(&read->tree->handles[table]); /* [T2] */
+    return tx_tree_handle_txn(handle) <= read->txn_id ? handle : 0;
+}
+
+/* Whether LMDB's transaction knows the handles of all tables that it can see [T2]. */
+static bool
+knows_handles(const struct tx_tree_read *read)
+{
+    const uint64_t table_max = tx_load_acquire_64(&read->tree->table_max);
+
+    for (uint32_t t = 1; t <= table_max; t++) {
+        const uint64_t handle = visible_handle(read, t);
+        unsigned flags;
+
+        if (handle != 0 && mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether the roots in LMDB's transaction are those of its id [T3]. */
+static bool
+is_whole(const struct tx_tree_read *read)
+{
+    return tx_load_acquire_64(&read->tree->commit_txn) <= read->txn_id + 1;
+}
+
+/* Begin or renew the LMDB transaction. LMDB's result. */
+static int
+begin_txn(struct tx_tree_read *read)
+{
+    if (read->txn != NULL)
+        return mdb_txn_renew(read->txn);
+    return mdb_txn_begin(read->tree->env, NULL, MDB_RDONLY, &read->txn);
+}
+
+enum txkv_rc
+tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+    uint64_t last_id, check;
+    int e;
+
+    assert(read->active == 0);
+    *base = 0;
+    for (;;) {
+        rc = enter_gate(read, err);
+        if (rc != TXKV_OK)
+            return rc;
+        e = begin_txn(read);
+        if (e != 0) {
+            tx_store_release_32(&read->active, 0);
+            return tx_tree_fail(err, e, read->tree->dir, "beginning a read");
+        }
+        last_id = read->txn_id;
+        read->txn_id = mdb_txn_id(read->txn);
+        if (is_whole(read)) {
+            if (read->txn_id == last_id) {
+                *base = read->base;
+                return TXKV_OK;
+            }
+            if (knows_handles(read))
+                break;
+        }
+        read->txn_id = 0; /* what it saw is not to be relied on */
+        tx_tree_read_end(read);
+        (void)sched_yield();
+    }
+    rc = tx_tree_load_checkpoint(read->tree, read->txn, &read->base, &check, err);
+    if (rc != TXKV_OK) {
+        read->txn_id = 0;
+        tx_tree_read_end(read);
+        return rc;
+    }
+    *base = read->base;
+    return TXKV_OK;
+}
+
+void
+tx_tree_read_end(struct tx_tree_read *read)
+{
+    assert(read->active == 1);
+    mdb_txn_reset(read->txn);
+    tx_store_release_32(&read->active, 0); /* [T1] */
+}
+
+enum txkv_rc
+tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint32_t key_bytes,
+            const uint8_t **value, uint32_t *value_bytes, struct txkv_error *err)
+{
+    const uint64_t handle = visible_handle(read, table);
+    MDB_val k = tx_tree_val(key, key_bytes), v;
+    int e;
+
+    assert(read->active == 1);
+    *value = NULL;
+    *value_bytes = 0;
+    if (handle == 0)
+        return TXKV_NOTFOUND;
+    e = mdb_get(read->txn, tx_tree_handle_dbi(handle), &k, &v);
+    if (e == MDB_NOTFOUND)
+        return TXKV_NOTFOUND;
+    if (e != 0)
+        return tx_tree_fail(err, e, read->tree->dir, "reading");
+    *value = v.mv_data;
+    *value_bytes = (uint32_t)v.mv_size;
+    return TXKV_OK;
+}
+
+uint64_t
+tx_tree_rows(struct tx_tree_read *read, uint32_t table)
+{
+    const uint64_t handle = visible_handle(read, table);
+    MDB_stat stat;
+
+    assert(read->active == 1);
+    if (handle == 0 || mdb_stat(read->txn, tx_tree_handle_dbi(handle), &stat) != 0)
+        return 0;
+    return stat.ms_entries;
+}
+
+/* A kept cursor over the table, taken off the list, or a new one without an LMDB cursor; or NULL.
+ */
+static struct tx_tree_cursor *
+take_cursor(struct tx_tree_read *read, uint32_t table)
+{
+    struct tx_tree_cursor *cursor;
+
+    for (struct tx_tree_cursor **at = &read->kept; *at != NULL; at = &(*at)->next) {
+        cursor = *at;
+        if (cursor->table != table)
+            continue;
+        *at = cursor->next;
+        return cursor;
+    }
+    cursor = tx_zalloc(sizeof *cursor);
+    if (cursor != NULL) {
+        cursor->read = read;
+        cursor->table = table;
+    }
+    return cursor;
+}
+
+enum txkv_rc
+tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table, struct tx_tree_cursor **out,
+                    struct txkv_error *err)
+{
+    const uint64_t handle = visible_handle(read, table);
+    struct tx_tree_cursor *cursor;
+    int e = 0;
+
+    assert(read->active == 1);
+    *out = NULL;
+    cursor = take_cursor(read, table);
+    if (cursor == NULL)
+        return tx_fail_nomem(err);
+    if (cursor->mdb != NULL)
+        e = mdb_cursor_renew(read->txn, cursor->mdb);
+    else if (handle != 0)
+        e = mdb_cursor_open(read->txn, tx_tree_handle_dbi(handle), &cursor->mdb);
+    if (e != 0) {
+        tx_tree_cursor_close(cursor);
+        return tx_tree_fail(err, e, read->tree->dir, "opening a cursor");
+    }
+    *out = cursor;
+    return TXKV_OK;
+}
+
+void
+tx_tree_cursor_close(struct tx_tree_cursor *cursor)
+{
+    if (cursor == NULL)
+        return;
+    cursor->placed = false;
+    cursor->next = cursor->read->kept;
+    cursor->read->kept = cursor;
+}
+
+/* Move by op; *key is the key to look for and becomes the one found. LMDB's result. */
+static int
+move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct tx_tree_pair *pair)
+{
+    MDB_val value;
+    int e;
+
+    assert(cursor->read->active == 1);
+    if (cursor->mdb == NULL)
+        return MDB_NOTFOUND;
+    e = mdb_cursor_get(cursor->mdb, key, &value, op);
+    cursor->placed = e == 0;
+    if (e != 0)
+        return e;
+    pair->key = key->mv_data;
+    pair->key_bytes = (uint32_t)key->mv_size;
+    pair->value = value.mv_data;
+    pair->value_bytes = (uint32_t)value.mv_size;
+    return 0;
+}
+
+static enum txkv_rc
+result_of(const struct tx_tree_cursor *cursor, int e, struct txkv_error *err)
+{
+    if (e == 0)
+        return TXKV_OK;
+    if (e == MDB_NOTFOUND)
+        return TXKV_NOTFOUND;
+    return tx_tree_fail(err, e, cursor->read->tree->dir, "reading");
+}
+
+enum txkv_rc
+tx_tree_cursor_seek_ge(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes,
+                       struct tx_tree_pair *pair, struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(key, key_bytes);
+
+    return result_of(cursor, move_mdb(cursor, key == NULL ? MDB_FIRST : MDB_SET_RANGE, &k, pair),
+                     err);
+}
+
+enum txkv_rc
+tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes,
+                       struct tx_tree_pair *pair, struct txkv_error *err)
+{
+    MDB_val k = tx_tree_val(key, key_bytes);
+    int e = MDB_NOTFOUND;
+
+    if (key != NULL) {
+        e = move_mdb(cursor, MDB_SET_RANGE, &k, pair);
+        if (e == 0 && (pair->key_bytes != key_bytes || memcmp(pair->key, key, key_bytes) != 0))
+            return result_of(cursor, move_mdb(cursor, MDB_PREV, &k, pair), err);
+    }
+    if (e == MDB_NOTFOUND) /* every key is less, or none was given */
+        e = move_mdb(cursor, MDB_LAST, &k, pair);
+    return result_of(cursor, e, err);
+}
+
+static enum txkv_rc
+step(struct tx_tree_cursor *cursor, MDB_cursor_op op, struct tx_tree_pair *pair,
+     struct txkv_error *err)
+{
+    MDB_val k;
+
+    if (!cursor->placed)
+        return TXKV_NOTFOUND;
+    return result_of(cursor, move_mdb(cursor, op, &k, pair), err);
+}
+
+enum txkv_rc
+tx_tree_cursor_next(struct tx_tree_cursor *cursor, struct tx_tree_pair *pair,
+                    struct txkv_error *err)
+{
+    return step(cursor, MDB_NEXT, pair, err);
+}
+
+enum txkv_rc
+tx_tree_cursor_prev(struct tx_tree_cursor *cursor, struct tx_tree_pair *pair,
+                    struct txkv_error *err)
+{
+    return step(cursor, MDB_PREV, pair, err);
+}

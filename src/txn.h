@@ -1,0 +1,91 @@
+/*
+ * txn.h - sessions and their transactions.
+ *
+ * A session has at most one current transaction. It is `begun` between txkv_begin and its end; one
+ * that was never begun is only the snapshot that cursors outside a transaction share. Cursors hold
+ * references, so a transaction that has ended lives on, with its snapshot and its writes, until its
+ * last cursor is closed; the session goes on with a new one.
+ *
+ * Threads: the session's. The leader reads a transaction while its session waits in commit.
+ * Layer 5: snapshot.h, writeset.h, readset.h.
+ */
+#ifndef TX_TXN_H
+#define TX_TXN_H
+
+#include "readset.h"
+#include "snapshot.h"
+#include "writeset.h"
+
+struct tx_savepoint {
+    int number;
+    struct tx_writeset_mark mark;
+};
+
+struct tx_txn {
+    struct txkv_session *session;
+    uint32_t refs; /* one while begun, one for each cursor */
+    bool begun;
+    bool reads_lost; /* there was no memory to keep a range that was read: it cannot commit */
+    struct tx_snapshot snapshot;
+    struct tx_writeset writes;
+    struct tx_readset reads;
+    struct tx_savepoint *savepoints; /* numbers ascending */
+    uint32_t savepoint_count, savepoint_room;
+    struct txkv_cursor *cursors; /* whose ranges belong to `reads` */
+};
+
+struct txkv_session {
+    /* Fixed after open. */
+    struct tx_core *core;
+    ck_epoch_record_t *record;
+    uint32_t stripe;
+    /* The session's thread only. */
+    struct tx_txn *current;
+    struct tx_txn *spare; /* an ended one, for its buffers */
+    uint32_t snapshots;   /* open */
+    uint64_t last_lsn;
+    uint8_t *value; /* a copy, for txkv_get outside a transaction */
+    size_t value_room;
+    struct tx_event done; /* the leader signals it */
+    /* The session's thread stores, any thread reads: `snap` of the oldest open snapshot, or
+     * TX_LSN_NONE. */
+    uint64_t oldest_snap TX_ALIGNED;
+    /* Under the core's sessions mutex. */
+    struct txkv_session *next, *previous;
+};
+
+/* TXKV_FORKED when the store belongs to the parent of this process. */
+TX_MUST_CHECK enum txkv_rc tx_check_fork(const struct tx_core *core, struct txkv_error *err);
+
+/* txkv_session_open, on the core. */
+TX_MUST_CHECK enum txkv_rc tx_session_open(struct tx_core *core, struct txkv_session **out,
+                                           struct txkv_error *err);
+
+/* The transaction that reads go to: the current one, or a new one that is not begun and has no
+ * reference yet. */
+TX_MUST_CHECK enum txkv_rc tx_txn_current(struct txkv_session *session, struct tx_txn **out,
+                                          struct txkv_error *err);
+
+static inline void
+tx_txn_ref(struct tx_txn *txn)
+{
+    txn->refs++;
+}
+
+/* The last reference gone: drops the snapshot and forgets the writes. */
+void tx_txn_unref(struct tx_txn *txn);
+
+/* End the current begun transaction; what it wrote has been committed, or is forgotten. */
+void tx_txn_end(struct txkv_session *session);
+
+/* Take the snapshot unless it is open. */
+TX_MUST_CHECK enum txkv_rc tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err);
+
+/* One key: own write, else snapshot. Adds to the read set when begun. */
+TX_MUST_CHECK enum txkv_rc tx_txn_get(struct tx_txn *txn, const struct tx_key *key,
+                                      struct txkv_bytes *value, struct txkv_error *err);
+
+/* The oldest snapshot of any session, or TX_LSN_NONE. Any thread. */
+uint64_t tx_oldest_snap(struct tx_core *core, uint32_t *open);
+
+#endif /* TX_TXN_H */

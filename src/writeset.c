@@ -1,0 +1,388 @@
+/*
+ * writeset.c - a transaction's own writes: its pending log record, and an index over it.
+ */
+#include "writeset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hashidx.h"
+
+enum {
+    RECORD_BYTES_START = 4096,
+    RECORD_BYTES_KEPT = 1 << 20, /* a larger buffer is given back after the transaction */
+    WRITES_START = 16,
+    WRITES_KEPT = 1 << 14,
+    SORT_FROM = 64 /* smaller sets are entered as they stand */
+};
+
+void
+tx_writeset_init(struct tx_writeset *set)
+{
+    memset(set, 0, sizeof *set);
+    set->record_used = TX_RECORD_HEADER_BYTES;
+    tx_arena_init(&set->arena);
+}
+
+void
+tx_writeset_free(struct tx_writeset *set)
+{
+    tx_free(set->record);
+    tx_free(set->writes);
+    tx_free(set->slots);
+    tx_free(set->order);
+    tx_arena_free(&set->arena);
+    tx_writeset_init(set);
+}
+
+void
+tx_writeset_reset(struct tx_writeset *set)
+{
+    if (set->record_room > RECORD_BYTES_KEPT || set->room > WRITES_KEPT) {
+        tx_writeset_free(set);
+        return;
+    }
+    if (set->slots_used > 0)
+        memset(set->slots, 0xff, set->slot_count * sizeof *set->slots);
+    set->slots_used = 0;
+    set->record_used = TX_RECORD_HEADER_BYTES;
+    set->count = 0;
+    tx_free(set->order);
+    set->order = NULL;
+    if (set->list_made)
+        tx_arena_reset(&set->arena);
+    set->list_made = false;
+}
+
+/* ---- the hash table ---- */
+
+/* The slot that holds the key, or the free one where it would go. */
+static uint32_t
+slot_of(const struct tx_writeset *set, const struct tx_key *key, uint64_t hash)
+{
+    const uint32_t mask = set->slot_count - 1;
+    uint32_t at = (uint32_t)hash & mask;
+
+    for (;; at = (at + 1) & mask) {
+        const struct tx_write *write;
+
+        if (set->slots[at] == TX_WRITE_NONE)
+            return at;
+        write = &set->writes[set->slots[at]];
+        if (write->hash == hash && write->table == key->table && write->key_bytes == key->bytes &&
+            memcmp(set->record + write->key_at, key->data, key->bytes) == 0)
+            return at;
+    }
+}
+
+const struct tx_write *
+tx_writeset_find(const struct tx_writeset *set, const struct tx_key *key, uint64_t hash)
+{
+    uint32_t at;
+
+    if (set->slots_used == 0)
+        return NULL;
+    at = slot_of(set, key, hash);
+    return set->slots[at] == TX_WRITE_NONE ? NULL : &set->writes[set->slots[at]];
+}
+
+static bool
+grow_slots(struct tx_writeset *set)
+{
+    const uint32_t count = set->slot_count == 0 ? WRITES_START * 2 : set->slot_count * 2;
+    uint32_t *slots = tx_malloc(count * sizeof *slots);
+
+    if (slots == NULL)
+        return false;
+    memset(slots, 0xff, count * sizeof *slots);
+    for (uint32_t i = 0; i < set->slot_count; i++) {
+        uint32_t at;
+
+        if (set->slots[i] == TX_WRITE_NONE)
+            continue;
+        at = (uint32_t)set->writes[set->slots[i]].hash & (count - 1);
+        while (slots[at] != TX_WRITE_NONE)
+            at = (at + 1) & (count - 1);
+        slots[at] = set->slots[i];
+    }
+    tx_free(set->slots);
+    set->slots = slots;
+    set->slot_count = count;
+    return true;
+}
+
+/* Empty slot `hole`, moving up what linear probing would no longer find behind it. */
+static void
+remove_slot(struct tx_writeset *set, uint32_t hole)
+{
+    const uint32_t mask = set->slot_count - 1;
+    uint32_t at = hole;
+
+    for (;;) {
+        uint32_t home;
+
+        at = (at + 1) & mask;
+        if (set->slots[at] == TX_WRITE_NONE)
+            break;
+        home = (uint32_t)set->writes[set->slots[at]].hash & mask;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            set->slots[hole] = set->slots[at];
+            hole = at;
+        }
+    }
+    set->slots[hole] = TX_WRITE_NONE;
+    set->slots_used--;
+}
+
+/* ---- the list ---- */
+
+static bool
+enter_in_list(struct tx_writeset *set, uint32_t index)
+{
+    const struct tx_write *write = &set->writes[index];
+    const struct tx_version version = { .tag = index };
+    struct tx_key key = tx_write_key(set, write);
+    struct tx_version *later;
+    struct tx_node *node;
+    uint8_t *copy;
+    bool made;
+
+    node = write->older == TX_WRITE_NONE ? NULL : tx_skiplist_find(&set->list, &key);
+    if (node == NULL) {
+        /* The record moves as it grows; the list's keys must not. */
+        copy = tx_arena_alloc(&set->arena, key.bytes);
+        if (copy == NULL)
+            return false;
+        memcpy(copy, key.data, key.bytes);
+        key.data = copy;
+        node = tx_skiplist_insert(&set->list, &key, &version, &made);
+        if (node == NULL || made)
+            return node != NULL;
+    }
+    later = tx_arena_alloc(&set->arena, sizeof *later);
+    if (later == NULL)
+        return false;
+    *later = version;
+    tx_node_push(node, later);
+    return true;
+}
+
+static void
+leave_list(struct tx_writeset *set, uint32_t index)
+{
+    const struct tx_key key = tx_write_key(set, &set->writes[index]);
+    struct tx_node *node = tx_skiplist_find(&set->list, &key);
+
+    if (node != NULL && node->newest != NULL && node->newest->tag == index)
+        tx_store_release_ptr((void **)&node->newest, node->newest->older);
+}
+
+const struct tx_skiplist *
+tx_writeset_list(struct tx_writeset *set)
+{
+    if (set->list_made)
+        return &set->list;
+    if (tx_skiplist_init(&set->list, &set->arena, set->count) != TXKV_OK)
+        goto fail;
+    for (uint32_t i = 0; i < set->count; i++)
+        if (!enter_in_list(set, i))
+            goto fail;
+    set->list_made = true;
+    return &set->list;
+
+fail:
+    tx_arena_free(&set->arena);
+    tx_arena_init(&set->arena);
+    return NULL;
+}
+
+/* ---- adding and undoing ---- */
+
+static enum txkv_rc
+make_room(struct tx_writeset *set, uint64_t op_bytes, struct txkv_error *err)
+{
+    const uint64_t need = set->record_used + op_bytes + 8; /* 8: the padding at the end */
+
+    if (need > TX_RECORD_BYTES_MAX)
+        return tx_fail(err, TXKV_TOOBIG,
+                       "the transaction is larger than 4 GiB; commit it in several parts");
+    if (need > set->record_room) {
+        uint64_t room = set->record_room == 0 ? RECORD_BYTES_START : set->record_room;
+        uint8_t *record;
+
+        while (room < need)
+            room += room / 2;
+        room = tx_min_u64(room, TX_RECORD_BYTES_MAX);
+        record = tx_realloc(set->record, room);
+        if (record == NULL)
+            return tx_fail_nomem(err);
+        set->record = record;
+        set->record_room = (uint32_t)room;
+    }
+    if (set->count == set->room) {
+        const uint32_t room = set->room == 0 ? WRITES_START : set->room + set->room / 2;
+        struct tx_write *writes = tx_realloc(set->writes, room * sizeof *writes);
+
+        if (writes == NULL)
+            return tx_fail_nomem(err);
+        set->writes = writes;
+        set->room = room;
+    }
+    if ((set->slots_used + 1) * 2 > set->slot_count && !grow_slots(set))
+        return tx_fail_nomem(err);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_writeset_add(struct tx_writeset *set, enum tx_op_kind kind, const struct tx_key *key,
+                uint32_t value_bytes, uint8_t **value, struct txkv_error *err)
+{
+    const struct tx_writeset_mark before = tx_writeset_mark(set);
+    const uint64_t hash = tx_key_hash(key);
+    struct tx_write *write;
+    uint8_t *key_at, *value_at, *end;
+    enum txkv_rc rc;
+    uint32_t slot;
+
+    *value = NULL;
+    rc = make_room(set, tx_op_bytes_max(key->bytes, value_bytes), err);
+    if (rc != TXKV_OK)
+        return rc;
+    end = tx_op_encode(set->record + set->record_used, kind, key->table, key->data, key->bytes,
+                       value_bytes, &key_at, &value_at);
+    slot = slot_of(set, key, hash);
+    write = &set->writes[set->count];
+    *write =
+        (struct tx_write){ .hash = hash,
+                           .table = key->table,
+                           .key_at = (uint32_t)(key_at - set->record),
+                           .key_bytes = key->bytes,
+                           .value_at = kind == TX_OP_PUT ? (uint32_t)(value_at - set->record) : 0,
+                           .value_bytes = value_bytes,
+                           .older = set->slots[slot] };
+    if (write->older == TX_WRITE_NONE)
+        set->slots_used++;
+    else
+        set->writes[write->older].superseded = true;
+    set->slots[slot] = set->count++;
+    set->record_used = (uint32_t)(end - set->record);
+    if (set->list_made && !enter_in_list(set, set->count - 1)) {
+        tx_writeset_undo(set, before);
+        return tx_fail_nomem(err);
+    }
+    *value = value_at;
+    return TXKV_OK;
+}
+
+struct tx_writeset_mark
+tx_writeset_mark(const struct tx_writeset *set)
+{
+    return (struct tx_writeset_mark){ set->record_used, set->count };
+}
+
+void
+tx_writeset_undo(struct tx_writeset *set, struct tx_writeset_mark mark)
+{
+    assert(mark.count <= set->count && mark.record_used <= set->record_used);
+    while (set->count > mark.count) {
+        const uint32_t index = set->count - 1;
+        const struct tx_write *write = &set->writes[index];
+        const struct tx_key key = tx_write_key(set, write);
+        const uint32_t slot = slot_of(set, &key, write->hash);
+
+        assert(set->slots[slot] == index);
+        if (set->list_made)
+            leave_list(set, index);
+        if (write->older == TX_WRITE_NONE) {
+            remove_slot(set, slot);
+        } else {
+            set->slots[slot] = write->older;
+            set->writes[write->older].superseded = false;
+        }
+        set->count--;
+    }
+    set->record_used = mark.record_used;
+}
+
+/* ---- the order of a large set ---- */
+
+struct sort_item {
+    uint64_t prefix; /* eight key bytes behind what all keys share */
+    const uint8_t *key;
+    uint32_t key_bytes, table, index;
+};
+
+static int
+compare_items(const void *left, const void *right)
+{
+    const struct sort_item *a = left, *b = right;
+    const struct tx_key ka = { a->key, a->key_bytes, a->table };
+    const struct tx_key kb = { b->key, b->key_bytes, b->table };
+
+    if (a->table != b->table)
+        return a->table < b->table ? -1 : 1;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    return tx_key_compare(&ka, &kb);
+}
+
+static uint32_t
+shared_prefix(const struct sort_item *items, uint32_t count)
+{
+    uint32_t shared = items[0].key_bytes;
+
+    for (uint32_t i = 1; i < count && shared > 0; i++) {
+        uint32_t n = 0;
+
+        while (n < shared && n < items[i].key_bytes && items[i].key[n] == items[0].key[n])
+            n++;
+        shared = n;
+    }
+    return shared;
+}
+
+static bool
+in_order(const struct tx_writeset *set)
+{
+    for (uint32_t i = 1; i < set->count; i++) {
+        const struct tx_key a = tx_write_key(set, &set->writes[i - 1]);
+        const struct tx_key b = tx_write_key(set, &set->writes[i]);
+
+        if (tx_key_compare(&a, &b) > 0)
+            return false;
+    }
+    return true;
+}
+
+void
+tx_writeset_prepare(struct tx_writeset *set)
+{
+    struct sort_item *items;
+    uint32_t count = 0, shared;
+
+    tx_free(set->order);
+    set->order = NULL;
+    if (set->count < SORT_FROM || in_order(set))
+        return;
+    items = tx_malloc(set->count * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct tx_key key = tx_write_key(set, &set->writes[i]);
+
+        if (!set->writes[i].superseded)
+            items[count++] = (struct sort_item){ 0, key.data, key.bytes, key.table, i };
+    }
+    shared = shared_prefix(items, count);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t b = 0; b < 8; b++)
+            items[i].prefix = items[i].prefix << 8 |
+                              (shared + b < items[i].key_bytes ? items[i].key[shared + b] : 0);
+    qsort(items, count, sizeof *items, compare_items);
+    set->order = tx_malloc(count * sizeof *set->order);
+    if (set->order != NULL)
+        for (uint32_t i = 0; i < count; i++)
+            set->order[i] = items[i].index;
+    set->order_count = count;
+    tx_free(items);
+}

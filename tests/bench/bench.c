@@ -1,0 +1,258 @@
+/*
+ * bench.c - options, and the order of the runs.
+ *
+ * Runs of one work are interleaved and rotated (A B B A A B ...), so that what drifts on the
+ * machine meets every engine alike. Before each run the file system is synced, so that no engine
+ * pays for what another left dirty.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+static const char usage_text[] =
+    "usage: bench [--quick] [--only NAME] [--runs N] [--seconds S] [--dir DIR] [--ext FILE]\n"
+    "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
+    "  --only NAME   the works whose name contains NAME\n"
+    "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
+    "  --seconds S   length of a timed run (default 3)\n"
+    "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
+    "  --ext FILE    the extension (default ./txkv.so)\n"
+    "works:\n";
+
+_Noreturn void
+run_fail(struct run *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(r->result->error, sizeof(r->result->error), format, args);
+    va_end(args);
+    _exit(1);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void
+remove_tree(const char *path)
+{
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+sync_disk(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)syncfs(fd);
+        (void)close(fd);
+    }
+}
+
+/* Run body in a child; how it ended must be what killed says. */
+static bool
+in_child(struct run *r, void (*body)(struct run *), bool killed)
+{
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        /* One global mutex around every allocation, in both engines: a library's user turns it
+         * off where threads matter. */
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+        body(r);
+        r->result->ok = true;
+        _exit(0);
+    }
+    int status = 0;
+    struct rusage usage;
+    while (child > 0 && wait4(child, &status, 0, &usage) < 0 && errno == EINTR)
+        continue;
+    bool as_asked = killed ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+                           : WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (child > 0 && as_asked && r->result->ok) {
+        r->result->child_peak_kb = usage.ru_maxrss;
+        return true;
+    }
+    r->result->ok = false;
+    if (r->result->error[0] == 0)
+        (void)snprintf(r->result->error, sizeof(r->result->error),
+                       "the process ended with status 0x%x", (unsigned)status);
+    (void)fprintf(stderr, "bench: %s, %s: FAILED: %s\n", r->work->name, engine_name(r->engine),
+                  r->result->error);
+    return false;
+}
+
+/* Have the run's store in place: a fresh directory, or the fixture that its work reads. */
+static bool
+prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
+{
+    static const char *const names[] = { "empty", "loaded", "logged", "killed" };
+    enum fixture fixture = r->work->fixture;
+    bool bare = ENGINES_BARE >> r->engine & 1u;
+    int n = snprintf(r->store, sizeof(r->store), "%s/data/%s-%s", r->config->dir,
+                     bare ? "bare" : names[fixture], engine_name(r->engine));
+    if (n < 0 || (size_t)n >= sizeof(r->store))
+        return false;
+    if (bare || fixture == FIXTURE_EMPTY) {
+        remove_tree(r->store);
+        return true;
+    }
+    if (made[fixture][r->engine])
+        return true;
+    remove_tree(r->store);
+    (void)fprintf(stderr, "bench: making %s ...\n", r->store);
+    if (!in_child(r, fixture_make, fixture != FIXTURE_LOADED))
+        return false;
+    made[fixture][r->engine] = fixture != FIXTURE_KILLED;
+    return true;
+}
+
+static bool
+run_once(struct run *r, struct report *report, bool made[FIXTURE_COUNT][ENGINE_COUNT])
+{
+    memset(r->result, 0, sizeof(*r->result));
+    bool ok = prepare_store(r, made);
+    if (ok) {
+        sync_disk(r->config->dir);
+        char version[sizeof(r->result->txkv_version)];
+        memcpy(version, r->result->txkv_version, sizeof(version));
+        memset(r->result, 0, sizeof(*r->result));
+        memcpy(r->result->txkv_version, version, sizeof(version));
+        ok = in_child(r, r->work->measure, false);
+    }
+    if (ok)
+        (void)fprintf(stderr, "bench: %-20s run %d  %-20s %14.1f %s\n", r->work->name, r->round + 1,
+                      engine_name(r->engine), r->result->value, r->work->unit);
+    report_add(report, r);
+    return ok;
+}
+
+static bool
+run_work(const struct config *config, const struct work *work, struct report *report,
+         bool made[FIXTURE_COUNT][ENGINE_COUNT])
+{
+    bool ok = true;
+    struct result *result =
+        mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (result == MAP_FAILED)
+        return false;
+    enum engine engines[ENGINE_COUNT] = { ENGINE_SQLITE };
+    int count = 0;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (work->engines >> e & 1u)
+            engines[count++] = (enum engine)e;
+    }
+    for (int i = 0; i < config->runs * count; i++) {
+        int round = i / count;
+        struct run r = { .config = config,
+                         .work = work,
+                         .engine = engines[(round + i) % count],
+                         .round = round,
+                         .result = result };
+        ok &= run_once(&r, report, made);
+    }
+    (void)munmap(result, sizeof(*result));
+    return ok;
+}
+
+static _Noreturn void
+usage_exit(int status)
+{
+    FILE *f = status ? stderr : stdout;
+    (void)fputs(usage_text, f);
+    for (size_t i = 0; i < bench_works_count; i++)
+        (void)fprintf(f, "  %-20s %s\n", bench_works[i].name, bench_works[i].title);
+    exit(status);
+}
+
+static void
+parse_options(struct config *config, char **argv)
+{
+    const char *dir = getenv("BENCH_DIR");
+    const char *extension = "./txkv.so";
+    dir = dir ? dir : "build/bench";
+    for (char **arg = argv + 1; *arg; arg++) {
+        if (strcmp(*arg, "--quick") == 0) {
+            config->rows = 100000;
+            config->killed_rows = 20000;
+            config->seconds = 0.5;
+            config->runs = 1;
+            continue;
+        }
+        if (strcmp(*arg, "--help") == 0)
+            usage_exit(0);
+        const char *value = arg[1];
+        if (!value)
+            usage_exit(2);
+        if (strcmp(*arg, "--only") == 0)
+            config->only = value;
+        else if (strcmp(*arg, "--runs") == 0)
+            config->runs = (int)strtol(value, NULL, 10);
+        else if (strcmp(*arg, "--seconds") == 0)
+            config->seconds = strtod(value, NULL);
+        else if (strcmp(*arg, "--dir") == 0)
+            dir = value;
+        else if (strcmp(*arg, "--ext") == 0)
+            extension = value;
+        else
+            usage_exit(2);
+        arg++;
+    }
+    if (config->runs < 1 || config->runs > RUNS_MAX || !(config->seconds > 0))
+        usage_exit(2);
+    char data[PATH_BYTES];
+    (void)snprintf(data, sizeof(data), "%s/data", dir);
+    (void)mkdir(dir, 0755);
+    (void)mkdir(data, 0755);
+    char *real_dir = realpath(dir, NULL);
+    char *real_extension = realpath(extension, NULL);
+    if (!real_dir || !real_extension || strlen(real_dir) > PATH_BYTES - 64 ||
+        strlen(real_extension) > PATH_BYTES - 64) {
+        (void)fprintf(stderr, "bench: cannot use %s\n", real_dir ? extension : dir);
+        exit(2);
+    }
+    (void)snprintf(config->dir, sizeof(config->dir), "%s", real_dir);
+    (void)snprintf(config->extension, sizeof(config->extension), "%s", real_extension);
+    free(real_dir);
+    free(real_extension);
+}
+
+int
+main(int argc, char **argv)
+{
+    (void)argc;
+    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 3, .runs = 3 };
+    parse_options(&config, argv);
+    struct report *report = report_open(&config);
+    if (!report)
+        return 2;
+    bool made[FIXTURE_COUNT][ENGINE_COUNT] = { { false } };
+    bool ok = true;
+    for (size_t i = 0; i < bench_works_count; i++) {
+        if (!config.only || strstr(bench_works[i].name, config.only))
+            ok &= run_work(&config, &bench_works[i], report, made);
+    }
+    report_print(report, &config);
+    report_close(report);
+    char data[PATH_BYTES + 8];
+    (void)snprintf(data, sizeof(data), "%s/data", config.dir);
+    remove_tree(data);
+    return ok ? 0 : 1;
+}

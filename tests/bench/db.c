@@ -1,0 +1,230 @@
+/*
+ * db.c - the two engines behind the same SQL, and the rows.
+ *
+ * Row i has the key "user" and i in 12 digits, and a value of 100 bytes that begins with its key
+ * and a stamp: 0 as loaded, else the writer and its count. So a value read anywhere says whether it
+ * belongs to its key, and a last write can be known again.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define STAMP_DIGITS 16
+#define BUSY_WAIT_MS 600000 /* 50 writers on one SQLite lock: nobody may give up */
+
+const char db_no_checkpoint[] = ", checkpoint_interval=86400, checkpoint_bytes=1099511627776"
+                                ", overlay_limit=1099511627776";
+
+static void
+open_txkv(struct run *r, sqlite3 *db, const char *options)
+{
+    char *message = NULL;
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
+    if (sqlite3_load_extension(db, r->config->extension, NULL, &message) != SQLITE_OK)
+        run_fail(r, "cannot load %s: %s", r->config->extension, message ? message : "");
+    char *sql = sqlite3_mprintf("CREATE VIRTUAL TABLE temp.kv USING txkv(%Q, sync=%s%s)", r->store,
+                                r->work->sync, options);
+    db_exec(r, db, sql);
+    sqlite3_free(sql);
+}
+
+static void
+open_native(struct run *r, sqlite3 *db)
+{
+    db_exec(r, db, "PRAGMA journal_mode=WAL");
+    db_exec(r, db,
+            strcmp(r->work->sync, "full") == 0 ? "PRAGMA synchronous=FULL"
+                                               : "PRAGMA synchronous=NORMAL");
+    db_exec(r, db, "CREATE TABLE IF NOT EXISTS kv(key PRIMARY KEY, value) WITHOUT ROWID");
+}
+
+sqlite3 *
+db_open(struct run *r, const char *options)
+{
+    char path[PATH_BYTES + 16];
+    (void)snprintf(path, sizeof(path), "%s/kv.db", r->store);
+    bool native = r->engine == ENGINE_SQLITE;
+    sqlite3 *db = NULL;
+    if (native && mkdir(r->store, 0700) != 0 && access(r->store, W_OK) != 0)
+        run_fail(r, "cannot create %s", r->store);
+    if (sqlite3_open(native ? path : ":memory:", &db) != SQLITE_OK)
+        run_fail(r, "cannot open %s: %s", path, sqlite3_errmsg(db));
+    (void)sqlite3_busy_timeout(db, BUSY_WAIT_MS);
+    if (native)
+        open_native(r, db);
+    else
+        open_txkv(r, db, options);
+    return db;
+}
+
+void
+db_close(struct run *r, sqlite3 *db)
+{
+    if (sqlite3_close(db) != SQLITE_OK)
+        run_fail(r, "cannot close: %s", sqlite3_errmsg(db));
+}
+
+void
+db_exec(struct run *r, sqlite3 *db, const char *sql)
+{
+    char *message = NULL;
+    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+        run_fail(r, "%s: %s", sql, message ? message : "");
+}
+
+sqlite3_stmt *
+db_prepare(struct run *r, sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) != SQLITE_OK)
+        run_fail(r, "%s: %s", sql, sqlite3_errmsg(db));
+    return stmt;
+}
+
+int64_t
+db_integer(struct run *r, sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *stmt = db_prepare(r, db, sql);
+    if (sqlite3_step(stmt) != SQLITE_ROW)
+        run_fail(r, "%s: %s", sql, sqlite3_errmsg(db));
+    int64_t value = sqlite3_column_int64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return value;
+}
+
+void
+db_checkpoint(struct run *r, sqlite3 *db)
+{
+    db_exec(r, db,
+            r->engine == ENGINE_SQLITE ? "PRAGMA wal_checkpoint(TRUNCATE)"
+                                       : "SELECT txkv_checkpoint()");
+}
+
+void
+row_key(char key[KEY_BYTES], uint32_t row)
+{
+    static const char prefix[4] = { 'u', 's', 'e', 'r' };
+    memset(key, '0', KEY_BYTES);
+    memcpy(key, prefix, sizeof(prefix));
+    for (size_t i = KEY_BYTES; row > 0; row /= 10)
+        key[--i] = (char)('0' + row % 10);
+}
+
+void
+row_value(char value[VALUE_BYTES], const char key[KEY_BYTES], uint64_t stamp)
+{
+    static const char digits[] = "0123456789abcdef";
+    memset(value, '.', VALUE_BYTES);
+    memcpy(value, key, KEY_BYTES);
+    for (size_t i = 0; i < STAMP_DIGITS; i++)
+        value[KEY_BYTES + i] = digits[(stamp >> (60 - 4 * i)) & 15];
+}
+
+uint32_t
+row_shuffled(uint32_t i, uint32_t rows)
+{
+    /* A bijection of the next power of two, walked until it falls inside: no table, so that the
+     * memory measured is the engine's. */
+    unsigned bits = 32u - (unsigned)__builtin_clz(rows | 1u);
+    uint32_t mask = (uint32_t)(((uint64_t)1 << bits) - 1);
+    do {
+        i = (i * 0x9e3779b1u + 0x7f4a7c15u) & mask;
+        i ^= i >> (bits / 2);
+        i = (i * 0x85ebca6bu) & mask;
+        i ^= i >> (bits / 2 + 1);
+        i = (i * 0xc2b2ae35u) & mask;
+    } while (i >= rows);
+    return i;
+}
+
+void
+db_load(struct run *r, sqlite3 *db, uint32_t rows, uint32_t per_transaction)
+{
+    char key[KEY_BYTES];
+    char value[VALUE_BYTES];
+    sqlite3_stmt *stmt = db_prepare(r, db, "INSERT INTO kv VALUES(?1, ?2)");
+    (void)sqlite3_bind_text(stmt, 1, key, KEY_BYTES, SQLITE_STATIC);
+    (void)sqlite3_bind_text(stmt, 2, value, VALUE_BYTES, SQLITE_STATIC);
+    for (uint32_t i = 0; i < rows; i++) {
+        if (i % per_transaction == 0)
+            db_exec(r, db, "BEGIN IMMEDIATE");
+        row_key(key, r->work->random_keys ? row_shuffled(i, rows) : i);
+        row_value(value, key, 0);
+        if (sqlite3_step(stmt) != SQLITE_DONE)
+            run_fail(r, "INSERT of row %" PRIu32 ": %s", i, sqlite3_errmsg(db));
+        (void)sqlite3_reset(stmt);
+        if ((i + 1) % per_transaction == 0 || i + 1 == rows)
+            db_exec(r, db, "COMMIT");
+    }
+    (void)sqlite3_finalize(stmt);
+}
+
+void
+db_verify_totals(struct run *r, sqlite3 *db, uint32_t rows)
+{
+    sqlite3_stmt *stmt =
+        db_prepare(r, db, "SELECT count(*), sum(length(value)), min(key), max(key) FROM kv");
+    if (sqlite3_step(stmt) != SQLITE_ROW)
+        run_fail(r, "totals: %s", sqlite3_errmsg(db));
+    char first[KEY_BYTES];
+    char last[KEY_BYTES];
+    row_key(first, 0);
+    row_key(last, rows - 1);
+    const unsigned char *lo = sqlite3_column_text(stmt, 2);
+    const unsigned char *hi = sqlite3_column_text(stmt, 3);
+    if (sqlite3_column_int64(stmt, 0) != rows ||
+        sqlite3_column_int64(stmt, 1) != (int64_t)rows * VALUE_BYTES || !lo || !hi ||
+        memcmp(lo, first, KEY_BYTES) != 0 || memcmp(hi, last, KEY_BYTES) != 0)
+        run_fail(r, "wrong totals: %lld rows, %lld bytes of values, keys %s to %s",
+                 (long long)sqlite3_column_int64(stmt, 0), (long long)sqlite3_column_int64(stmt, 1),
+                 lo ? (const char *)lo : "NULL", hi ? (const char *)hi : "NULL");
+    (void)sqlite3_finalize(stmt);
+}
+
+void
+db_verify_spots(struct run *r, sqlite3 *db, uint32_t rows)
+{
+    char key[KEY_BYTES];
+    char value[VALUE_BYTES];
+    sqlite3_stmt *stmt = db_prepare(r, db, "SELECT value FROM kv WHERE key = ?1");
+    (void)sqlite3_bind_text(stmt, 1, key, KEY_BYTES, SQLITE_STATIC);
+    for (uint32_t i = 0; i < 1000; i++) {
+        row_key(key, row_shuffled(i % rows, rows));
+        row_value(value, key, 0);
+        if (sqlite3_step(stmt) != SQLITE_ROW || sqlite3_column_bytes(stmt, 0) != VALUE_BYTES ||
+            memcmp(sqlite3_column_blob(stmt, 0), value, VALUE_BYTES) != 0)
+            run_fail(r, "the row of key %.*s is not what was written", KEY_BYTES, key);
+        (void)sqlite3_reset(stmt);
+    }
+    (void)sqlite3_finalize(stmt);
+}
+
+void
+fixture_make(struct run *r)
+{
+    bool stays_in_log = r->work->fixture != FIXTURE_LOADED;
+    bool killed = r->work->fixture == FIXTURE_KILLED;
+    uint32_t rows = killed ? r->config->killed_rows : r->config->rows;
+    sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");
+    if (r->engine == ENGINE_TXKV) {
+        sqlite3_stmt *stmt = db_prepare(r, db, "SELECT txkv_version()");
+        if (sqlite3_step(stmt) == SQLITE_ROW)
+            (void)snprintf(r->result->txkv_version, sizeof(r->result->txkv_version), "%s",
+                           (const char *)sqlite3_column_text(stmt, 0));
+        (void)sqlite3_finalize(stmt);
+    } else if (stays_in_log) {
+        db_exec(r, db, "PRAGMA wal_autocheckpoint=0");
+    }
+    db_load(r, db, rows, killed ? 100 : 10000);
+    r->result->ok = true;
+    if (stays_in_log)
+        (void)raise(SIGKILL);
+    db_checkpoint(r, db);
+    db_verify_totals(r, db, rows);
+    db_close(r, db);
+}

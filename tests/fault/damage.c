@@ -1,0 +1,417 @@
+/*
+ * damage.c - logs with flipped bits, zeroed, overwritten, cut and missing parts.
+ *
+ *   damage [STORES [CASES]]      SEED=n
+ *
+ * Goal: opening a damaged store gives a correct prefix of what was committed, and only when nothing
+ * known to be durable is missing from it; else it is refused as corrupt and no file changes. Never
+ * a wrong row, never a crash.
+ * Method: a child commits numbered transactions, some durable, some not, and is killed, so that the
+ * log stays. The state after each transaction is known. The log's records are decoded from the
+ * files; then, for each case, a copy of the store is damaged in one place and opened by another
+ * child. What the log can know is computed here: the break is the first record that the damage
+ * touches; if an intact record after it says that something beyond the break was durable, the store
+ * must be refused; else it must hold exactly the transactions before the break.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../support/support.h"
+#include "walmap.h"
+
+enum { TRANSACTIONS = 60, WINDOW = 5, VALUE_BYTES_MAX = 9000 };
+
+/* Children report here. */
+struct shared {
+    uint64_t lsn[TRANSACTIONS + 1]; /* of each transaction's record; [0] is unused */
+    uint64_t checkpoint_lsn;        /* 0: none was made */
+    enum txkv_rc opened;
+    uint32_t state; /* the transaction whose state the store shows */
+    char text[508];
+};
+
+enum damage { FLIP, ZERO, GARBAGE, COPY, HEADER, CUT, REMOVE, DAMAGES };
+
+/* What one case did to the log. */
+struct harm {
+    enum damage kind;
+    uint32_t file;
+    size_t from, to; /* bytes of the file */
+};
+
+static const char *const damage_names[DAMAGES] = { "flip a bit",      "zero a range",
+                                                   "garbage",         "copy a record",
+                                                   "segment header",  "cut a file",
+                                                   "remove a segment" };
+static struct shared *shared;
+static struct rng rng;
+static struct wal intact;
+static struct wal damaged;
+static char origin[TEST_PATH_BYTES];
+static char victim[TEST_PATH_BYTES];
+static uint32_t table;
+static uint64_t outcomes[DAMAGES][2]; /* [..][0] a prefix, [..][1] refused */
+
+/* ---- transactions: number i writes "count" and row i, and drops row i - WINDOW ---- */
+
+static struct txkv_bytes
+row_key(uint32_t i, char key[32])
+{
+    (void)snprintf(key, 32, "row%05u", i);
+    return bytes_of(key, strlen(key));
+}
+
+static struct txkv_bytes
+row_value(uint32_t i)
+{
+    static uint8_t value[VALUE_BYTES_MAX];
+    const uint64_t h = mix64(i);
+    const size_t bytes = h % 4 == 0 ? (h >> 8) % VALUE_BYTES_MAX : (h >> 8) % 400;
+
+    for (size_t j = 0; j < bytes; j++)
+        value[j] = (uint8_t)(h >> j % 7);
+    return bytes_of(value, bytes);
+}
+
+static void
+open_store(struct txkv **store)
+{
+    const struct txkv_options options = { .segment_bytes = 64 * 1024,
+                                          .flush_interval_ms = 60000,
+                                          .checkpoint_interval_s = 86400 };
+    struct txkv_error err = { TXKV_OK, "" };
+
+    shared->opened = txkv_open(victim, &options, store, &err);
+    memcpy(shared->text, err.text, sizeof shared->text);
+}
+
+static void
+commit_one(struct txkv_session *s, uint32_t i, enum txkv_sync sync)
+{
+    struct txkv_error err;
+    char key[32];
+
+    test_ok(txkv_begin(s, &err), &err, "begin");
+    test_ok(txkv_put(s, table, bytes_of("count", 5), bytes_of(&i, sizeof i), &err), &err, "put");
+    test_ok(txkv_put(s, table, row_key(i, key), row_value(i), &err), &err, "put");
+    if (i > WINDOW)
+        test_ok(txkv_delete(s, table, row_key(i - WINDOW, key), &err), &err, "delete");
+    test_ok(txkv_commit(s, sync, &err), &err, "commit");
+}
+
+/* The child that fills the store and dies. */
+static void
+fill_store(void)
+{
+    const uint32_t checkpoint_at = rng_below(&rng, 3 * TRANSACTIONS); /* often: never */
+    const uint32_t percent_durable = rng_below(&rng, 4) * 33;
+    struct txkv *store = NULL;
+    struct txkv_session *s;
+    struct txkv_checkpoint_report report;
+    struct txkv_error err;
+
+    open_store(&store);
+    if (shared->opened != TXKV_OK)
+        test_die("open: %s", shared->text);
+    test_ok(txkv_table(store, "t", NULL, true, &table, &err), &err, "table");
+    test_ok(txkv_session_open(store, &s, &err), &err, "session_open");
+    for (uint32_t i = 1; i <= TRANSACTIONS; i++) {
+        commit_one(s, i, rng_chance(&rng, percent_durable) ? TXKV_SYNC_FULL : TXKV_SYNC_OFF);
+        shared->lsn[i] = txkv_last_lsn(s);
+        if (i == checkpoint_at) {
+            test_ok(txkv_checkpoint(store, &report, &err), &err, "checkpoint");
+            shared->checkpoint_lsn = report.to_lsn;
+        }
+    }
+    (void)raise(SIGKILL);
+}
+
+/* ---- the child that opens a damaged store ---- */
+
+/* The whole table must be the state after transaction `state`. */
+static void
+check_state(struct txkv_session *s, uint32_t state)
+{
+    const struct txkv_range all = { .descending = false };
+    const uint32_t first = state > WINDOW ? state - WINDOW + 1 : 1;
+    uint32_t want = first;
+    struct txkv_cursor *cursor;
+    struct txkv_error err;
+    enum txkv_rc rc;
+    char key[32];
+
+    test_ok(txkv_cursor_open(s, table, &cursor, &err), &err, "cursor_open");
+    rc = txkv_cursor_seek(cursor, &all, &err);
+    if (rc == TXKV_OK)
+        rc = txkv_cursor_next(cursor, &err); /* past "count", which told the state */
+    for (; rc == TXKV_OK; rc = txkv_cursor_next(cursor, &err)) {
+        const struct txkv_bytes k = txkv_cursor_key(cursor);
+        const struct txkv_bytes v = txkv_cursor_value(cursor);
+        const struct txkv_bytes row = row_value(want);
+        if (k.bytes != row_key(want, key).bytes || memcmp(k.data, key, k.bytes) != 0)
+            test_die("state %u: row %u is missing, or another is there", state, want);
+        if (v.bytes != row.bytes || memcmp(v.data, row.data, v.bytes) != 0)
+            test_die("state %u: row %u has a wrong value", state, want);
+        want++;
+    }
+    if (rc != TXKV_NOTFOUND)
+        test_ok(rc, &err, "scan");
+    if (want != state + 1)
+        test_die("state %u: rows end at %u", state, want - 1);
+    txkv_cursor_close(cursor);
+}
+
+static void
+open_damaged(void)
+{
+    struct txkv *store = NULL;
+    struct txkv_session *s;
+    struct txkv_bytes count;
+    struct txkv_error err;
+    enum txkv_rc rc;
+
+    open_store(&store);
+    if (shared->opened != TXKV_OK)
+        return;
+    shared->state = 0;
+    test_ok(txkv_session_open(store, &s, &err), &err, "session_open");
+    /* Damage may have cut off the table's own record. */
+    test_ok(txkv_table(store, "t", NULL, true, &table, &err), &err, "table");
+    rc = txkv_get(s, table, bytes_of("count", 5), &count, &err);
+    if (rc == TXKV_OK && count.bytes == sizeof shared->state)
+        memcpy(&shared->state, count.data, sizeof shared->state);
+    else if (rc != TXKV_NOTFOUND)
+        test_die("get: %s", txkv_rc_name(rc));
+    if (shared->state > TRANSACTIONS)
+        test_die("the count is %u", shared->state);
+    check_state(s, shared->state);
+    commit_one(s, shared->state + 1, TXKV_SYNC_FULL);
+    check_state(s, shared->state + 1);
+    txkv_session_close(s);
+    test_ok(txkv_close(store, &err), &err, "close");
+}
+
+/* ---- damage ---- */
+
+static void
+damage_range(struct harm *harm, struct wal_file *file)
+{
+    const struct wal_record *source = &damaged.records[rng_below(&rng, damaged.record_count)];
+    const size_t length = 1 + rng_below(&rng, rng_chance(&rng, 50) ? 16 : 5000);
+
+    if (harm->kind == HEADER)
+        harm->from = rng_below(&rng, 64);
+    harm->to = harm->kind == FLIP || harm->kind == HEADER ? harm->from + 1 : harm->from + length;
+    if (harm->kind == COPY) {
+        harm->from = (harm->from + 7) & ~(size_t)7;
+        harm->to = harm->from + source->length;
+    }
+    if (harm->to > file->bytes)
+        harm->to = file->bytes;
+    if (harm->kind == COPY && harm->from < harm->to) {
+        memmove(file->data + harm->from, damaged.files[source->file].data + source->offset,
+                harm->to - harm->from);
+        return;
+    }
+    for (size_t i = harm->from; i < harm->to; i++) {
+        if (harm->kind == FLIP || harm->kind == HEADER)
+            file->data[i] ^= (uint8_t)(1u << rng_below(&rng, 8));
+        else
+            file->data[i] = harm->kind == ZERO ? 0 : (uint8_t)rng_next(&rng);
+    }
+}
+
+/* Most places are inside of a record, some behind the last one. */
+static void
+do_damage(struct harm *harm)
+{
+    const struct wal_record *record = &damaged.records[rng_below(&rng, damaged.record_count)];
+    struct wal_file *file;
+    char path[TEST_PATH_BYTES];
+    char name[80];
+
+    harm->kind = (enum damage)(rng_chance(&rng, 40) ? FLIP : rng_below(&rng, DAMAGES));
+    harm->file = record->file;
+    harm->from = record->offset + rng_below(&rng, record->length);
+    if (rng_chance(&rng, 10)) {
+        harm->file = rng_below(&rng, damaged.file_count);
+        harm->from = rng_below(&rng, (uint32_t)damaged.files[harm->file].bytes);
+    }
+    file = &damaged.files[harm->file];
+    if (harm->kind == REMOVE) {
+        (void)snprintf(name, sizeof name, "wal/%s", file->name);
+        test_path(path, victim, name);
+        (void)unlink(path);
+        return;
+    }
+    if (harm->kind == CUT)
+        file->bytes = harm->from;
+    else
+        damage_range(harm, file);
+    wal_save(victim, &damaged, harm->file);
+}
+
+/* ---- the judgement ---- */
+
+static bool
+is_touched(const struct harm *harm, const struct wal_record *record)
+{
+    const struct wal_file *before = &intact.files[record->file];
+    const struct wal_file *after = &damaged.files[record->file];
+
+    if (record->file != harm->file)
+        return false;
+    if (harm->kind == REMOVE || record->offset + record->length > after->bytes)
+        return true;
+    return memcmp(before->data + record->offset, after->data + record->offset, record->length) != 0;
+}
+
+/* The last transaction that must be there, and whether the store must be refused. */
+static uint32_t
+expect(const struct harm *harm, bool *must_refuse)
+{
+    uint64_t break_lsn = UINT64_MAX;
+    uint64_t durable_lsn = 0;
+    uint32_t state = 0;
+
+    for (uint32_t i = 0; i < intact.record_count; i++) {
+        const struct wal_record *record = &intact.records[i];
+        if (record->lsn < shared->checkpoint_lsn)
+            continue;
+        if (is_touched(harm, record)) {
+            if (break_lsn == UINT64_MAX)
+                break_lsn = record->lsn;
+        } else if (break_lsn != UINT64_MAX && record->durable_lsn > durable_lsn) {
+            durable_lsn = record->durable_lsn;
+        }
+    }
+    *must_refuse = durable_lsn > break_lsn;
+    for (uint32_t i = 1; i <= TRANSACTIONS; i++) {
+        if (shared->lsn[i] < break_lsn || shared->lsn[i] < shared->checkpoint_lsn)
+            state = i;
+    }
+    return state;
+}
+
+/* Damage to a file as such (its header, its length, its name) may be refused at any place. */
+static void
+judge(const struct harm *harm, uint64_t number)
+{
+    const bool whole_file =
+        harm->kind == HEADER || harm->kind == CUT || harm->kind == REMOVE || harm->from < 64;
+    static struct wal now;
+    bool must_refuse;
+    const uint32_t state = expect(harm, &must_refuse);
+    const char *name = damage_names[harm->kind];
+
+    if (shared->opened == TXKV_OK) {
+        outcomes[harm->kind][0]++;
+        if (must_refuse)
+            test_die(
+                "case %llu, %s at %zu..%zu of %s: durable transactions are lost, and the store "
+                "opened in state %u",
+                (unsigned long long)number, name, harm->from, harm->to,
+                intact.files[harm->file].name, shared->state);
+        if (shared->state != state && !(whole_file && shared->state > state))
+            test_die("case %llu, %s at %zu..%zu of %s: state %u, expected %u",
+                     (unsigned long long)number, name, harm->from, harm->to,
+                     intact.files[harm->file].name, shared->state, state);
+        return;
+    }
+    outcomes[harm->kind][1]++;
+    if (shared->opened != TXKV_CORRUPT && !(whole_file && shared->opened == TXKV_FORMAT))
+        test_die("case %llu, %s: refused with %s: %s", (unsigned long long)number, name,
+                 txkv_rc_name(shared->opened), shared->text);
+    if (!must_refuse && !whole_file)
+        test_die("case %llu, %s at %zu..%zu of %s: refused, though nothing durable is missing "
+                 "(state %u): %s",
+                 (unsigned long long)number, name, harm->from, harm->to,
+                 intact.files[harm->file].name, state, shared->text);
+    wal_load(victim, &now);
+    if (harm->kind != REMOVE && !wal_same(&now, &damaged))
+        test_die("case %llu, %s: refused, but the log was changed", (unsigned long long)number,
+                 name);
+    wal_free(&now);
+}
+
+/* ---- cases ---- */
+
+static void
+run_case(uint64_t number)
+{
+    struct harm harm = { FLIP, 0, 0, 0 };
+    pid_t child;
+
+    test_path(victim, origin, "../case");
+    test_dir_remove(victim);
+    test_dir_copy(origin, victim);
+    wal_load(victim, &damaged);
+    do_damage(&harm);
+    (void)fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        open_damaged();
+        exit(0);
+    }
+    if (!test_child_ended_well(child, 0))
+        test_die("case %llu: %s at %zu..%zu of %s: the store in %s", (unsigned long long)number,
+                 damage_names[harm.kind], harm.from, harm.to, intact.files[harm.file].name, victim);
+    judge(&harm, number);
+    wal_free(&damaged);
+    test_dir_remove(victim);
+}
+
+static void
+run_store(const char *base, uint64_t cases)
+{
+    pid_t child;
+
+    memset(shared, 0, sizeof *shared);
+    test_path(origin, base, "origin");
+    test_dir_remove(origin);
+    (void)memcpy(victim, origin, sizeof victim);
+    child = fork();
+    if (child == 0) {
+        fill_store();
+        _exit(1);
+    }
+    if (!test_child_ended_well(child, SIGKILL) || shared->lsn[TRANSACTIONS] == 0)
+        test_die("the store could not be filled");
+    /* The child's numbers were its own: go on with others. */
+    (void)rng_next(&rng);
+    wal_load(origin, &intact);
+    if (intact.record_count < 3)
+        test_die("only %u records in the log", intact.record_count);
+    for (uint64_t i = 0; i < cases; i++)
+        run_case(i);
+    wal_free(&intact);
+}
+
+int
+main(int argc, char **argv)
+{
+    const uint64_t stores = test_argument(argc, argv, 1, 5);
+    const uint64_t cases = test_argument(argc, argv, 2, 60);
+    const uint64_t seed = test_seed(test_now_us());
+    char base[TEST_PATH_BYTES];
+
+    rng_seed(&rng, seed);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        test_die("mmap failed");
+    (void)printf("damage: %llu stores, %llu cases each, SEED=%llu\n", (unsigned long long)stores,
+                 (unsigned long long)cases, (unsigned long long)seed);
+    test_dir_make(base, "damage");
+    for (uint64_t i = 0; i < stores; i++)
+        run_store(base, cases);
+    test_dir_remove(base);
+    for (uint32_t i = 0; i < DAMAGES; i++)
+        (void)printf("[  OK  ] %s: %llu opened with the right prefix, %llu refused as corrupt\n",
+                     damage_names[i], (unsigned long long)outcomes[i][0],
+                     (unsigned long long)outcomes[i][1]);
+    return test_summary(stores * cases, 0);
+}

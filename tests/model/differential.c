@@ -1,0 +1,261 @@
+/*
+ * differential.c - random SQL on a txkv table and on a native WITHOUT ROWID table: same answers.
+ *
+ *   differential [SEEDS [STATEMENTS]]      SEED=n: start at seed n
+ *
+ * Two connections run the same text; in one `kv` is temp.kv, a txkv table, in the other a native
+ * table `kv(key PRIMARY KEY, value) WITHOUT ROWID`. After every statement rows, extended result
+ * code, changes() and the autocommit state must agree. Between statements, and without a
+ * counterpart on the native side, the store is checkpointed and its connection opened anew.
+ *
+ * What is not tried, because it differs by nature: an UPDATE that moves several keys onto rows
+ * which it has still to visit (a virtual table's new rows are all computed before the first is
+ * written), and rows without ORDER BY.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../support/sql.h"
+#include "../support/support.h"
+#include "sqlgen.h"
+
+enum { NATIVE, TXKV, SIDES, SHOWN = 25 };
+
+/* What a statement did, as text that can be compared. */
+struct answer {
+    char *text;
+    size_t used, room;
+    char message[256];
+};
+
+static struct rng rng;
+static sqlite3 *dbs[SIDES];
+static struct answer answers[SIDES];
+static char store_dir[TEST_PATH_BYTES];
+static char **history;
+static uint64_t history_count, history_room;
+static uint64_t total_statements, total_failed;
+
+/* ---- both sides ---- */
+
+static void
+append(struct answer *a, const void *data, size_t bytes)
+{
+    if (a->used + bytes > a->room) {
+        a->room = 2 * (a->used + bytes) + 4096;
+        a->text = realloc(a->text, a->room);
+        if (a->text == NULL)
+            test_die("out of memory");
+    }
+    if (bytes > 0)
+        memcpy(a->text + a->used, data, bytes);
+    a->used += bytes;
+}
+
+/* Type, length and exact bytes: 1 and 1.0, 0.0 and -0.0, '' and x'' are all different. */
+static void
+append_column(struct answer *a, sqlite3_stmt *stmt, int i)
+{
+    const int type = sqlite3_column_type(stmt, i);
+    char head[64];
+    int64_t integer;
+    double real;
+    uint64_t bits;
+
+    if (type == SQLITE_INTEGER) {
+        integer = sqlite3_column_int64(stmt, i);
+        (void)snprintf(head, sizeof head, "i%lld ", (long long)integer);
+        append(a, head, strlen(head));
+    } else if (type == SQLITE_FLOAT) {
+        real = sqlite3_column_double(stmt, i);
+        memcpy(&bits, &real, sizeof bits);
+        (void)snprintf(head, sizeof head, "r%.17g(%016llx) ", real, (unsigned long long)bits);
+        append(a, head, strlen(head));
+    } else {
+        (void)snprintf(head, sizeof head,
+                       "%c%d:", type == SQLITE_NULL ? 'n' : (type == SQLITE_TEXT ? 't' : 'b'),
+                       sqlite3_column_bytes(stmt, i));
+        append(a, head, strlen(head));
+        append(a, sqlite3_column_blob(stmt, i), (size_t)sqlite3_column_bytes(stmt, i));
+        append(a, " ", 1);
+    }
+}
+
+static void
+run_on(sqlite3 *db, const char *sql, struct answer *a)
+{
+    sqlite3_stmt *stmt = NULL;
+    char tail[96];
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+    a->used = 0;
+    a->message[0] = '\0';
+    if (rc == SQLITE_OK) {
+        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+            for (int i = 0; i < sqlite3_column_count(stmt); i++)
+                append_column(a, stmt, i);
+            append(a, "\n", 1);
+        }
+    }
+    if (rc != SQLITE_DONE)
+        (void)snprintf(a->message, sizeof a->message, "%s", sqlite3_errmsg(db));
+    (void)sqlite3_finalize(stmt);
+    (void)snprintf(tail, sizeof tail, "code %d, %d changes, autocommit %d\n", rc,
+                   sqlite3_changes(db), sqlite3_get_autocommit(db));
+    append(a, tail, strlen(tail));
+    append(a, "", 1);
+    total_failed += rc != SQLITE_DONE && db == dbs[NATIVE];
+}
+
+static void
+remember(const char *sql)
+{
+    if (history_count == history_room) {
+        history_room = 2 * history_room + 1024;
+        history = realloc(history, history_room * sizeof *history);
+        if (history == NULL)
+            test_die("out of memory");
+    }
+    history[history_count] = strdup(sql);
+    if (history[history_count++] == NULL)
+        test_die("out of memory");
+}
+
+static void
+forget_history(void)
+{
+    while (history_count > 0)
+        free(history[--history_count]);
+}
+
+/* All statements go to a file beside the store, the newest to the screen. */
+static void
+show_mismatch(void)
+{
+    char path[TEST_PATH_BYTES];
+    FILE *file;
+
+    test_path(path, store_dir, "statements.sql");
+    file = fopen(path, "we");
+    for (uint64_t i = 0; i < history_count; i++) {
+        if (file != NULL)
+            (void)fprintf(file, "%s;\n", history[i]);
+        if (i + SHOWN >= history_count)
+            (void)fprintf(stderr, "%6llu  %s;\n", (unsigned long long)i, history[i]);
+    }
+    if (file != NULL)
+        (void)fclose(file);
+    (void)fprintf(stderr, "native: %s%s\ntxkv:   %s%s\nall statements: %s\n", answers[NATIVE].text,
+                  answers[NATIVE].message, answers[TXKV].text, answers[TXKV].message, path);
+}
+
+static bool
+same_answers(void)
+{
+    return answers[NATIVE].used == answers[TXKV].used &&
+           memcmp(answers[NATIVE].text, answers[TXKV].text, answers[TXKV].used) == 0;
+}
+
+static bool
+run_both(const char *sql)
+{
+    remember(sql);
+    for (int side = 0; side < SIDES; side++)
+        run_on(dbs[side], sql, &answers[side]);
+    total_statements++;
+    if (same_answers())
+        return true;
+    show_mismatch();
+    return false;
+}
+
+/* ---- one seed ---- */
+
+static void
+open_txkv(void)
+{
+    dbs[TXKV] = sql_open(1);
+    sql_run(dbs[TXKV],
+            "CREATE TABLE j(id INTEGER PRIMARY KEY, ref);"
+            "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', sync=off, checkpoint_bytes=65536)",
+            store_dir);
+}
+
+/* The native table `j` of the old connection is written into the new one. */
+static void
+reopen_txkv(void)
+{
+    sqlite3_stmt *stmt = NULL;
+
+    if (!sqlite3_get_autocommit(dbs[TXKV]))
+        return;
+    if (sqlite3_close(dbs[TXKV]) != SQLITE_OK)
+        test_die("close: %s", sqlite3_errmsg(dbs[TXKV]));
+    open_txkv();
+    if (sqlite3_prepare_v2(dbs[NATIVE], "SELECT id, ref FROM j", -1, &stmt, NULL) != SQLITE_OK)
+        test_die("prepare: %s", sqlite3_errmsg(dbs[NATIVE]));
+    while (sqlite3_step(stmt) == SQLITE_ROW)
+        sql_run(dbs[TXKV], "INSERT INTO j VALUES(%d, %d)", sqlite3_column_int(stmt, 0),
+                sqlite3_column_int(stmt, 1));
+    (void)sqlite3_finalize(stmt);
+    /* So that changes(), which a failing statement may leave alone, is the same on both sides. */
+    for (int side = 0; side < SIDES; side++)
+        sql_run(dbs[side], "DELETE FROM j WHERE 0");
+}
+
+static bool
+run_seed(uint64_t seed, uint64_t statements)
+{
+    static struct text t;
+    static const char everything[] = "SELECT key, value FROM kv ORDER BY key";
+    bool ok = true;
+
+    test_seed_is(seed);
+    rng_seed(&rng, seed);
+    test_dir_make(store_dir, "differential");
+    dbs[NATIVE] = sql_open(0);
+    sql_run(dbs[NATIVE], "CREATE TABLE j(id INTEGER PRIMARY KEY, ref);"
+                         "CREATE TABLE kv(key PRIMARY KEY, value) WITHOUT ROWID");
+    open_txkv();
+    for (uint64_t i = 0; ok && i < statements; i++) {
+        if (rng_below(&rng, 200) == 0)
+            sql_run(dbs[TXKV], "SELECT txkv_checkpoint('kv')");
+        if (rng_below(&rng, 500) == 0)
+            reopen_txkv();
+        sql_random(&rng, history_count, &t);
+        ok = run_both(t.data);
+        if (ok && i % 50 == 0)
+            ok = run_both(everything);
+    }
+    ok = ok && run_both(everything);
+    for (int side = 0; side < SIDES; side++)
+        (void)sqlite3_close(dbs[side]);
+    (void)printf("[%s] SEED=%llu: %llu statements\n", ok ? "  OK  " : "FAILED",
+                 (unsigned long long)seed, (unsigned long long)history_count);
+    forget_history();
+    if (ok)
+        test_dir_remove(store_dir);
+    return ok;
+}
+
+int
+main(int argc, char **argv)
+{
+    const uint64_t seeds = test_argument(argc, argv, 1, 6);
+    const uint64_t statements = test_argument(argc, argv, 2, 4000);
+    const uint64_t first = test_seed(1);
+    uint64_t passed = 0;
+
+    (void)printf("differential: %llu seeds from SEED=%llu, %llu statements each\n",
+                 (unsigned long long)seeds, (unsigned long long)first,
+                 (unsigned long long)statements);
+    for (uint64_t i = 0; i < seeds; i++)
+        passed += run_seed(first + i, statements);
+    (void)printf("%llu statements agreed or stopped their seed, %llu of them were errors\n",
+                 (unsigned long long)total_statements, (unsigned long long)total_failed);
+    for (int side = 0; side < SIDES; side++)
+        free(answers[side].text);
+    free(history);
+    return test_summary(passed, seeds - passed);
+}

@@ -1,0 +1,484 @@
+/*
+ * model.c - random operations on a store, every result checked against a plain sorted array.
+ *
+ *   model [SEEDS [OPERATIONS]]      SEED=n: start at seed n; VERBOSE=1: print every operation
+ *
+ * The model: keys are numbered in memcmp order, so a state of all tables is an array of value
+ * numbers (0: no such key), the committed state is one such array, and a transaction is two copies
+ * of it: its snapshot, and the same with its own writes. Several sessions in one thread interleave
+ * their transactions, so the model knows every outcome, conflicts too.
+ *
+ * A seed is run as a chain of child processes. What the model knows lives in shared memory; a child
+ * that "crashes" kills itself, and the next one opens the store and goes on from the same model.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "model.h"
+
+struct knowledge *know;
+struct session sessions[SESSIONS];
+uint32_t tables[TABLES];
+bool verbose;
+static uint8_t scratch[VALUE_BYTES_MAX];
+static char store_dir[TEST_PATH_BYTES];
+static struct txkv *handles[2];
+
+/* ---- snapshots ---- */
+
+/* The first read or write of a transaction fixes its state. */
+void
+take_snapshot(struct session *x)
+{
+    if (x->has_snapshot)
+        return;
+    x->has_snapshot = true;
+    x->snapshot = know->committed;
+    x->now = x->snapshot;
+    x->snapshot_no = know->commit_no;
+}
+
+void
+note_read(struct session *x, uint32_t t, uint32_t k, uint8_t how)
+{
+    if (x->open)
+        x->did[t][k] |= x->written[t][k] ? (uint8_t)READ_MAYBE : how;
+}
+
+static void
+end_transaction(struct session *x)
+{
+    x->open = false;
+    x->has_snapshot = false;
+    x->save_count = 0;
+    if (x->held.cursor == NULL)
+        return;
+    x->held.stale = true;
+    for (uint32_t k = 0; k < KEYS; k++)
+        x->held.fuzzy[k] |= x->did[x->held.table][k] >= WRITE_EVER;
+}
+
+/* ---- operations on one session ---- */
+
+static void
+op_begin(struct session *x)
+{
+    struct txkv_error err;
+
+    test_ok(txkv_begin(x->s, &err), &err, "begin");
+    x->open = true;
+    memset(x->written, 0, sizeof x->written);
+    memset(x->did, 0, sizeof x->did);
+    x->save_count = 0;
+    if (x->held.cursor != NULL) {
+        x->has_snapshot = true;
+        x->snapshot = x->held.view;
+        x->now = x->snapshot;
+        x->snapshot_no = x->held_no;
+    }
+}
+
+static void
+op_get(struct session *x)
+{
+    const uint32_t t = roll(TABLES);
+    const uint32_t k = roll(KEYS);
+    struct txkv_bytes got = { NULL, 0 };
+    struct txkv_error err;
+    const enum txkv_rc rc = txkv_get(x->s, tables[t], key_bytes(k), &got, &err);
+    uint32_t want = know->committed.value[t][k];
+
+    if (x->open) {
+        take_snapshot(x);
+        want = x->now.value[t][k];
+        note_read(x, t, k, READ);
+    }
+    know->count.gets++;
+    TRACE("get t%u k%u: %s\n", t, k, txkv_rc_name(rc));
+    if (rc != TXKV_OK && rc != TXKV_NOTFOUND)
+        DIE("get: %s: %s", txkv_rc_name(rc), err.text);
+    /* Outside a transaction an open cursor's snapshot may serve the read as well. */
+    if (!x->open && x->held.cursor != NULL) {
+        const uint32_t held = x->held.view.value[t][k];
+        if (rc == TXKV_NOTFOUND ? held == 0 : held != 0 && value_is(held, got))
+            return;
+    }
+    if ((rc == TXKV_OK) != (want != 0))
+        DIE("get t%u k%u: %s, the model has value %u", t, k, txkv_rc_name(rc), want);
+    if (rc == TXKV_OK && !value_is(want, got))
+        DIE("get t%u k%u: wrong value, the model has %u", t, k, want);
+}
+
+static void
+op_write(struct session *x, bool put)
+{
+    const uint32_t t = roll(TABLES);
+    const uint32_t k = roll(KEYS);
+    const uint32_t id = put ? ++know->next_value : 0;
+    struct txkv_error err;
+    enum txkv_rc rc;
+    uint8_t *into = NULL;
+
+    take_snapshot(x);
+    TRACE("%s t%u k%u value %u (%u bytes)\n", put ? "put" : "delete", t, k, id,
+          put ? value_length(id) : 0);
+    if (!put) {
+        rc = txkv_delete(x->s, tables[t], key_bytes(k), &err);
+    } else if (rng_chance(&know->rng, 50)) {
+        value_fill(id, scratch);
+        rc = txkv_put(x->s, tables[t], key_bytes(k), bytes_of(scratch, value_length(id)), &err);
+    } else {
+        rc = txkv_put_into(x->s, tables[t], key_bytes(k), value_length(id), &into, &err);
+        if (rc == TXKV_OK)
+            value_fill(id, into);
+    }
+    test_ok(rc, &err, put ? "put" : "delete");
+    x->now.value[t][k] = id;
+    x->written[t][k] = true;
+    x->did[t][k] |= WRITE_EVER;
+    if (x->held.cursor != NULL && x->held.table == t)
+        x->held.fuzzy[k] = true;
+}
+
+static void
+op_savepoint(struct session *x)
+{
+    struct savepoint *sp = &x->saves[x->save_count];
+    struct txkv_error err;
+
+    if (x->save_count == SAVEPOINTS_MAX)
+        return;
+    sp->n =
+        x->save_count == 0 ? 1 + (int)roll(3) : x->saves[x->save_count - 1].n + 1 + (int)roll(2);
+    TRACE("savepoint %d\n", sp->n);
+    test_ok(txkv_savepoint(x->s, sp->n, &err), &err, "savepoint");
+    /* A savepoint is neither a read nor a write: the snapshot may be taken later. */
+    sp->has_snapshot = x->has_snapshot;
+    sp->now = x->now;
+    memcpy(sp->written, x->written, sizeof sp->written);
+    x->save_count++;
+}
+
+static void
+op_rollback_to(struct session *x)
+{
+    static const bool nothing[TABLES][KEYS];
+    const uint32_t i = roll(x->save_count + 1); /* save_count: a number lower than all set */
+    const struct savepoint *sp = i < x->save_count ? &x->saves[i] : NULL;
+    struct txkv_error err;
+
+    TRACE("rollback to %d\n", sp != NULL ? sp->n : 0);
+    test_ok(txkv_rollback_to(x->s, sp != NULL ? sp->n : 0, &err), &err, "rollback to");
+    for (uint32_t k = 0; x->held.cursor != NULL && k < KEYS; k++)
+        x->held.fuzzy[k] |= x->written[x->held.table][k];
+    x->now = sp != NULL && sp->has_snapshot ? sp->now : x->snapshot;
+    memcpy(x->written, sp != NULL ? sp->written : nothing, sizeof x->written);
+    x->save_count = sp != NULL ? i + 1 : 0;
+}
+
+static void
+op_release(struct session *x)
+{
+    const uint32_t i = roll(x->save_count + 1);
+    const int n = i == x->save_count ? 0 : x->saves[i].n;
+    struct txkv_error err;
+
+    TRACE("release %d\n", n);
+    test_ok(txkv_release(x->s, n, &err), &err, "release");
+    x->save_count = i == x->save_count ? 0 : i;
+}
+
+/* Two answers for one commit: it must conflict, or it may. */
+static void
+predict(const struct session *x, bool *must, bool *may)
+{
+    *must = false;
+    *may = false;
+    for (uint32_t t = 0; t < TABLES; t++) {
+        for (uint32_t k = 0; k < KEYS; k++) {
+            const uint8_t did = x->did[t][k];
+            if (know->last_write[t][k] <= x->snapshot_no)
+                continue;
+            *must |= x->written[t][k] && (did & READ) != 0;
+            *may |= (did & WRITE_EVER) != 0 && (did & (READ | READ_MAYBE)) != 0;
+        }
+    }
+}
+
+static void
+apply_commit(struct session *x)
+{
+    bool wrote = false;
+
+    know->commit_no++;
+    for (uint32_t t = 0; t < TABLES; t++) {
+        for (uint32_t k = 0; k < KEYS; k++) {
+            if (!x->written[t][k])
+                continue;
+            know->committed.value[t][k] = x->now.value[t][k];
+            know->last_write[t][k] = know->commit_no;
+            wrote = true;
+        }
+    }
+    if (!wrote)
+        return;
+    if (txkv_last_lsn(x->s) <= know->last_lsn)
+        DIE("last_lsn %llu does not grow", (unsigned long long)txkv_last_lsn(x->s));
+    know->last_lsn = txkv_last_lsn(x->s);
+    know->count.commits++;
+}
+
+static void
+op_commit(struct session *x)
+{
+    const enum txkv_sync sync = roll(5) == 0 ? TXKV_SYNC_FULL : (enum txkv_sync)roll(2);
+    struct txkv_error err;
+    enum txkv_rc rc;
+    bool must;
+    bool may;
+
+    predict(x, &must, &may);
+    rc = txkv_commit(x->s, sync, &err);
+    TRACE("commit: %s\n", txkv_rc_name(rc));
+    if (rc != TXKV_OK && rc != TXKV_CONFLICT)
+        DIE("commit: %s: %s", txkv_rc_name(rc), err.text);
+    if (rc == TXKV_OK && must)
+        DIE("a commit over a newer version of a key that it had read succeeded");
+    if (rc == TXKV_CONFLICT && !may)
+        DIE("a conflict that the model does not know: %s", err.text);
+    if (rc == TXKV_OK) {
+        apply_commit(x);
+    } else {
+        know->count.conflicts++;
+        if (!txkv_in_transaction(x->s))
+            DIE("a conflict ended the transaction");
+        txkv_rollback(x->s);
+    }
+    if (txkv_in_transaction(x->s))
+        DIE("the transaction is still open");
+    end_transaction(x);
+}
+
+static void
+op_rollback(struct session *x)
+{
+    TRACE("rollback\n");
+    txkv_rollback(x->s);
+    if (txkv_in_transaction(x->s))
+        DIE("rollback left the transaction open");
+    end_transaction(x);
+}
+
+/* ---- operations on the store ---- */
+
+static void
+open_store(void)
+{
+    static const char *const names[TABLES] = { "one", "two", "three" };
+    const struct txkv_options options = { .segment_bytes = 64 * 1024,
+                                          .checkpoint_bytes = 256 * 1024,
+                                          .flush_interval_ms = 2 };
+    struct txkv_error err;
+
+    for (uint32_t i = 0; i < 2; i++)
+        test_ok(txkv_open(store_dir, &options, &handles[i], &err), &err, "open");
+    for (uint32_t t = 0; t < TABLES; t++)
+        test_ok(txkv_table(handles[0], names[t], "model", true, &tables[t], &err), &err, "table");
+    memset(sessions, 0, sizeof sessions);
+    for (uint32_t i = 0; i < SESSIONS; i++)
+        test_ok(txkv_session_open(handles[i % 2], &sessions[i].s, &err), &err, "session_open");
+}
+
+static void
+close_store(void)
+{
+    struct txkv_error err;
+
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        if (sessions[i].held.cursor != NULL)
+            end_scan(&sessions[i].held);
+        txkv_session_close(sessions[i].s);
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        test_ok(txkv_close(handles[i], &err), &err, "close");
+}
+
+/* Everything that was committed is there, and nothing else. */
+static void
+check_all(void)
+{
+    static struct held h;
+    const struct txkv_range all = { .descending = roll(2) == 0 };
+    struct session fresh = { .open = false };
+    struct txkv_error err;
+    enum txkv_rc rc;
+
+    test_ok(txkv_session_open(handles[0], &fresh.s, &err), &err, "session_open");
+    for (uint32_t t = 0; t < TABLES; t++) {
+        memset(&h, 0, sizeof h);
+        h.table = t;
+        h.hi = KEYS;
+        h.descending = all.descending;
+        h.view = know->committed;
+        test_ok(txkv_cursor_open(fresh.s, tables[t], &h.cursor, &err), &err, "cursor_open");
+        rc = txkv_cursor_seek(h.cursor, &all, &err);
+        while (check_row(&fresh, &h, rc, &err))
+            rc = txkv_cursor_next(h.cursor, &err);
+        end_scan(&h);
+    }
+    txkv_session_close(fresh.s);
+}
+
+static void
+op_store(void)
+{
+    const uint32_t dice = roll(20);
+    struct txkv_recovery_report report;
+    struct txkv_error err;
+
+    if (dice == 0) {
+        TRACE("crash\n");
+        know->count.crashes++;
+        know->crash_expected = true;
+        (void)fflush(stdout);
+        (void)raise(SIGKILL);
+    } else if (dice <= 2) {
+        TRACE("reopen\n");
+        know->count.reopens++;
+        close_store();
+        open_store();
+        check_all();
+    } else if (dice <= 9) {
+        TRACE("checkpoint\n");
+        know->count.checkpoints++;
+        test_ok(txkv_checkpoint(handles[0], NULL, &err), &err, "checkpoint");
+    } else if (dice <= 11) {
+        test_ok(txkv_verify(handles[0], &report, &err), &err, "verify");
+    } else {
+        check_all();
+    }
+}
+
+static void
+op_in_transaction(struct session *x)
+{
+    const uint32_t dice = roll(100);
+
+    if (dice < 30)
+        op_write(x, true);
+    else if (dice < 40)
+        op_write(x, false);
+    else if (dice < 58)
+        op_get(x);
+    else if (dice < 65)
+        op_scan(x);
+    else if (dice < 71)
+        op_savepoint(x);
+    else if (dice < 75)
+        op_rollback_to(x);
+    else if (dice < 77)
+        op_release(x);
+    else if (dice < 87)
+        op_held(x);
+    else if (dice < 97)
+        op_commit(x);
+    else
+        op_rollback(x);
+}
+
+static void
+op_session(struct session *x)
+{
+    TRACE("session %d: ", (int)(x - sessions));
+    if (x->held.stale && x->held.cursor != NULL)
+        op_held(x);
+    else if (x->open)
+        op_in_transaction(x);
+    else if (roll(2) == 0)
+        op_begin(x);
+    else if (roll(3) == 0)
+        op_held(x);
+    else if (roll(2) == 0)
+        op_scan(x);
+    else
+        op_get(x);
+    TRACE("\n");
+}
+
+/* ---- one seed ---- */
+
+static void
+live(uint64_t operations)
+{
+    open_store();
+    check_all();
+    while (know->count.operations < operations) {
+        know->count.operations++;
+        if (roll(200) == 0)
+            op_store();
+        else
+            op_session(&sessions[roll(SESSIONS)]);
+    }
+    close_store();
+}
+
+static bool
+run_seed(uint64_t seed, uint64_t operations)
+{
+    bool ok = true;
+    bool ended = false;
+
+    memset(know, 0, sizeof *know);
+    test_seed_is(seed);
+    rng_seed(&know->rng, seed);
+    make_keys(&know->rng);
+    test_dir_make(store_dir, "model");
+    while (ok && !ended) {
+        pid_t child;
+        (void)fflush(stdout);
+        know->crash_expected = false;
+        child = fork();
+        if (child < 0)
+            test_die("fork failed");
+        if (child == 0) {
+            live(operations);
+            exit(0);
+        }
+        ok = test_child_ended_well(child, SIGKILL);
+        ended = !know->crash_expected;
+    }
+    if (ok)
+        test_dir_remove(store_dir);
+    (void)printf("[%s] SEED=%llu: %llu operations, %llu commits, %llu conflicts, %llu gets, %llu "
+                 "rows scanned, %llu checkpoints, %llu reopens, %llu crashes\n",
+                 ok ? "  OK  " : "FAILED", (unsigned long long)seed,
+                 (unsigned long long)know->count.operations,
+                 (unsigned long long)know->count.commits, (unsigned long long)know->count.conflicts,
+                 (unsigned long long)know->count.gets, (unsigned long long)know->count.rows,
+                 (unsigned long long)know->count.checkpoints,
+                 (unsigned long long)know->count.reopens, (unsigned long long)know->count.crashes);
+    return ok;
+}
+
+int
+main(int argc, char **argv)
+{
+    const uint64_t seeds = test_argument(argc, argv, 1, 4);
+    const uint64_t operations = test_argument(argc, argv, 2, 20000);
+    const uint64_t first = test_seed(1);
+    uint64_t passed = 0;
+
+    verbose = getenv("VERBOSE") != NULL;
+    know = mmap(NULL, sizeof *know, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (know == MAP_FAILED)
+        test_die("mmap failed");
+    (void)printf("model: %llu seeds from SEED=%llu, %llu operations each\n",
+                 (unsigned long long)seeds, (unsigned long long)first,
+                 (unsigned long long)operations);
+    for (uint64_t i = 0; i < seeds; i++)
+        passed += run_seed(first + i, operations);
+    return test_summary(passed, seeds - passed);
+}

@@ -1,0 +1,67 @@
+/*
+ * sql.c - see sql.h.
+ */
+#include "sql.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "support.h"
+
+sqlite3 *
+sql_open(int extension)
+{
+    sqlite3 *db = NULL;
+    const char *file = getenv("TXKV_SO");
+    char *message = NULL;
+
+    if (file == NULL)
+        file = "./txkv.so";
+    if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+        test_die("sqlite3_open: %s", sqlite3_errmsg(db));
+    (void)sqlite3_extended_result_codes(db, 1);
+    if (!extension)
+        return db;
+    (void)sqlite3_enable_load_extension(db, 1);
+    if (sqlite3_load_extension(db, file, "sqlite3_txkv_init", &message) != SQLITE_OK)
+        test_die("load %s: %s", file, message != NULL ? message : "");
+    return db;
+}
+
+static int
+run(sqlite3 *db, const char *format, va_list args)
+{
+    char *text = sqlite3_vmprintf(format, args);
+    int rc;
+
+    if (text == NULL)
+        test_die("out of memory");
+    rc = sqlite3_exec(db, text, NULL, NULL, NULL);
+    sqlite3_free(text);
+    return rc;
+}
+
+int
+sql_try(sqlite3 *db, const char *format, ...)
+{
+    va_list args;
+    int rc;
+
+    va_start(args, format);
+    rc = run(db, format, args);
+    va_end(args);
+    return rc;
+}
+
+void
+sql_run(sqlite3 *db, const char *format, ...)
+{
+    va_list args;
+    int rc;
+
+    va_start(args, format);
+    rc = run(db, format, args);
+    va_end(args);
+    if (rc != SQLITE_OK)
+        test_die("%s: error %d: %s", format, rc, sqlite3_errmsg(db));
+}

@@ -1,0 +1,176 @@
+/*
+ * test_mem.c - allocation, its faults, and arenas.
+ *
+ * Worker threads never assert: they leave what they found where the test's own thread checks it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "../../src/mem.h"
+
+static void
+the_live_count_follows_every_kind_of_allocation(void **state)
+{
+    const uint64_t before = tx_mem_live();
+    void *p[5];
+
+    (void)state;
+    p[0] = tx_malloc(10);
+    p[1] = tx_zalloc(10);
+    p[2] = tx_realloc(NULL, 10);
+    p[3] = tx_aligned_zalloc(100);
+    p[4] = tx_strdup("text");
+    assert_int_equal(tx_mem_live(), before + 5);
+    assert_int_equal((uintptr_t)p[3] % TX_CACHELINE, 0);
+    assert_string_equal(p[4], "text");
+    p[2] = tx_realloc(p[2], 100000);
+    assert_int_equal(tx_mem_live(), before + 5);
+    for (int i = 0; i < 5; i++)
+        tx_free(p[i]);
+    tx_free(NULL);
+    assert_int_equal(tx_mem_live(), before);
+}
+
+static void
+the_nth_allocation_fails_once_or_for_good(void **state)
+{
+    void *p;
+
+    (void)state;
+    tx_mem_fail_at(2, false);
+    p = tx_malloc(1);
+    assert_non_null(p);
+    assert_null(tx_zalloc(1));
+    assert_non_null(p = tx_realloc(p, 2));
+    tx_mem_fail_at(1, true);
+    assert_null(tx_strdup("x"));
+    assert_null(tx_realloc(p, 3));
+    assert_null(tx_aligned_zalloc(1));
+    tx_mem_fail_at(0, false);
+    tx_free(p);
+    p = tx_malloc(1);
+    assert_non_null(p);
+    tx_free(p);
+}
+
+enum { THREADS = 4, ROUNDS = 5000 };
+
+static void *made[THREADS][ROUNDS];
+
+static void *
+allocate(void *arg)
+{
+    void **mine = arg;
+
+    for (int i = 0; i < ROUNDS; i++)
+        mine[i] = tx_malloc(16);
+    return NULL;
+}
+
+static void
+memory_freed_by_another_thread_is_counted_right(void **state)
+{
+    const uint64_t before = tx_mem_live();
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (int t = 0; t < THREADS; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, allocate, made[t]), 0);
+    for (int t = 0; t < THREADS; t++)
+        pthread_join(threads[t], NULL);
+    assert_int_equal(tx_mem_live(), before + (uint64_t)THREADS * ROUNDS);
+    for (int t = 0; t < THREADS; t++) {
+        for (int i = 0; i < ROUNDS; i++)
+            tx_free(made[t][i]);
+    }
+    assert_int_equal(tx_mem_live(), before);
+}
+
+static void
+arena_pieces_are_aligned_apart_and_keep_their_bytes(void **state)
+{
+    enum { PIECES = 3000 };
+    static uint8_t *piece[PIECES];
+    const uint64_t before = tx_mem_live();
+    struct tx_arena arena;
+
+    (void)state;
+    tx_arena_init(&arena);
+    for (size_t i = 0; i < PIECES; i++) {
+        piece[i] = tx_arena_alloc(&arena, i + 1);
+        assert_non_null(piece[i]);
+        assert_int_equal((uintptr_t)piece[i] % 8, 0);
+        memset(piece[i], (int)(i % 251), i + 1);
+    }
+    for (size_t i = 0; i < PIECES; i++) {
+        assert_int_equal(piece[i][0], i % 251);
+        assert_int_equal(piece[i][i], i % 251);
+    }
+    tx_arena_free(&arena);
+    assert_int_equal(tx_mem_live(), before);
+}
+
+static void
+a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk(void **state)
+{
+    const uint64_t before = tx_mem_live();
+    struct tx_arena arena;
+
+    (void)state;
+    tx_arena_init(&arena);
+    assert_int_equal(arena.bytes, 0);
+    assert_non_null(tx_arena_alloc(&arena, 100));
+    assert_int_equal(arena.bytes, 4096);
+    for (int i = 0; i < 100; i++)
+        assert_non_null(tx_arena_alloc(&arena, 1000));
+    assert_true(arena.bytes > 100000);
+    tx_arena_reset(&arena);
+    assert_int_equal(tx_mem_live(), before + 1);
+    assert_non_null(tx_arena_alloc(&arena, 1000));
+    assert_int_equal(tx_mem_live(), before + 1);
+    assert_non_null(tx_arena_alloc(&arena, 5 << 20));
+    tx_arena_reset(&arena);
+    assert_int_equal(tx_mem_live(), before);
+    assert_int_equal(arena.bytes, 0);
+    tx_arena_free(&arena);
+}
+
+static void
+an_arena_out_of_memory_keeps_what_it_has(void **state)
+{
+    struct tx_arena arena;
+    uint8_t *p;
+
+    (void)state;
+    tx_arena_init(&arena);
+    p = tx_arena_alloc(&arena, 8);
+    p[0] = 7;
+    assert_null(tx_arena_alloc(&arena, SIZE_MAX));
+    tx_mem_fail_at(1, false);
+    assert_null(tx_arena_alloc(&arena, 10000));
+    assert_non_null(tx_arena_alloc(&arena, 8));
+    assert_int_equal(p[0], 7);
+    tx_mem_fail_at(0, false);
+    tx_arena_free(&arena);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_live_count_follows_every_kind_of_allocation),
+        cmocka_unit_test(the_nth_allocation_fails_once_or_for_good),
+        cmocka_unit_test(memory_freed_by_another_thread_is_counted_right),
+        cmocka_unit_test(arena_pieces_are_aligned_apart_and_keep_their_bytes),
+        cmocka_unit_test(a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk),
+        cmocka_unit_test(an_arena_out_of_memory_keeps_what_it_has),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+/*
+ * test_os.c - the helpers around the system's calls.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../src/mem.h"
+#include "../../src/os.h"
+
+static char dir[] = "/tmp/txkv-os-XXXXXX";
+static struct txkv_error err;
+
+static int
+make_dir(void **state)
+{
+    (void)state;
+    memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+    return mkdtemp(dir) == NULL;
+}
+
+static int
+remove_dir(void **state)
+{
+    char command[64];
+
+    (void)state;
+    (void)snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command); // NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed command
+}
+
+static void
+make_dir_accepts_a_directory_and_refuses_a_file(void **state)
+{
+    char *sub = tx_os_join(dir, "sub");
+    char *file = tx_os_join(dir, "file");
+    int fd;
+
+    (void)state;
+    assert_non_null(sub);
+    assert_non_null(file);
+    assert_int_equal(tx_os_make_dir(sub, &err), TXKV_OK);
+    assert_int_equal(tx_os_make_dir(sub, &err), TXKV_OK);
+    fd = tx_os.open(file, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(tx_os.close(fd), 0);
+    assert_int_equal(tx_os_make_dir(file, &err), TXKV_EXISTS);
+    assert_int_equal(tx_os_make_dir("/nonexistent/x", &err), TXKV_CANTOPEN);
+    assert_int_equal(tx_os_sync_dir(sub, &err), TXKV_OK);
+    assert_int_equal(tx_os_sync_dir(file, &err), TXKV_CANTOPEN);
+    tx_free(sub);
+    tx_free(file);
+}
+
+static enum txkv_rc
+count_names(void *arg, const char *name, struct txkv_error *e)
+{
+    int *left = arg;
+
+    assert_string_not_equal(name, ".");
+    return (*left)-- > 0 ? TXKV_OK : tx_fail(e, TXKV_BUSY, "enough");
+}
+
+static void
+list_dir_calls_for_each_name_until_told_to_stop(void **state)
+{
+    int left = 100;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char name[] = { (char)('a' + i), 0 };
+        char *path = tx_os_join(dir, name);
+
+        assert_int_equal(tx_os_make_dir(path, &err), TXKV_OK);
+        tx_free(path);
+    }
+    assert_int_equal(tx_os_list_dir(dir, count_names, &left, &err), TXKV_OK);
+    assert_int_equal(left, 97);
+    left = 1;
+    assert_int_equal(tx_os_list_dir(dir, count_names, &left, &err), TXKV_BUSY);
+    assert_int_equal(left, -1);
+    assert_int_equal(tx_os_list_dir("/nonexistent", count_names, &left, &err), TXKV_CANTOPEN);
+}
+
+static void
+a_second_open_file_cannot_take_a_held_lock(void **state)
+{
+    char *path = tx_os_join(dir, "lock");
+    const int a = tx_os.open(path, O_RDWR | O_CREAT, 0600);
+    const int b = tx_os.open(path, O_RDWR, 0);
+
+    (void)state;
+    assert_int_equal(tx_os.lock(a), 0);
+    assert_int_equal(tx_os.lock(b), -1);
+    (void)tx_os.close(a);
+    assert_int_equal(tx_os.lock(b), 0);
+    (void)tx_os.close(b);
+    tx_free(path);
+}
+
+static void *
+report_mask(void *arg)
+{
+    return (void *)(pthread_sigmask(SIG_BLOCK, NULL, arg) == 0 ? arg : NULL);
+}
+
+static void
+a_thread_runs_with_all_signals_blocked(void **state)
+{
+    pthread_t thread;
+    sigset_t mask;
+    sigset_t own;
+    void *result;
+
+    (void)state;
+    (void)sigemptyset(&mask);
+    assert_int_equal(tx_os_thread(&thread, report_mask, &mask, "test", &err), TXKV_OK);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, &mask);
+    assert_int_equal(sigismember(&mask, SIGTERM), 1);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &own), 0);
+    assert_int_equal(sigismember(&own, SIGTERM), 0);
+}
+
+static void
+a_forked_child_sees_another_generation(void **state)
+{
+    const uint32_t before = tx_os_fork_generation();
+    int status;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(tx_os_fork_generation(), before);
+    child = fork();
+    if (child == 0)
+        _exit(tx_os_fork_generation() == before);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(tx_os_fork_generation(), before);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(make_dir_accepts_a_directory_and_refuses_a_file, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(list_dir_calls_for_each_name_until_told_to_stop, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(a_second_open_file_cannot_take_a_held_lock, make_dir,
+                                        remove_dir),
+        cmocka_unit_test(a_thread_runs_with_all_signals_blocked),
+        cmocka_unit_test(a_forked_child_sees_another_generation),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
