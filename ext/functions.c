@@ -143,13 +143,34 @@ report_all(struct tx_connection *connection, const struct report *report, sqlite
     return SQLITE_OK;
 }
 
+/*
+ * The txkv table of this name, or NULL. SQLite connects a table when a statement first names it,
+ * and so does this.
+ */
+static struct tx_table *
+find_table(struct tx_connection *connection, const char *name)
+{
+    struct tx_table *table = tx_connection_find(connection, name);
+    sqlite3_stmt *statement = NULL;
+    char *sql;
+
+    if (table != NULL)
+        return table;
+    sql = sqlite3_mprintf("SELECT NULL FROM \"%w\"", name);
+    if (sql != NULL)
+        (void)sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL);
+    sqlite3_finalize(statement);
+    sqlite3_free(sql);
+    return tx_connection_find(connection, name);
+}
+
 /* `where` names a table of the connection, or is a store's directory. */
 static int
 report_one(struct tx_connection *connection, const struct report *report, const char *where,
            bool salvage, sqlite3_str *out, char **message)
 {
     const struct txkv_options options = { .must_exist = true, .salvage = salvage };
-    const struct tx_table *table = tx_connection_find(connection, where);
+    const struct tx_table *table = find_table(connection, where);
     struct txkv_error err;
     struct txkv *store;
     enum txkv_rc rc;

@@ -202,7 +202,7 @@ internal_connect(sqlite3 *db, void *data, int argc, const char *const *argv, sql
                  char **message)
 {
     struct tx_table *table;
-    int rc = sqlite3_declare_vtab(db, "CREATE TABLE x(nothing)");
+    int rc = sqlite3_declare_vtab(db, "CREATE TABLE x(none)");
 
     (void)argc;
     (void)message;

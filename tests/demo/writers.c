@@ -40,7 +40,8 @@ open_store(const char *store)
 {
     sqlite3 *db = sql_open(1);
 
-    sql_run(db, "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', table=work, checkpoint_bytes=1MiB)",
+    sql_run(db,
+            "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', table=work, checkpoint_bytes='1MiB')",
             store);
     return db;
 }

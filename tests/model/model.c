@@ -29,7 +29,12 @@ static struct txkv *handles[2];
 
 /* ---- snapshots ---- */
 
-/* The first read or write of a transaction fixes its state. */
+uint32_t
+seen_by(const struct session *x, uint32_t t, uint32_t k)
+{
+    return x->own.written[t][k] ? x->own.to.value[t][k] : x->snapshot.value[t][k];
+}
+
 void
 take_snapshot(struct session *x)
 {
@@ -37,7 +42,6 @@ take_snapshot(struct session *x)
         return;
     x->has_snapshot = true;
     x->snapshot = know->committed;
-    x->now = x->snapshot;
     x->snapshot_no = know->commit_no;
 }
 
@@ -45,7 +49,7 @@ void
 note_read(struct session *x, uint32_t t, uint32_t k, uint8_t how)
 {
     if (x->open)
-        x->did[t][k] |= x->written[t][k] ? (uint8_t)READ_MAYBE : how;
+        x->did[t][k] |= x->own.written[t][k] ? (uint8_t)READ_MAYBE : how;
 }
 
 static void
@@ -70,13 +74,14 @@ op_begin(struct session *x)
 
     test_ok(txkv_begin(x->s, &err), &err, "begin");
     x->open = true;
-    memset(x->written, 0, sizeof x->written);
+    memset(&x->own, 0, sizeof x->own);
     memset(x->did, 0, sizeof x->did);
     x->save_count = 0;
     if (x->held.cursor != NULL) {
         x->has_snapshot = true;
         x->snapshot = x->held.view;
-        x->now = x->snapshot;
+        /* What the cursor has read already may count as the transaction's. */
+        memset(x->did[x->held.table], READ_MAYBE, KEYS);
         x->snapshot_no = x->held_no;
     }
 }
@@ -92,8 +97,9 @@ op_get(struct session *x)
     uint32_t want = know->committed.value[t][k];
 
     if (x->open) {
-        take_snapshot(x);
-        want = x->now.value[t][k];
+        if (!x->own.written[t][k])
+            take_snapshot(x);
+        want = seen_by(x, t, k);
         note_read(x, t, k, READ);
     }
     know->count.gets++;
@@ -122,7 +128,6 @@ op_write(struct session *x, bool put)
     enum txkv_rc rc;
     uint8_t *into = NULL;
 
-    take_snapshot(x);
     TRACE("%s t%u k%u value %u (%u bytes)\n", put ? "put" : "delete", t, k, id,
           put ? value_length(id) : 0);
     if (!put) {
@@ -136,8 +141,8 @@ op_write(struct session *x, bool put)
             value_fill(id, into);
     }
     test_ok(rc, &err, put ? "put" : "delete");
-    x->now.value[t][k] = id;
-    x->written[t][k] = true;
+    x->own.to.value[t][k] = id;
+    x->own.written[t][k] = true;
     x->did[t][k] |= WRITE_EVER;
     if (x->held.cursor != NULL && x->held.table == t)
         x->held.fuzzy[k] = true;
@@ -155,17 +160,14 @@ op_savepoint(struct session *x)
         x->save_count == 0 ? 1 + (int)roll(3) : x->saves[x->save_count - 1].n + 1 + (int)roll(2);
     TRACE("savepoint %d\n", sp->n);
     test_ok(txkv_savepoint(x->s, sp->n, &err), &err, "savepoint");
-    /* A savepoint is neither a read nor a write: the snapshot may be taken later. */
-    sp->has_snapshot = x->has_snapshot;
-    sp->now = x->now;
-    memcpy(sp->written, x->written, sizeof sp->written);
+    sp->writes = x->own;
     x->save_count++;
 }
 
 static void
 op_rollback_to(struct session *x)
 {
-    static const bool nothing[TABLES][KEYS];
+    static const struct writes nothing;
     const uint32_t i = roll(x->save_count + 1); /* save_count: a number lower than all set */
     const struct savepoint *sp = i < x->save_count ? &x->saves[i] : NULL;
     struct txkv_error err;
@@ -173,9 +175,8 @@ op_rollback_to(struct session *x)
     TRACE("rollback to %d\n", sp != NULL ? sp->n : 0);
     test_ok(txkv_rollback_to(x->s, sp != NULL ? sp->n : 0, &err), &err, "rollback to");
     for (uint32_t k = 0; x->held.cursor != NULL && k < KEYS; k++)
-        x->held.fuzzy[k] |= x->written[x->held.table][k];
-    x->now = sp != NULL && sp->has_snapshot ? sp->now : x->snapshot;
-    memcpy(x->written, sp != NULL ? sp->written : nothing, sizeof x->written);
+        x->held.fuzzy[k] |= x->own.written[x->held.table][k];
+    x->own = sp != NULL ? sp->writes : nothing;
     x->save_count = sp != NULL ? i + 1 : 0;
 }
 
@@ -202,7 +203,7 @@ predict(const struct session *x, bool *must, bool *may)
             const uint8_t did = x->did[t][k];
             if (know->last_write[t][k] <= x->snapshot_no)
                 continue;
-            *must |= x->written[t][k] && (did & READ) != 0;
+            *must |= x->own.written[t][k] && (did & READ) != 0;
             *may |= (did & WRITE_EVER) != 0 && (did & (READ | READ_MAYBE)) != 0;
         }
     }
@@ -216,9 +217,9 @@ apply_commit(struct session *x)
     know->commit_no++;
     for (uint32_t t = 0; t < TABLES; t++) {
         for (uint32_t k = 0; k < KEYS; k++) {
-            if (!x->written[t][k])
+            if (!x->own.written[t][k])
                 continue;
-            know->committed.value[t][k] = x->now.value[t][k];
+            know->committed.value[t][k] = x->own.to.value[t][k];
             know->last_write[t][k] = know->commit_no;
             wrote = true;
         }

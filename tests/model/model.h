@@ -45,11 +45,15 @@ struct knowledge {
     struct counters count;
 };
 
+/* A transaction's own writes. */
+struct writes {
+    struct state to;
+    bool written[TABLES][KEYS];
+};
+
 struct savepoint {
     int n;
-    bool has_snapshot;
-    struct state now;
-    bool written[TABLES][KEYS];
+    struct writes writes;
 };
 
 /* A cursor that stays open while other things happen. */
@@ -67,8 +71,8 @@ struct session {
     struct txkv_session *s;
     bool open, has_snapshot;
     uint64_t snapshot_no;
-    struct state snapshot, now; /* now: with its own writes */
-    bool written[TABLES][KEYS];
+    struct state snapshot;
+    struct writes own;
     uint8_t did[TABLES][KEYS];
     struct savepoint saves[SAVEPOINTS_MAX];
     uint32_t save_count;
@@ -122,7 +126,9 @@ void make_bounds(struct bounds *b);
 
 /* ---- model.c ---- */
 
-/* The first read or write of a transaction fixes its state. */
+/* What key k of table t is for the transaction: its own write, else its snapshot. */
+uint32_t seen_by(const struct session *x, uint32_t t, uint32_t k);
+/* The first read of a transaction fixes its snapshot; reading an own write does not. */
 void take_snapshot(struct session *x);
 /* The transaction, if one is open, has read key k of table t. */
 void note_read(struct session *x, uint32_t t, uint32_t k, uint8_t how);

@@ -156,7 +156,7 @@ sees(struct tx_tree_read *read, uint32_t table, const char *key, const char *val
 static inline bool
 is_pair(const struct tx_tree_pair *pair, const char *key)
 {
-    return pair->key != NULL && pair->key_bytes == strlen(key) &&
+    return key != NULL && pair->key_bytes == strlen(key) &&
            memcmp(pair->key, key, pair->key_bytes) == 0 && pair->value_bytes == pair->key_bytes &&
            memcmp(pair->value, key, pair->key_bytes) == 0;
 }
