@@ -45,7 +45,7 @@ SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
-DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c docs/examples/*.c))
+DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c))
 RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
 
 # What Debian calls what `make check` and `make demo` need, and what the other targets need besides.
@@ -128,7 +128,7 @@ SAN_KINDS := model stress $(if $(findstring thread,$(SAN)),,fault crash)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
-SH_SUITES = $(foreach s,$(wildcard tests/*_test.sh tests/sql_conformance.sh),'$(basename $(notdir $(s)))|sh $(s) $(OUT)') \
+SH_SUITES = $(foreach s,$(wildcard tests/*_test.sh tests/sql_conformance.sh),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
             $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 

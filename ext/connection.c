@@ -65,6 +65,7 @@ make_link(struct tx_connection *connection, struct txkv *store, struct tx_link *
           struct txkv_error *err)
 {
     struct tx_link *link = sqlite3_malloc(sizeof(*link));
+    struct tx_link **end = &connection->links;
     enum txkv_rc rc;
 
     if (link == NULL) {
@@ -77,8 +78,9 @@ make_link(struct tx_connection *connection, struct txkv *store, struct tx_link *
         sqlite3_free(link);
         return rc;
     }
-    link->next = connection->links;
-    connection->links = link;
+    while (*end != NULL) /* at the end, so that reports come in the order of opening */
+        end = &(*end)->next;
+    *end = link;
     *out = link;
     return TXKV_OK;
 }

@@ -229,6 +229,8 @@ call_report(sqlite3_context *context, const struct report *report, int argc, sql
     if (rc == SQLITE_OK)
         rc = sqlite3_str_errcode(out);
     text = sqlite3_str_finish(out);
+    if (rc == SQLITE_OK && text == NULL)
+        rc = SQLITE_NOMEM;
     if (rc == SQLITE_OK) {
         sqlite3_result_text(context, text, bytes, sqlite3_free);
     } else {

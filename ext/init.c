@@ -21,15 +21,22 @@ SQLITE_EXTENSION_INIT1
 /* The oldest SQLite with sqlite3_vtab_distinct() and its siblings. */
 enum { SQLITE_VERSION_MIN = 3038000 };
 
-/* A second state for one connection would have transactions of its own. */
+/*
+ * A second state for one connection would have transactions of its own. The pragma neither reads
+ * the schema nor fails, as looking for one of the functions would: sqlite3_open takes an error left
+ * behind in an automatic extension for its own.
+ */
 static bool
 is_loaded(sqlite3 *db)
 {
     sqlite3_stmt *statement = NULL;
-    const int rc = sqlite3_prepare_v2(db, "SELECT txkv_version()", -1, &statement, NULL);
+    bool found = false;
 
+    (void)sqlite3_prepare_v2(db, "PRAGMA module_list", -1, &statement, NULL);
+    while (!found && sqlite3_step(statement) == SQLITE_ROW)
+        found = sqlite3_stricmp((const char *)sqlite3_column_text(statement, 0), "txkv") == 0;
     sqlite3_finalize(statement);
-    return rc == SQLITE_OK;
+    return found;
 }
 
 int

@@ -38,6 +38,7 @@ static void
 free_table(struct tx_table *table)
 {
     tx_scan_free(table->spare);
+    sqlite3_free(table->base.zErrMsg);
     sqlite3_free(table->name);
     sqlite3_free(table);
 }
@@ -68,6 +69,11 @@ attach(struct tx_table *table, const struct tx_args *args, char **message)
     struct tx_link *link;
     enum txkv_rc rc = tx_link_open(table->connection, args->dir, &args->options, &link, &err);
 
+    if (rc == TXKV_CANTOPEN && args->options.must_exist)
+        return tx_sql_refuse(message, SQLITE_CANTOPEN,
+                             "%s: %s; put the store back, or make an empty one there with CREATE "
+                             "VIRTUAL TABLE temp.t USING txkv('%s')",
+                             table->name, err.text, args->dir);
     if (rc != TXKV_OK)
         return tx_sql_fail(message, table->name, rc, &err);
     rc = txkv_table(link->store, args->table, SHAPE, true, &table->number, &err);
@@ -118,18 +124,6 @@ open_table(struct tx_connection *connection, int argc, const char *const *argv, 
 }
 
 static int
-create(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
-       char **message)
-{
-    const int rc = open_table(data, argc, argv, false, out, message);
-
-    (void)db;
-    if (rc == SQLITE_OK)
-        tx_transaction_prepare(data);
-    return rc;
-}
-
-static int
 connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
         char **message)
 {
@@ -154,6 +148,27 @@ disconnect(sqlite3_vtab *vtab)
     if (connection->tables == NULL)
         tx_transaction_forget(connection);
     return SQLITE_OK;
+}
+
+static int
+create(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
+       char **message)
+{
+    int rc = open_table(data, argc, argv, false, out, message);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = tx_transaction_prepare(data);
+    if (rc != SQLITE_OK) { /* argv may be gone: it is part of the schema that SQLite has reset */
+        struct tx_table *table = (struct tx_table *)*out;
+        struct tx_link *link = table->link;
+
+        (void)tx_sql_refuse(message, rc, "%s: %s", table->name, sqlite3_errmsg(db));
+        (void)disconnect(&table->base);
+        tx_link_drop(link);
+        *out = NULL;
+    }
+    return rc;
 }
 
 static int
@@ -227,11 +242,8 @@ internal_destroy(sqlite3_vtab *vtab)
 {
     const struct tx_table *table = (const struct tx_table *)vtab;
 
-    if (table->connection->enlisted)
-        return tx_sql_refuse(&vtab->zErrMsg, SQLITE_LOCKED,
-                             "%s: txkv needs it in this transaction: COMMIT or ROLLBACK first",
-                             table->name);
-    return internal_disconnect(vtab);
+    /* This table may be the only one that gets the transaction's xCommit. */
+    return table->connection->enlisted ? SQLITE_LOCKED : internal_disconnect(vtab);
 }
 
 static int

@@ -8,6 +8,12 @@
 
 enum { KEY_COLUMN = 0, NONE = -1 };
 
+/*
+ * A table is never taken for smaller than this: a prepared statement may be kept while the table
+ * grows, and a join that walks over it for each row of another table cannot be made good then.
+ */
+static const double rows_min = 1000.0;
+
 /* Placing a cursor costs about as much as stepping over this many rows. */
 static const double seek_cost = 5.0;
 
@@ -96,7 +102,7 @@ void
 tx_plan_make(sqlite3_index_info *info, sqlite3_uint64 rows)
 {
     const struct terms terms = find_terms(info);
-    double wanted = rows < 1 ? 1.0 : (double)rows;
+    double wanted = (double)rows < rows_min ? rows_min : (double)rows;
     int arguments = 0;
 
     info->idxNum = 0;
@@ -116,5 +122,5 @@ tx_plan_make(sqlite3_index_info *info, sqlite3_uint64 rows)
         }
     }
     info->estimatedCost = seek_cost + wanted;
-    info->estimatedRows = wanted < 1.0 ? 1 : (sqlite3_int64)wanted;
+    info->estimatedRows = (sqlite3_int64)wanted;
 }

@@ -162,13 +162,13 @@ tx_transaction_rollback(sqlite3_vtab *vtab)
 /*
  * Call one of the store's savepoint functions for every store in the transaction. A store that
  * joined after savepoint n was set does not know it, and rolls back to its own start: right, for it
- * had written nothing then.
+ * had written nothing then. SQLite asks for no message here.
  */
 static int
-for_each_link(struct tx_table *table, int n,
+for_each_link(struct tx_connection *connection, int n,
               enum txkv_rc (*call)(struct txkv_session *, int, struct txkv_error *))
 {
-    for (struct tx_link *link = table->connection->links; link != NULL; link = link->next) {
+    for (struct tx_link *link = connection->links; link != NULL; link = link->next) {
         struct txkv_error err;
         enum txkv_rc rc;
 
@@ -176,7 +176,7 @@ for_each_link(struct tx_table *table, int n,
             continue;
         rc = call(link->session, n, &err);
         if (rc != TXKV_OK)
-            return tx_table_fail(table, rc, &err);
+            return tx_sql_code(rc);
     }
     return SQLITE_OK;
 }
@@ -184,41 +184,41 @@ for_each_link(struct tx_table *table, int n,
 int
 tx_transaction_savepoint(sqlite3_vtab *vtab, int n)
 {
-    struct tx_table *table = table_of(vtab);
+    struct tx_connection *connection = table_of(vtab)->connection;
     int rc;
 
     /* SQLite tells every table, and tells it to one that joins late too: by then rows may have been
      * written through another, which must not move behind the savepoint. */
-    if (n <= table->connection->savepoint)
+    if (n <= connection->savepoint)
         return SQLITE_OK;
-    rc = for_each_link(table, n, txkv_savepoint);
+    rc = for_each_link(connection, n, txkv_savepoint);
     if (rc == SQLITE_OK)
-        table->connection->savepoint = n;
+        connection->savepoint = n;
     return rc;
 }
 
 int
 tx_transaction_release(sqlite3_vtab *vtab, int n)
 {
-    struct tx_table *table = table_of(vtab);
+    struct tx_connection *connection = table_of(vtab)->connection;
 
-    if (n > table->connection->savepoint)
+    if (n > connection->savepoint)
         return SQLITE_OK;
-    table->connection->savepoint = n - 1;
-    return for_each_link(table, n, txkv_release);
+    connection->savepoint = n - 1;
+    return for_each_link(connection, n, txkv_release);
 }
 
 int
 tx_transaction_rollback_to(sqlite3_vtab *vtab, int n)
 {
-    struct tx_table *table = table_of(vtab);
+    struct tx_connection *connection = table_of(vtab)->connection;
 
-    for (struct tx_link *link = table->connection->links; link != NULL; link = link->next)
+    for (struct tx_link *link = connection->links; link != NULL; link = link->next)
         if (link->begun)
             (void)tx_scan_keep_rows(link);
-    if (n < table->connection->savepoint)
-        table->connection->savepoint = n;
-    return for_each_link(table, n, txkv_rollback_to);
+    if (n < connection->savepoint)
+        connection->savepoint = n;
+    return for_each_link(connection, n, txkv_rollback_to);
 }
 
 /* ---- enlisting a transaction that only reads ---- */
@@ -266,10 +266,10 @@ tx_transaction_enlist(struct tx_table *table)
     return SQLITE_OK;
 }
 
-void
+int
 tx_transaction_prepare(struct tx_connection *connection)
 {
-    (void)sqlite3_exec(connection->db, CREATE_SQL, NULL, NULL, NULL);
+    return sqlite3_exec(connection->db, CREATE_SQL, NULL, NULL, NULL);
 }
 
 void

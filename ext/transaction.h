@@ -48,9 +48,12 @@ int tx_transaction_read(struct tx_table *table);
  */
 int tx_transaction_enlist(struct tx_table *table);
 
-/* Create the internal table, outside of any read, so that a rollback cannot take it away later. A
- * failure is left to the read that needs it. */
-void tx_transaction_prepare(struct tx_connection *connection);
+/*
+ * Create the internal table unless it is there, in xCreate: outside of any transaction that only
+ * reads, a rollback of which would take it away again. After an error xCreate must fail as well,
+ * for SQLite may have forgotten the table that is being made.
+ */
+int tx_transaction_prepare(struct tx_connection *connection);
 
 /* Finalize the cached statement, which would keep sqlite3_close from working. */
 void tx_transaction_forget(struct tx_connection *connection);

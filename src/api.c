@@ -51,12 +51,18 @@ make_table(struct txkv *store, const char *name, const char *shape, uint32_t *ta
     if (make.def.table > TX_TREE_TABLES_MAX)
         return tx_fail(err, TXKV_FULL, "store %s has %u tables and takes no more", store->core.dir,
                        TX_TREE_TABLES_MAX);
+    /* First what may fail for want of memory: a record in the log cannot be taken back. */
+    rc = tx_catalog_add(catalog, &make.def, TX_LSN_NONE, false, err);
+    if (rc != TXKV_OK)
+        return rc;
     rc = tx_commit_run(&store->commit, &store->table_done, append_table, &make, err);
-    if (rc == TXKV_OK)
-        rc = tx_catalog_add(catalog, &make.def, make.lsn, false, err);
-    if (rc == TXKV_OK)
-        *table = make.def.table;
-    return rc;
+    if (rc != TXKV_OK) {
+        tx_catalog_take_back(catalog);
+        return rc;
+    }
+    catalog->entries->define_lsn = make.lsn;
+    *table = make.def.table;
+    return TXKV_OK;
 }
 
 enum txkv_rc

@@ -163,7 +163,7 @@ static inline void
 tx_fence_full(void)
 {
 #ifdef TX_TSAN
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __asm__ __volatile__("mfence" ::: "memory"); /* gcc refuses its own fence in this build */
 #else
     ck_pr_fence_memory();
 #endif

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "atomic.h"
 #include "mem.h"
 
 void
@@ -106,6 +107,27 @@ tx_catalog_add(struct tx_catalog *catalog, const struct tx_table_def *def, uint6
     entry->next = catalog->entries;
     catalog->entries = entry;
     if (entry->table > catalog->table_max)
-        catalog->table_max = entry->table;
+        tx_store_release_32(&catalog->table_max, entry->table);
     return TXKV_OK;
+}
+
+void
+tx_catalog_take_back(struct tx_catalog *catalog)
+{
+    struct tx_catalog_entry *entry = catalog->entries;
+    uint32_t table_max = 0;
+
+    catalog->entries = entry->next;
+    free_entry(entry);
+    for (entry = catalog->entries; entry != NULL; entry = entry->next)
+        table_max = entry->table > table_max ? entry->table : table_max;
+    tx_store_release_32(&catalog->table_max, table_max);
+}
+
+enum txkv_rc
+tx_catalog_check(const struct tx_catalog *catalog, uint32_t table, struct txkv_error *err)
+{
+    if (table >= 1 && table <= tx_load_acquire_32(&catalog->table_max))
+        return TXKV_OK;
+    return tx_fail(err, TXKV_MISUSE, "no table has the number %u: take it from txkv_table", table);
 }

@@ -28,7 +28,7 @@ struct tx_catalog_entry {
 struct tx_catalog {
     pthread_mutex_t mutex; /* held over a lookup and the creation that follows it */
     struct tx_catalog_entry *entries;
-    uint32_t table_max; /* the highest number given out */
+    uint32_t table_max; /* atomic: the highest number given out; written under the mutex */
 };
 
 void tx_catalog_init(struct tx_catalog *catalog);
@@ -41,5 +41,12 @@ struct tx_catalog_entry *tx_catalog_by_number(struct tx_catalog *catalog, uint32
 TX_MUST_CHECK enum txkv_rc tx_catalog_add(struct tx_catalog *catalog,
                                           const struct tx_table_def *def, uint64_t define_lsn,
                                           bool in_tree, struct txkv_error *err);
+
+/* Take the entry added last back, before the mutex has been released since. */
+void tx_catalog_take_back(struct tx_catalog *catalog);
+
+/* TXKV_MISUSE for a number that no table has. Any thread, without the mutex. */
+TX_MUST_CHECK enum txkv_rc tx_catalog_check(const struct tx_catalog *catalog, uint32_t table,
+                                            struct txkv_error *err);
 
 #endif /* TX_CATALOG_H */

@@ -110,26 +110,24 @@ static void
 drop_checkpointed(struct tx_core *core)
 {
     const struct tx_view *view = tx_views_current(&core->views);
-    struct tx_memtable *kept[VIEW_MEMTABLES_MAX];
-    uint32_t count = 0, open;
+    uint32_t count, open;
     const uint64_t oldest = tx_oldest_snap(core, &open);
     uint64_t room = tx_load_relaxed_64(&core->limits.overlay_limit) / 2;
 
-    for (uint32_t i = 0; i < view->count && count < VIEW_MEMTABLES_MAX; i++) {
-        struct tx_memtable *memtable = view->memtables[i];
+    for (count = 0; count < view->count; count++) {
+        const struct tx_memtable *memtable = view->memtables[count];
 
         if (memtable->checkpointed) {
             const uint64_t bytes = tx_memtable_bytes(memtable);
 
-            if (memtable->end_lsn <= oldest || bytes > room)
+            if (memtable->end_lsn <= oldest || bytes > room || count >= VIEW_MEMTABLES_MAX)
                 break;
             room -= bytes;
         }
-        kept[count++] = memtable;
     }
     /* Without memory for a new view the old one serves as well; the next tidy tries again. */
-    if (count < view->count &&
-        tx_views_replace(&core->views, kept, count, kept[count - 1]->first_lsn) != TXKV_OK)
+    if (count < view->count && tx_views_replace(&core->views, view->memtables, count,
+                                                view->memtables[count - 1]->first_lsn) != TXKV_OK)
         return;
     (void)tx_views_collect(&core->views);
 }

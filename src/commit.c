@@ -34,6 +34,7 @@ struct request {
     struct txkv_session *session;
     enum txkv_sync sync;
     uint64_t lsn;
+    const struct tx_write *conflict; /* the write that another transaction came before, or NULL */
     /* or a function to run. */
     enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
     void *arg;
@@ -82,13 +83,14 @@ key_text(const struct tx_key *key, char text[KEY_TEXT_BYTES])
     text[used] = '\0';
 }
 
+/* For the committer, not the leader: who makes a table waits for the leader with the catalog's
+ * mutex held. */
 static enum txkv_rc
 fail_conflict(struct tx_core *core, const struct tx_key *key, struct txkv_error *err)
 {
     const struct tx_catalog_entry *table;
     char text[KEY_TEXT_BYTES];
 
-    tx_count(&core->counters.conflicts_key, 1);
     key_text(key, text);
     (void)pthread_mutex_lock(&core->catalog.mutex);
     table = tx_catalog_by_number(&core->catalog, key->table);
@@ -100,10 +102,13 @@ fail_conflict(struct tx_core *core, const struct tx_key *key, struct txkv_error 
         table == NULL ? "?" : table->name, text);
 }
 
-/* First committer wins: no key that was read and written may have a version that the snapshot
- * lacks. */
+/*
+ * First committer wins: no key that was read and written may have a version that the snapshot
+ * lacks. *conflict is the write of one that has; there is no message for it then.
+ */
 static enum txkv_rc
-validate(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
+validate(struct tx_core *core, const struct tx_txn *txn, const struct tx_write **conflict,
+         struct txkv_error *err)
 {
     const struct tx_view *view = tx_views_current(&core->views);
     const uint64_t snap = txn->snapshot.snap;
@@ -130,8 +135,11 @@ validate(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
                 break; /* so are all older ones */
             node = tx_memtable_get(view->memtables[m], &key, write->hash);
             newest = node == NULL ? NULL : tx_node_newest(node);
-            if (newest != NULL && newest->lsn >= snap)
-                return fail_conflict(core, &key, err);
+            if (newest != NULL && newest->lsn >= snap) {
+                tx_count(&core->counters.conflicts_key, 1);
+                *conflict = write;
+                return TXKV_CONFLICT;
+            }
         }
     }
     return TXKV_OK;
@@ -139,13 +147,12 @@ validate(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
 
 /* ---- entering a transaction ---- */
 
-/* The memtable's own bounds and sums move with every record, whatever is in it. */
+/* The memtable's end and sums move with every record, whatever is in it. */
 static void
-account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes, uint64_t check)
+account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes, uint32_t transactions)
 {
-    memtable->end_check = check;
     tx_store_release_64(&memtable->end_lsn, lsn + bytes);
-    tx_store_relaxed_64(&memtable->records, memtable->records + 1);
+    tx_store_relaxed_64(&memtable->records, memtable->records + transactions);
     tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
 }
 
@@ -194,6 +201,15 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
     return TXKV_OK;
 }
 
+static enum txkv_rc
+fail_stopped(const struct tx_core *core, struct txkv_error *err)
+{
+    return tx_fail(err, TXKV_STOPPED,
+                   "store %s: an earlier sync of the log failed: no more commits until every "
+                   "connection is closed and the store is opened again",
+                   core->dir);
+}
+
 /* Validate, append, enter. On success the request is in the batch. */
 static enum txkv_rc
 enter(struct tx_commit *commit, struct request *request, struct batch *batch)
@@ -208,7 +224,10 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     uint64_t lsn;
     enum txkv_rc rc;
 
-    rc = validate(core, txn, request->err);
+    /* Before the check, which would count what a failed sync left unpublished as a conflict. */
+    if (tx_log_stopped(core->log))
+        return fail_stopped(core, request->err);
+    rc = validate(core, txn, &request->conflict, request->err);
     if (rc != TXKV_OK)
         return rc;
     rc = tx_log_append(core->log, txn->writes.record, bytes, &lsn, &mapped, &segment, request->err);
@@ -219,11 +238,11 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
         rc = enter_writes(memtable, &txn->writes, lsn, mapped);
     if (rc != TXKV_OK) {
         tx_log_void(core->log, mapped);
-        account(memtable, lsn, bytes, tx_log_end_check(core->log));
+        account(memtable, lsn, bytes, 0);
         batch->end_lsn = lsn + bytes;
         return tx_fail_nomem(request->err);
     }
-    account(memtable, lsn, bytes, tx_log_end_check(core->log));
+    account(memtable, lsn, bytes, 1);
     request->lsn = lsn;
     request->next = NULL;
     *batch->last = request;
@@ -425,8 +444,10 @@ admit(struct tx_core *core, struct txkv_error *err)
         const uint32_t seen = tx_event_value(&core->drained);
         const uint64_t now = tx_os_now_us();
 
+        /* A stopped log is not checkpointed: the leader has the answer. */
         if (tx_load_relaxed_64(&core->overlay_bytes) <=
-            tx_load_relaxed_64(&core->limits.overlay_limit))
+                tx_load_relaxed_64(&core->limits.overlay_limit) ||
+            tx_log_stopped(core->log))
             return TXKV_OK;
         if (now >= deadline)
             return fail_stalled(core, err);
@@ -444,7 +465,7 @@ prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
 
     if (rc != TXKV_OK)
         return rc;
-    if (txn->reads_lost)
+    if (txn->incomplete)
         return tx_fail_nomem(err);
     if (txn->reads.count > 0) {
         tx_readset_seal(&txn->reads);
@@ -480,6 +501,11 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
         rc = submit(commit, &request);
     if (rc == TXKV_OK)
         session->last_lsn = request.lsn;
+    if (rc == TXKV_CONFLICT && request.conflict != NULL) {
+        const struct tx_key key = tx_write_key(&txn->writes, request.conflict);
+
+        return fail_conflict(commit->core, &key, err);
+    }
     return rc;
 }
 
@@ -514,7 +540,7 @@ tx_commit_append_table(struct tx_commit *commit, const struct tx_table_def *def,
     tx_free(record);
     if (rc != TXKV_OK)
         return rc;
-    account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, tx_log_end_check(core->log));
+    account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, 0);
     rc = tx_log_sync(core->log, *lsn + bytes, err);
     if (rc == TXKV_OK)
         publish(core, *lsn + bytes);
@@ -549,6 +575,6 @@ tx_commit_replay(struct tx_core *core, struct tx_memtable *memtable, const struc
                        "store %s: the log record at LSN %llu is intact but holds an operation that "
                        "cannot be; it was not written by this program",
                        core->dir, (unsigned long long)record->lsn);
-    account(memtable, record->lsn, record->length, record->check);
+    account(memtable, record->lsn, record->length, 1);
     return TXKV_OK;
 }

@@ -310,6 +310,7 @@ next_row(struct txkv_cursor *cursor, struct txkv_error *err)
             rc = step_tree(cursor, err);
             if (rc != TXKV_OK) {
                 cursor->place = UNPLACED;
+                cursor->txn->incomplete = true; /* what it has read is forgotten */
                 return rc;
             }
         }
@@ -359,6 +360,8 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
     struct txkv_cursor *cursor;
 
     *out = NULL;
+    if (rc == TXKV_OK)
+        rc = tx_catalog_check(&session->core->catalog, table, err);
     if (rc != TXKV_OK)
         return rc;
     cursor = tx_malloc(sizeof *cursor);
@@ -422,7 +425,7 @@ txkv_cursor_close(struct txkv_cursor *cursor)
         return;
     /* A range that could not be kept must not let a commit through that depends on it. */
     if (cursor->txn != NULL && flush_reads(cursor, NULL) != TXKV_OK)
-        cursor->txn->reads_lost = true;
+        cursor->txn->incomplete = true;
     leave_txn(cursor);
     tx_free(cursor->sources);
     tx_free(cursor);
@@ -464,6 +467,8 @@ txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, str
 
     if (rc == TXKV_OK && cursor->txn != NULL)
         rc = flush_reads(cursor, err);
+    if (rc != TXKV_OK)
+        return rc; /* what it has read is still to be kept */
     cursor->place = UNPLACED;
     if (rc == TXKV_OK)
         rc = join_txn(cursor, err);
@@ -492,6 +497,10 @@ txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, str
 enum txkv_rc
 txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
 {
+    const enum txkv_rc rc = tx_check_fork(cursor->session->core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
     if (cursor->place == AT_END)
         return TXKV_NOTFOUND;
     if (cursor->place == UNPLACED)

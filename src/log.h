@@ -28,6 +28,9 @@ struct tx_log_config {
     const char *dir; /* copied */
     uint64_t store_id;
     uint32_t segment_bytes;
+    /* For tx_log_recover: the checkpoint LSN, the chain's value there, what to do about damage. */
+    uint64_t start_lsn, start_check;
+    bool salvage;
 };
 
 /* What a scan found. */
@@ -62,8 +65,8 @@ typedef enum txkv_rc tx_log_visit(void *arg, const struct tx_record *record,
  * recovery goes on as with a torn tail.
  * 4. Removes later segments and files that were not finished, and writes a seal at end_lsn, synced:
  * nothing behind it is ever read again, so a stale record can never continue the chain.
- * 5. Appending goes on in a new segment, made by the first append. (A file that has been read is
- * slow to append to: segment.c.)
+ * 5. Appending goes on in a new segment, made by the first append: the segments that visit saw
+ * never change again, and a log that is only read makes no files.
  *
  * Files with other names are left alone. A segment of another store is TXKV_CORRUPT, one of another
  * format TXKV_FORMAT, with salvage too. On failure *out is NULL and visit may have been called
@@ -71,8 +74,7 @@ typedef enum txkv_rc tx_log_visit(void *arg, const struct tx_record *record,
  * TX_SEGMENT_HEADER_BYTES. A start_lsn without a segment that holds it, and without later ones, is
  * an empty log (LMDB was synced and the log's tail was lost, which sync=normal allows).
  */
-TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, uint64_t start_lsn,
-                                          uint64_t start_check, bool salvage, tx_log_visit *visit,
+TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit,
                                           void *arg, struct tx_log_scan *scan, struct tx_log **out,
                                           struct txkv_error *err);
 

@@ -91,6 +91,7 @@ struct recovery {
     uint64_t start_lsn;
     uint64_t *lsns; /* of the files found, ascending */
     size_t count, room;
+    bool entered;            /* the chain has been followed into a segment */
     bool broken;             /* the chain has ended in, or before, a segment */
     struct tx_segment *last; /* the last one that stays, or NULL */
     struct tx_segment *tail; /* the one in which the chain ended, or NULL when between two */
@@ -179,14 +180,19 @@ search_behind(struct recovery *r, const struct tx_segment *s, struct txkv_error 
     return TXKV_OK;
 }
 
-/* Follow the chain into the next file, or search it when the chain has ended. */
+/*
+ * Follow the chain into the next file, or search it when the chain has ended. Only the first file
+ * may be entered in its middle; after that a file that overlaps another one ends the chain.
+ */
 static enum txkv_rc
 examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
                 struct txkv_error *err)
 {
+    const bool is_next = r->walk.lsn == s->first_lsn || !r->entered;
     enum txkv_rc rc;
 
-    if (!r->broken && state == TX_SEGMENT_INTACT) {
+    if (!r->broken && is_next && state == TX_SEGMENT_INTACT) {
+        r->entered = true;
         rc = tx_segment_load(s, s->file_bytes, err);
         if (rc == TXKV_OK)
             rc = walk_segment(&r->walk, s, UINT64_MAX, err);
@@ -431,21 +437,21 @@ cut_log(struct recovery *r, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_log_recover(const struct tx_log_config *config, uint64_t start_lsn, uint64_t start_check,
-               bool salvage, tx_log_visit *visit, void *arg, struct tx_log_scan *scan,
-               struct tx_log **out, struct txkv_error *err)
+tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *arg,
+               struct tx_log_scan *scan, struct tx_log **out, struct txkv_error *err)
 {
+    const uint64_t start_lsn = config->start_lsn;
     struct recovery r = { .start_lsn = start_lsn,
                           .walk = { .store_id = config->store_id,
                                     .lsn = start_lsn,
-                                    .check = start_check,
+                                    .check = config->start_check,
                                     .visit = visit,
                                     .arg = arg,
                                     .scan = scan } };
     enum txkv_rc rc;
 
     *out = NULL;
-    *scan = (struct tx_log_scan){ .end_lsn = start_lsn, .end_check = start_check };
+    *scan = (struct tx_log_scan){ .end_lsn = start_lsn, .end_check = config->start_check };
     if (start_lsn % 8 != 0 || start_lsn >= TX_SEGMENT_LSN_LIMIT)
         return tx_fail(err, TXKV_CORRUPT, "LSN %llu cannot be a checkpoint's",
                        (unsigned long long)start_lsn);
@@ -460,7 +466,7 @@ tx_log_recover(const struct tx_log_config *config, uint64_t start_lsn, uint64_t 
     scan->end_lsn = r.walk.lsn;
     scan->end_check = r.walk.check;
     if (rc == TXKV_OK && r.proven_lsn > 0)
-        rc = salvage ? salvage_files(&r, err) : fail_damaged(&r, err);
+        rc = config->salvage ? salvage_files(&r, err) : fail_damaged(&r, err);
     if (rc == TXKV_OK)
         rc = cut_log(&r, err);
     tx_free(r.lsns);

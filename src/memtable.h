@@ -23,7 +23,6 @@ struct tx_memtable {
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
     uint64_t first_lsn; /* fixed at creation */
     uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
-    uint64_t end_check; /* the chain's value at end_lsn; leader's, fixed once frozen */
     uint64_t records;   /* atomic: transactions entered */
     uint64_t log_bytes; /* atomic: their records' bytes */
     bool checkpointed;  /* its versions are in LMDB; set by the leader */

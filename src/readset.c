@@ -55,6 +55,13 @@ copy_key(struct tx_readset *set, const struct tx_key *from, struct tx_key *to)
     return true;
 }
 
+/* True when upper end `hi` is not below key, or below another upper end. */
+static bool
+reaches(const struct tx_key *hi, const struct tx_key *key)
+{
+    return hi->data == NULL || (key->data != NULL && tx_key_compare(hi, key) >= 0);
+}
+
 /* Join each range with its neighbour: half as many, and the keys stay where they are. */
 static void
 coarsen(struct tx_readset *set)
@@ -63,8 +70,11 @@ coarsen(struct tx_readset *set)
 
     for (uint32_t i = 0; i < set->count; i++) {
         set->ranges[kept] = set->ranges[i];
-        if (i + 1 < set->count && set->ranges[i + 1].lo.table == set->ranges[i].lo.table)
-            set->ranges[kept].hi = set->ranges[++i].hi;
+        if (i + 1 < set->count && set->ranges[i + 1].lo.table == set->ranges[i].lo.table) {
+            i++;
+            if (!reaches(&set->ranges[kept].hi, &set->ranges[i].hi)) /* a range may be empty */
+                set->ranges[kept].hi = set->ranges[i].hi;
+        }
         kept++;
     }
     set->count = kept;
@@ -111,13 +121,6 @@ compare_lo(const void *left, const void *right)
     if (a->data == NULL || b->data == NULL)
         return (a->data != NULL) - (b->data != NULL);
     return tx_key_compare(a, b);
-}
-
-/* True when upper end `hi` is not below key. */
-static bool
-reaches(const struct tx_key *hi, const struct tx_key *key)
-{
-    return hi->data == NULL || (key->data != NULL && tx_key_compare(hi, key) >= 0);
 }
 
 void

@@ -46,12 +46,13 @@ replay_record(void *arg, const struct tx_record *record, struct tx_segment *segm
 }
 
 enum txkv_rc
-tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool salvage,
+tx_recovery_run(struct tx_core *core, const struct tx_log_config *config,
                 struct txkv_recovery_report *report, struct txkv_error *err)
 {
     const struct tx_tree_meta *meta = tx_tree_meta(core->tree);
     struct replay replay = { .core = core, .report = report };
     const uint64_t started = tx_os_now_us();
+    struct tx_log_config from = *config;
     struct tx_log_scan scan = { 0 };
     enum txkv_rc rc;
 
@@ -61,10 +62,12 @@ tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool s
         rc = tx_memtable_create(meta->checkpoint_lsn, &replay.memtable, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_log_recover(config, meta->checkpoint_lsn, meta->checkpoint_check, salvage,
-                        replay_record, &replay, &scan, &core->log, err);
-    if (rc == TXKV_OK)
-        rc = tx_views_init(&core->views, replay.memtable, meta->checkpoint_lsn);
+    from.start_lsn = meta->checkpoint_lsn;
+    from.start_check = meta->checkpoint_check;
+    rc = tx_log_recover(&from, replay_record, &replay, &scan, &core->log, err);
+    if (rc == TXKV_OK &&
+        tx_views_init(&core->views, replay.memtable, meta->checkpoint_lsn) != TXKV_OK)
+        rc = tx_fail_nomem(err);
     if (rc != TXKV_OK) {
         tx_memtable_free(replay.memtable);
         tx_log_close(core->log);
@@ -80,7 +83,7 @@ tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool s
     report->segments = scan.segments;
     report->bytes_verified = scan.bytes_verified;
     report->bytes_discarded = scan.bytes_discarded;
-    report->salvaged = salvage && scan.bytes_discarded > 0;
+    report->salvaged = scan.salvaged_files > 0;
     report->duration_us = tx_os_now_us() - started;
     return TXKV_OK;
 }

@@ -17,7 +17,7 @@
  * catalog is to be destroyed in both cases.
  */
 TX_MUST_CHECK enum txkv_rc tx_recovery_run(struct tx_core *core, const struct tx_log_config *config,
-                                           bool salvage, struct txkv_recovery_report *report,
+                                           struct txkv_recovery_report *report,
                                            struct txkv_error *err);
 
 #endif /* TX_RECOVERY_H */

@@ -1,12 +1,11 @@
 /*
  * segment.c - creating, opening and naming the log's files.
  *
- * How a segment gets its pages decides what its fdatasyncs cost. Pages that the first write to the
- * map faults in are small folios over preallocated blocks: cheap to write back one by one. Pages
- * that readahead or a large write() brought in are large folios, and each later sync of a few bytes
- * writes all of one. So a new file's space comes from posix_fallocate, never from writing zeros,
- * its map is MADV_RANDOM, which switches readahead off, and a file that has been read is never
- * appended to again.
+ * How a segment gets its pages can decide what its fdatasyncs cost: the kernel keeps a file's pages
+ * in folios and writes a dirty one whole. Pages that the first write to the map faults in, with
+ * readahead off, are folios of one page; readahead and large write()s make large ones. So a new
+ * file's space comes from posix_fallocate, never from writing zeros, its map is MADV_RANDOM, and a
+ * file that has been read back is not appended to again (log_recover.c).
  */
 #include "segment.h"
 
@@ -120,32 +119,28 @@ tx_segment_discard(struct tx_segment *segment)
     tx_segment_unref(segment);
 }
 
-/* A segment without a map; the file is opened with these flags. */
-static enum txkv_rc
-open_file(const char *dir, const char *name, int flags, struct tx_segment **out,
-          struct txkv_error *err)
+/* A segment without a map; the file is opened with these flags. NULL, and *rc says why. */
+static struct tx_segment *
+open_file(const char *dir, const char *name, int flags, enum txkv_rc *rc, struct txkv_error *err)
 {
     struct tx_segment *s = tx_zalloc(sizeof *s);
-    enum txkv_rc rc;
 
-    *out = NULL;
-    if (s == NULL)
-        return tx_fail_nomem(err);
+    *rc = TXKV_OK;
+    if (s == NULL) {
+        *rc = tx_fail_nomem(err);
+        return NULL;
+    }
     s->refs = 1;
     s->fd = -1;
     s->path = tx_os_join(dir, name);
-    if (s->path == NULL) {
-        tx_segment_unref(s);
-        return tx_fail_nomem(err);
-    }
-    s->fd = tx_os.open(s->path, flags, 0600);
-    if (s->fd < 0) {
-        rc = tx_fail_errno(err, errno, "cannot open log file %s", s->path);
-        tx_segment_unref(s);
-        return rc;
-    }
-    *out = s;
-    return TXKV_OK;
+    if (s->path != NULL)
+        s->fd = tx_os.open(s->path, flags, 0600);
+    if (s->fd >= 0)
+        return s;
+    *rc = s->path == NULL ? tx_fail_nomem(err)
+                          : tx_fail_errno(err, errno, "cannot open log file %s", s->path);
+    tx_segment_unref(s);
+    return NULL;
 }
 
 static enum txkv_rc
@@ -170,8 +165,8 @@ tx_segment_allocate(const char *dir, const char *tmp_name, uint64_t bytes, struc
     *out = NULL;
     assert(bytes % 8 == 0 && bytes <= BYTES_MAX);
     assert(bytes >= TX_SEGMENT_HEADER_BYTES + TX_RECORD_HEADER_BYTES);
-    rc = open_file(dir, tmp_name, O_RDWR | O_CREAT | O_TRUNC, &s, err);
-    if (rc != TXKV_OK)
+    s = open_file(dir, tmp_name, O_RDWR | O_CREAT | O_TRUNC, &rc, err);
+    if (s == NULL)
         return rc;
     do {
         e = tx_os.fallocate(s->fd, 0, (off_t)bytes);
@@ -241,6 +236,7 @@ tx_segment_create(const char *dir, uint64_t store_id, uint64_t first_lsn, uint64
     rc = tx_segment_allocate(dir, tmp_name, bytes, &s, err);
     if (rc != TXKV_OK)
         return rc;
+    assert(s != NULL);
     rc = tx_segment_start(s, dir, store_id, first_lsn, prev_check, err);
     if (rc != TXKV_OK) {
         tx_segment_discard(s);
@@ -286,8 +282,8 @@ tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, struct t
     *out = NULL;
     *state = TX_SEGMENT_DAMAGED;
     tx_segment_name(first_lsn, name);
-    rc = open_file(dir, name, O_RDWR, &s, err);
-    if (rc != TXKV_OK)
+    s = open_file(dir, name, O_RDWR, &rc, err);
+    if (s == NULL)
         return rc;
     got = tx_os.pread(s->fd, header, sizeof header, 0);
     if (got < 0 || tx_os.fstat(s->fd, &st) != 0) {

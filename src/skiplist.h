@@ -31,7 +31,7 @@
 #include "base.h"
 #include "mem.h"
 
-#define TX_SKIPLIST_HEIGHT_MAX 16
+#define TX_SKIPLIST_HEIGHT_MAX 20
 #define TX_PREFIX_WORDS        2
 #define TX_PREFIX_BYTES        (8 * TX_PREFIX_WORDS)
 

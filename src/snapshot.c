@@ -31,17 +31,20 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
 void
 tx_snapshot_drop(struct tx_core *core, struct tx_snapshot *snapshot)
 {
-    bool retired;
+    const struct tx_view *view = snapshot->view;
 
     if (!snapshot->open)
         return;
     tx_tree_read_end(snapshot->read);
-    retired = snapshot->view != tx_views_current(&core->views);
     tx_view_unpin(snapshot->view, snapshot->stripe);
     snapshot->view = NULL;
     snapshot->open = false;
-    /* This may have been the last pin of a view that was replaced: let the checkpointer look. */
-    if (retired && tx_swap_32(&core->tidy_wanted, 1) == 0)
+    /*
+     * This may have been the last pin of a view that was replaced: let the checkpointer look. The
+     * pin is gone (a full barrier) before the pointer is loaded, and the leader replaces the
+     * pointer before it looks for pins: one of the two sees the other.
+     */
+    if (view != tx_views_current(&core->views) && tx_swap_32(&core->tidy_wanted, 1) == 0)
         tx_event_signal(&core->checkpointer_wake);
 }
 

@@ -3,7 +3,8 @@
  *
  * LMDB must not be opened twice in one process, so all openers of a directory share one store,
  * found by device and inode. A second process is kept out by an OFD lock on txkv.shm, held
- * exclusively while the store is open.
+ * exclusively while the store is open. The log's directory may be given to two stores by mistake: a
+ * lock on the directory itself keeps the second one out, which would replace the first one's files.
  */
 #include "store.h"
 
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "os.h"
 #include "recovery.h"
@@ -40,8 +42,10 @@ after_fork_in_parent(void)
 static void
 after_fork_in_child(void)
 {
-    for (struct txkv *store = registry.stores; store != NULL; store = store->next)
+    for (struct txkv *store = registry.stores; store != NULL; store = store->next) {
+        (void)tx_os.close(store->wal_lock_fd);
         (void)tx_os.close(store->lock_fd);
+    }
     registry.stores = NULL;
     (void)pthread_mutex_unlock(&registry.mutex);
 }
@@ -176,6 +180,22 @@ check_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
     return store->wal_dir == NULL ? tx_fail_nomem(err) : TXKV_OK;
 }
 
+static enum txkv_rc
+lock_wal_dir(struct txkv *store, struct txkv_error *err)
+{
+    store->wal_lock_fd = tx_os.open(store->wal_dir, O_RDONLY | O_DIRECTORY, 0);
+    if (store->wal_lock_fd < 0)
+        return tx_fail_errno(err, errno, "store %s: log directory %s", store->core.dir,
+                             store->wal_dir);
+    /* A file system that cannot lock a directory is no reason to refuse it. */
+    if (flock(store->wal_lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return tx_fail(err, TXKV_LOCKED,
+                       "store %s: another open store keeps its log in %s; give each its own "
+                       "wal_dir",
+                       store->core.dir, store->wal_dir);
+    return TXKV_OK;
+}
+
 static void
 init_core(struct tx_core *core)
 {
@@ -198,6 +218,8 @@ close_parts(struct txkv *store)
     }
     if (store->core.tree != NULL)
         tx_tree_close(store->core.tree);
+    if (store->wal_lock_fd >= 0)
+        (void)tx_os.close(store->wal_lock_fd);
     if (store->lock_fd >= 0)
         (void)tx_os.close(store->lock_fd);
     tx_checkpoint_destroy(&store->checkpoint);
@@ -223,11 +245,16 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
                           options->wal_dir == NULL ? NULL : store->wal_dir, &core->tree, err);
     if (rc == TXKV_OK)
         rc = check_wal_dir(store, options->wal_dir, err);
+    if (rc == TXKV_OK)
+        rc = lock_wal_dir(store, err);
     if (rc != TXKV_OK)
         return rc;
     core->store_id = tx_tree_meta(core->tree)->store_id;
-    config = (struct tx_log_config){ store->wal_dir, core->store_id, options->segment_bytes };
-    rc = tx_recovery_run(core, &config, options->salvage, &store->recovery, err);
+    config = (struct tx_log_config){ .dir = store->wal_dir,
+                                     .store_id = core->store_id,
+                                     .segment_bytes = options->segment_bytes,
+                                     .salvage = options->salvage };
+    rc = tx_recovery_run(core, &config, &store->recovery, err);
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
     return rc;
@@ -242,7 +269,7 @@ open_store(const char *dir, const struct txkv_options *options, struct txkv **ou
 
     if (store == NULL)
         return tx_fail_nomem(err);
-    store->lock_fd = -1;
+    store->lock_fd = store->wal_lock_fd = -1;
     store->handles = 1;
     store->map_size = options->map_size;
     store->segment_bytes = options->segment_bytes;
@@ -286,6 +313,10 @@ join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_err
         return tx_fail(err, TXKV_MISUSE, "store %s is open with segment_bytes=%u, not %u",
                        store->core.dir, store->segment_bytes, asked->segment_bytes);
     tx_options_apply(asked, &store->core.limits);
+    /* Who waits looks at the new limits. */
+    tx_event_signal(&store->core.flusher_wake);
+    tx_event_signal(&store->core.checkpointer_wake);
+    tx_event_signal(&store->core.drained);
     store->handles++;
     return TXKV_OK;
 }

@@ -24,7 +24,7 @@ struct txkv {
     char *wal_dir;
     uint64_t map_size; /* as asked for by the first opener */
     uint32_t segment_bytes;
-    int lock_fd;
+    int lock_fd, wal_lock_fd;
     uint64_t device, inode;
 
     /* Under the registry's mutex. */

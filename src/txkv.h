@@ -170,7 +170,8 @@ uint64_t txkv_last_lsn(const struct txkv_session *session);
 /*
  * Savepoints, numbered by the caller with any growing int, as SQLite's xSavepoint does. rollback_to
  * undoes what was written since savepoint n was set and keeps it; release forgets n and later ones.
- * A number never set is taken as set at the transaction's start. TXKV_MISUSE outside a transaction.
+ * A number never set is taken as set when the next lower one was, or else at the transaction's
+ * start. TXKV_MISUSE outside a transaction.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_savepoint(struct txkv_session *session, int n,
                                             struct txkv_error *err);

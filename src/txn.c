@@ -63,9 +63,10 @@ drop_snapshot(struct tx_txn *txn)
 
     if (!txn->snapshot.open)
         return;
-    tx_snapshot_drop(session->core, &txn->snapshot);
+    /* First, since dropping may have the history looked through that this snapshot has kept. */
     if (--session->snapshots == 0)
         tx_store_release_64(&session->oldest_snap, TX_LSN_NONE);
+    tx_snapshot_drop(session->core, &txn->snapshot);
 }
 
 void
@@ -86,7 +87,7 @@ tx_txn_unref(struct tx_txn *txn)
     tx_writeset_reset(&txn->writes);
     tx_readset_reset(&txn->reads);
     txn->savepoint_count = 0;
-    txn->reads_lost = false;
+    txn->incomplete = false;
     session->spare = txn;
 }
 
@@ -228,16 +229,18 @@ txkv_savepoint(struct txkv_session *session, int n, struct txkv_error *err)
 
     if (rc != TXKV_OK)
         return rc;
-    forget_savepoints(txn, n);
     if (txn->savepoint_count == txn->savepoint_room) {
         const uint32_t room = txn->savepoint_room == 0 ? 8 : txn->savepoint_room * 2;
         struct tx_savepoint *savepoints = tx_realloc(txn->savepoints, room * sizeof *savepoints);
 
-        if (savepoints == NULL)
+        if (savepoints == NULL) {
+            txn->incomplete = true;
             return tx_fail_nomem(err);
+        }
         txn->savepoints = savepoints;
         txn->savepoint_room = room;
     }
+    forget_savepoints(txn, n);
     txn->savepoints[txn->savepoint_count++] =
         (struct tx_savepoint){ n, tx_writeset_mark(&txn->writes) };
     return TXKV_OK;
@@ -254,7 +257,7 @@ txkv_rollback_to(struct txkv_session *session, int n, struct txkv_error *err)
         return rc;
     if (n < INT32_MAX)
         forget_savepoints(txn, n + 1);
-    if (txn->savepoint_count > 0 && txn->savepoints[txn->savepoint_count - 1].number == n)
+    if (txn->savepoint_count > 0)
         mark = txn->savepoints[txn->savepoint_count - 1].mark;
     tx_writeset_undo(&txn->writes, mark);
     return TXKV_OK;
@@ -272,8 +275,13 @@ txkv_release(struct txkv_session *session, int n, struct txkv_error *err)
 }
 
 static enum txkv_rc
-make_key(uint32_t table, struct txkv_bytes bytes, struct tx_key *key, struct txkv_error *err)
+make_key(const struct txkv_session *session, uint32_t table, struct txkv_bytes bytes,
+         struct tx_key *key, struct txkv_error *err)
 {
+    const enum txkv_rc rc = tx_catalog_check(&session->core->catalog, table, err);
+
+    if (rc != TXKV_OK)
+        return rc;
     if (bytes.bytes == 0 || bytes.data == NULL)
         return tx_fail(err, TXKV_MISUSE, "a key has at least one byte");
     if (bytes.bytes > TXKV_KEY_BYTES_MAX)
@@ -311,7 +319,7 @@ txkv_get(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
     *value = (struct txkv_bytes){ NULL, 0 };
     rc = tx_check_fork(session->core, err);
     if (rc == TXKV_OK)
-        rc = make_key(table, key, &k, err);
+        rc = make_key(session, table, key, &k, err);
     if (rc == TXKV_OK)
         rc = tx_txn_current(session, &txn, err);
     if (rc != TXKV_OK)
@@ -335,7 +343,7 @@ txkv_put_into(struct txkv_session *session, uint32_t table, struct txkv_bytes ke
     *value = NULL;
     rc = begun_txn(session, &txn, err);
     if (rc == TXKV_OK)
-        rc = make_key(table, key, &k, err);
+        rc = make_key(session, table, key, &k, err);
     if (rc != TXKV_OK)
         return rc;
     if (value_bytes > TXKV_VALUE_BYTES_MAX)
@@ -348,11 +356,20 @@ enum txkv_rc
 txkv_put(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
          struct txkv_bytes value, struct txkv_error *err)
 {
+    struct tx_txn *txn = session->current;
+    uintptr_t at = UINTPTR_MAX;
+    uint32_t used = 0;
     uint8_t *into;
-    const enum txkv_rc rc = txkv_put_into(session, table, key, value.bytes, &into, err);
+    enum txkv_rc rc;
 
+    /* A value that was read from the transaction's own writes moves when their record grows. */
+    if (txn != NULL && txn->writes.record != NULL) {
+        at = (uintptr_t)value.data - (uintptr_t)txn->writes.record;
+        used = txn->writes.record_used;
+    }
+    rc = txkv_put_into(session, table, key, value.bytes, &into, err);
     if (rc == TXKV_OK && value.bytes > 0)
-        memcpy(into, value.data, value.bytes);
+        memcpy(into, at < used ? txn->writes.record + at : value.data, value.bytes);
     return rc;
 }
 
@@ -366,7 +383,7 @@ txkv_delete(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
     enum txkv_rc rc = begun_txn(session, &txn, err);
 
     if (rc == TXKV_OK)
-        rc = make_key(table, key, &k, err);
+        rc = make_key(session, table, key, &k, err);
     if (rc != TXKV_OK)
         return rc;
     return tx_writeset_add(&txn->writes, TX_OP_DELETE, &k, 0, &none, err);

@@ -25,7 +25,7 @@ struct tx_txn {
     struct txkv_session *session;
     uint32_t refs; /* one while begun, one for each cursor */
     bool begun;
-    bool reads_lost; /* there was no memory to keep a range that was read: it cannot commit */
+    bool incomplete; /* no memory for a range that was read, or a savepoint: it cannot commit */
     struct tx_snapshot snapshot;
     struct tx_writeset writes;
     struct tx_readset reads;

@@ -1,16 +1,16 @@
 #!/bin/sh
 # docs_test.sh - run what the documents show, as it stands there.
 #
-# usage: docs_test.sh BUILD_DIR   (from the repository's root)
+# usage: OUT=build/gcc-release docs_test.sh    (from the repository's root)
 #
 # README.md: the lines of its ```sql block, typed into `sqlite3 :memory:`, must give the ```text block after
 # it, twice in a row: a reader may try them again. docs/*.md: every ```sql block of a page is typed in the
 # page's order into one shell, in an empty directory; where a ```text block comes next, it is the answer. A block
-# without one must not fail. C programs below docs/ must end with exit code 0, and print what the file
-# NAME.expected beside them says where there is one.
+# without one must not fail. sql/examples/*.sql are typed into a shell each, in an empty directory, and
+# docs/*.c are run in one: they must print what NAME.expected beside them says.
 set -u
 
-build=$1
+build=${OUT:?the build directory}
 root=$(pwd)
 work=$root/build/docs
 passed=0
@@ -95,17 +95,22 @@ for file in docs/*.md; do
     [ -e "$file" ] && page "$file"
 done
 
-for source in docs/*.c docs/examples/*.c; do
-    [ -e "$source" ] || continue
-    program=$root/$build/${source%.c}
-    mkdir -p "$work/c"
-    (cd "$work/c" && "$program") >"$work/c.out" 2>&1
-    code=$?
-    expected=${source%.c}.expected
-    [ -e "$expected" ] || expected=$work/c.out
-    [ "$code" -eq 0 ] || { expected=/dev/null; echo "exit code $code" >>"$work/c.out"; }
-    verdict "$source, exit code $code" "$expected" "$work/c.out"
-    rm -rf "$work/c"
+# In an empty directory with the extension; a program's exit code other than 0 is part of what it printed.
+example() { # FILE COMMAND...
+    file=$1
+    shift
+    rm -rf "$work/example"
+    mkdir "$work/example"
+    cp txkv.so "$work/example/"
+    (cd "$work/example" && "$@" || echo "exit code $?") >"$work/example.out" 2>&1 <"$file"
+    verdict "$file" "${file%.*}.expected" "$work/example.out"
+}
+
+for file in sql/examples/*.sql; do
+    [ -e "$file" ] && example "$file" sqlite3 -bail :memory:
+done
+for file in docs/*.c; do
+    [ -e "$file" ] && example "$file" "$root/$build/${file%.c}"
 done
 
 echo "$passed passed, $failed failed"

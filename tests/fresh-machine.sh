@@ -13,6 +13,7 @@ repo=${REPO:-$(cd "$(dirname "$0")/.." && pwd)}
 dir=${1:-$(mktemp -d /var/tmp/txkv-fresh.XXXXXX)}
 release=bookworm
 base=$dir/base
+bad=0
 
 say() { printf '== %s  %s\n' "$(date +%T)" "$*"; }
 
@@ -54,14 +55,15 @@ fresh() {
 
 # shellcheck disable=SC2016 # the shell inside expands it
 # The two commands as the README has them, in an empty folder.
-commands='set -e; mkdir ~/empty; cd ~/empty; git clone -q /srv/txkv.bundle txkv; cd txkv
+commands='set -e; mkdir ~/empty; cd ~/empty; git clone -q -c advice.detachedHead=false /srv/txkv.bundle txkv; cd txkv; bad=0
     for target in demo check; do
         begin=$(date +%s); rc=0
         make $target >~/$target.log 2>&1 || rc=$?
         echo "   $(id -un): make $target: exit code $rc after $(($(date +%s) - begin)) s; its last lines:"
         tail -n 4 ~/$target.log | sed "s/^/   | /"
-        [ $rc -eq 0 ] || { cat ~/$target.log; exit $rc; }
-    done'
+        [ $rc -eq 0 ] || { bad=1; grep -A 30 -E "^FAIL|rror" ~/$target.log | sed "s/^/   ! /"; }
+    done
+    exit $bad'
 
 mkdir -p "$dir"
 [ -d "$base" ] || make_base
@@ -69,13 +71,14 @@ git -C "$repo" bundle create -q "$dir/txkv.bundle" HEAD
 
 say "as root, no sudo on the machine"
 fresh as-root
-inside "$dir/as-root" sh -c "$commands"
+inside "$dir/as-root" sh -c "$commands" || bad=1
 
 say "as a user with sudo"
 fresh as-user
 inside "$dir/as-user" sh -ec 'apt-get -qq update; apt-get -qq -y install --no-install-recommends sudo
     useradd -m -s /bin/sh dev; echo "dev ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/dev' >"$dir/sudo.log" 2>&1 ||
     { cat "$dir/sudo.log"; exit 1; }
-inside "$dir/as-user" su - dev -c "$commands"
+inside "$dir/as-user" su - dev -c "$commands" || bad=1
 
-say "both commands end well for both; the roots are in $dir"
+say "$([ "$bad" -eq 0 ] && echo "both commands end well for both" || echo "FAILED"); the roots are in $dir"
+exit "$bad"

@@ -32,7 +32,7 @@ run() {
 # check NAME HOW SED-PROGRAM: run and compare
 check() {
     run "$root/sql/conformance/$1.sql" "$work/output" "$3"
-    if diff -u "$root/sql/conformance/$1.expected" "$work/output" >"$work/diff" 2>&1; then
+    if diff -uN "$root/sql/conformance/$1.expected" "$work/output" >"$work/diff" 2>&1; then
         echo "ok      $1$2"
         passed=$((passed + 1))
     else

@@ -16,10 +16,20 @@ ROLLBACK;
 .open @DIR@/file.db
 .load ./txkv
 SELECT group_concat(key || value), (SELECT group_concat(k || v) FROM native) FROM kv;
--- a transaction that reads takes no lock that a writer of the file would meet
+-- a transaction that reads a table of temp takes no lock on the file, in any journal mode
+CREATE VIRTUAL TABLE temp.here USING txkv('store', table=kv);
+BEGIN;
+SELECT count(*) FROM here;
+.shell sqlite3 -batch -init /dev/null file.db "INSERT INTO native VALUES('other process', 0)" 2>&1
+INSERT INTO here VALUES('x', 0);
+.shell sqlite3 -batch -init /dev/null file.db "INSERT INTO native VALUES('once more', 0)" 2>&1
+SELECT count(*) FROM here;
+ROLLBACK;
+-- and a table of the file, in WAL mode, no lock that a writer would meet
+PRAGMA journal_mode = wal;
 BEGIN;
 SELECT count(*) FROM kv;
-.shell sqlite3 -batch -init /dev/null file.db "INSERT INTO native VALUES('other process', 0)" 2>&1
+.shell sqlite3 -batch -init /dev/null file.db "INSERT INTO native VALUES('with WAL', 0)" 2>&1
 SELECT count(*) FROM kv;
 COMMIT;
 SELECT count(*) FROM native;

@@ -37,7 +37,7 @@ SELECT txkv_checkpoint(NULL);
 SELECT txkv_recover('@DIR@/second', 'mend');
 SELECT txkv_recover('other', 'salvage');
 SELECT txkv_checkpoint('kv', 'x');
-CREATE TEMP VIEW v AS SELECT txkv_checkpoint();
+CREATE VIEW v AS SELECT txkv_checkpoint();
 SELECT * FROM v;
 -- a store that nobody has open is opened for the call
 DROP TABLE other;

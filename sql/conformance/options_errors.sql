@@ -19,7 +19,7 @@ SELECT count(*) FROM sqlite_temp_schema;
 SELECT 'open stores', count(DISTINCT store) FROM txkv_stats;
 -- all of them at once, in any case and spacing
 CREATE VIRTUAL TABLE temp.kv USING txkv("@DIR@/store", Sync = 'normal', table=T, flush_interval_ms=20,
-  checkpoint_interval=30, checkpoint_bytes=1MiB, map_size=64MiB, overlay_limit=32 MiB, stall_timeout_ms=500,
+  checkpoint_interval=30, checkpoint_bytes='1MiB', map_size='64MiB', overlay_limit="32 MiB", stall_timeout_ms=500,
   wal_dir='@DIR@/log');
 INSERT INTO kv VALUES(1, 1);
 SELECT * FROM kv;

@@ -22,9 +22,11 @@
 #include "bench.h"
 
 static const char usage_text[] =
-    "usage: bench [--quick] [--only NAME] [--runs N] [--seconds S] [--dir DIR] [--ext FILE]\n"
+    "usage: bench [--quick] [--only NAME] [--engine NAME] [--runs N] [--seconds S] [--dir DIR]\n"
+    "             [--ext FILE]\n"
     "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
-    "  --only NAME   the works whose name contains NAME\n"
+    "  --only NAME   the work of that name, else all whose name contains NAME\n"
+    "  --engine NAME that engine alone: sqlite, txkv, append or preallocated; for profilers\n"
     "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
     "  --seconds S   length of a timed run (default 3)\n"
     "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
@@ -156,7 +158,8 @@ run_work(const struct config *config, const struct work *work, struct report *re
     enum engine engines[ENGINE_COUNT] = { ENGINE_SQLITE };
     int count = 0;
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        if (work->engines >> e & 1u)
+        if (work->engines >> e & 1u &&
+            (!config->engine || strcmp(config->engine, engine_name((enum engine)e)) == 0))
             engines[count++] = (enum engine)e;
     }
     for (int i = 0; i < config->runs * count; i++) {
@@ -203,6 +206,8 @@ parse_options(struct config *config, char **argv)
             usage_exit(2);
         if (strcmp(*arg, "--only") == 0)
             config->only = value;
+        else if (strcmp(*arg, "--engine") == 0)
+            config->engine = value;
         else if (strcmp(*arg, "--runs") == 0)
             config->runs = (int)strtol(value, NULL, 10);
         else if (strcmp(*arg, "--seconds") == 0)
@@ -234,6 +239,19 @@ parse_options(struct config *config, char **argv)
     free(real_extension);
 }
 
+/* A whole name means that work alone. */
+static bool
+is_wanted(const struct config *config, const struct work *work)
+{
+    if (!config->only || strcmp(work->name, config->only) == 0)
+        return true;
+    for (size_t i = 0; i < bench_works_count; i++) {
+        if (strcmp(bench_works[i].name, config->only) == 0)
+            return false;
+    }
+    return strstr(work->name, config->only) != NULL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -246,7 +264,7 @@ main(int argc, char **argv)
     bool made[FIXTURE_COUNT][ENGINE_COUNT] = { { false } };
     bool ok = true;
     for (size_t i = 0; i < bench_works_count; i++) {
-        if (!config.only || strstr(bench_works[i].name, config.only))
+        if (is_wanted(&config, &bench_works[i]))
             ok &= run_work(&config, &bench_works[i], report, made);
     }
     report_print(report, &config);

@@ -62,6 +62,7 @@ struct config {
     char dir[PATH_BYTES]; /* scratch; results.jsonl goes there as well */
     char extension[PATH_BYTES];
     const char *only;
+    const char *engine; /* NULL: all */
     uint32_t rows;
     uint32_t killed_rows;
     double seconds;
@@ -73,10 +74,11 @@ struct result {
     bool ok;
     char error[400];
     char txkv_version[64];
-    double value;    /* in the work's unit */
-    double seconds;  /* measured time */
-    uint64_t count;  /* operations or rows in it */
-    double after_ms; /* what work->after names */
+    double value;       /* in the work's unit */
+    double seconds;     /* measured time */
+    double cpu_seconds; /* of all threads of the process, in it */
+    uint64_t count;     /* operations or rows in it */
+    double after_ms;    /* what work->after names */
     long commit_peak_kb, peak_kb, anon_kb, file_kb, shmem_kb;
     long child_peak_kb; /* ru_maxrss, verification included */
     struct hist latency;
@@ -128,6 +130,8 @@ _Noreturn void run_fail(struct run *r, const char *format, ...)
 
 /* Monotonic nanoseconds. */
 uint64_t now_ns(void);
+/* CPU time that this process has used. */
+double cpu_now(void);
 
 /* ---- db.c ---- */
 

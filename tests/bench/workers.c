@@ -53,6 +53,14 @@ now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+double
+cpu_now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static uint32_t
 random_below(struct worker *w, uint32_t limit)
 {
@@ -181,6 +189,7 @@ work_loop(void *arg)
     const struct work *work = w->run->work;
     bool bare = ENGINES_BARE >> w->run->engine & 1u;
     void (*op)(struct worker *) = bare ? op_append : work->op;
+    (void)pthread_setname_np(pthread_self(), "worker"); /* so that a profile of it can be told */
     if (bare)
         open_bare(w);
     else
@@ -284,6 +293,7 @@ workers_measure(struct run *r)
             run_fail(r, "cannot start thread %" PRIu32, i);
     }
     (void)pthread_barrier_wait(&crew.start);
+    r->result->cpu_seconds = -cpu_now();
     (void)usleep((useconds_t)(r->config->seconds * 1e6));
     atomic_store(&crew.stop, true);
     for (uint32_t i = 0; i < count; i++) {
@@ -295,6 +305,7 @@ workers_measure(struct run *r)
         r->result->seconds = seconds > r->result->seconds ? seconds : r->result->seconds;
         hist_merge(&r->result->latency, &workers[i].latency);
     }
+    r->result->cpu_seconds += cpu_now();
     memory_now(r);
     finish(r, workers);
     (void)pthread_barrier_destroy(&crew.start);

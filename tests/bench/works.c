@@ -22,7 +22,9 @@ measure_load(struct run *r)
     uint32_t rows = r->config->rows;
     sqlite3 *db = db_open(r, "");
     uint64_t start = now_ns();
+    r->result->cpu_seconds = -cpu_now();
     db_load(r, db, rows, rows);
+    r->result->cpu_seconds += cpu_now();
     uint64_t committed = now_ns();
     memory_now(r);
     r->result->commit_peak_kb = r->result->peak_kb;

@@ -11,7 +11,8 @@
  * files; then, for each case, a copy of the store is damaged in one place and opened by another
  * child. What the log can know is computed here: the break is the first record that the damage
  * touches; if an intact record after it says that something beyond the break was durable, the store
- * must be refused; else it must hold exactly the transactions before the break.
+ * must be refused; else it must hold exactly the transactions before the break. A store that was
+ * refused is then opened with `salvage`.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -54,6 +55,7 @@ static struct wal damaged;
 static char origin[TEST_PATH_BYTES];
 static char victim[TEST_PATH_BYTES];
 static uint32_t table;
+static uint64_t salvaged;
 static uint64_t outcomes[DAMAGES][2]; /* [..][0] a prefix, [..][1] refused */
 
 /* ---- transactions: number i writes "count" and row i, and drops row i - WINDOW ---- */
@@ -78,11 +80,12 @@ row_value(uint32_t i)
 }
 
 static void
-open_store(struct txkv **store)
+open_store(struct txkv **store, bool salvage)
 {
     const struct txkv_options options = { .segment_bytes = 64 * 1024,
                                           .flush_interval_ms = 60000,
-                                          .checkpoint_interval_s = 86400 };
+                                          .checkpoint_interval_s = 86400,
+                                          .salvage = salvage };
     struct txkv_error err = { TXKV_OK, "" };
 
     shared->opened = txkv_open(victim, &options, store, &err);
@@ -114,7 +117,7 @@ fill_store(void)
     struct txkv_checkpoint_report report;
     struct txkv_error err;
 
-    open_store(&store);
+    open_store(&store, false);
     if (shared->opened != TXKV_OK)
         test_die("open: %s", shared->text);
     test_ok(txkv_table(store, "t", NULL, true, &table, &err), &err, "table");
@@ -166,7 +169,7 @@ check_state(struct txkv_session *s, uint32_t state)
 }
 
 static void
-open_damaged(void)
+open_damaged(bool salvage)
 {
     struct txkv *store = NULL;
     struct txkv_session *s;
@@ -174,7 +177,7 @@ open_damaged(void)
     struct txkv_error err;
     enum txkv_rc rc;
 
-    open_store(&store);
+    open_store(&store, salvage);
     if (shared->opened != TXKV_OK)
         return;
     shared->state = 0;
@@ -297,12 +300,17 @@ expect(const struct harm *harm, bool *must_refuse)
     return state;
 }
 
-/* Damage to a file as such (its header, its length, its name) may be refused at any place. */
+/* Damage to a file as such: its header, its length, its name. It may be refused at any place. */
+static bool
+is_whole_file(const struct harm *harm)
+{
+    return harm->kind == HEADER || harm->kind == CUT || harm->kind == REMOVE || harm->from < 64;
+}
+
 static void
 judge(const struct harm *harm, uint64_t number)
 {
-    const bool whole_file =
-        harm->kind == HEADER || harm->kind == CUT || harm->kind == REMOVE || harm->from < 64;
+    const bool whole_file = is_whole_file(harm);
     static struct wal now;
     bool must_refuse;
     const uint32_t state = expect(harm, &must_refuse);
@@ -341,26 +349,53 @@ judge(const struct harm *harm, uint64_t number)
 /* ---- cases ---- */
 
 static void
+open_in_child(const struct harm *harm, uint64_t number, bool salvage)
+{
+    pid_t child;
+
+    (void)fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        open_damaged(salvage);
+        exit(0);
+    }
+    if (!test_child_ended_well(child, 0))
+        test_die("case %llu: %s at %zu..%zu of %s: the store in %s", (unsigned long long)number,
+                 damage_names[harm->kind], harm->from, harm->to, intact.files[harm->file].name,
+                 victim);
+}
+
+/* A store refused as corrupt opens with `salvage` in the state before the damage. */
+static void
+salvage_it(const struct harm *harm, uint64_t number)
+{
+    bool must_refuse;
+    const uint32_t state = expect(harm, &must_refuse);
+
+    open_in_child(harm, number, true);
+    if (shared->opened != TXKV_OK)
+        test_die("case %llu: salvaging: %s: %s", (unsigned long long)number,
+                 txkv_rc_name(shared->opened), shared->text);
+    if (shared->state != state && !is_whole_file(harm))
+        test_die("case %llu: salvaging gives state %u, expected %u", (unsigned long long)number,
+                 shared->state, state);
+    salvaged++;
+}
+
+static void
 run_case(uint64_t number)
 {
     struct harm harm = { FLIP, 0, 0, 0 };
-    pid_t child;
 
     test_path(victim, origin, "../case");
     test_dir_remove(victim);
     test_dir_copy(origin, victim);
     wal_load(victim, &damaged);
     do_damage(&harm);
-    (void)fflush(stdout);
-    child = fork();
-    if (child == 0) {
-        open_damaged();
-        exit(0);
-    }
-    if (!test_child_ended_well(child, 0))
-        test_die("case %llu: %s at %zu..%zu of %s: the store in %s", (unsigned long long)number,
-                 damage_names[harm.kind], harm.from, harm.to, intact.files[harm.file].name, victim);
+    open_in_child(&harm, number, false);
     judge(&harm, number);
+    if (shared->opened == TXKV_CORRUPT)
+        salvage_it(&harm, number);
     wal_free(&damaged);
     test_dir_remove(victim);
 }
@@ -405,7 +440,7 @@ main(int argc, char **argv)
         test_die("mmap failed");
     (void)printf("damage: %llu stores, %llu cases each, SEED=%llu\n", (unsigned long long)stores,
                  (unsigned long long)cases, (unsigned long long)seed);
-    test_dir_make(base, "damage");
+    test_dir_make_in_memory(base, "damage");
     for (uint64_t i = 0; i < stores; i++)
         run_store(base, cases);
     test_dir_remove(base);
@@ -413,5 +448,6 @@ main(int argc, char **argv)
         (void)printf("[  OK  ] %s: %llu opened with the right prefix, %llu refused as corrupt\n",
                      damage_names[i], (unsigned long long)outcomes[i][0],
                      (unsigned long long)outcomes[i][1]);
+    (void)printf("%llu refused stores salvaged\n", (unsigned long long)salvaged);
     return test_summary(stores * cases, 0);
 }

@@ -90,7 +90,7 @@ static void
 op_get(struct session *x)
 {
     const uint32_t t = roll(TABLES);
-    const uint32_t k = roll(KEYS);
+    const uint32_t k = roll_key();
     struct txkv_bytes got = { NULL, 0 };
     struct txkv_error err;
     const enum txkv_rc rc = txkv_get(x->s, tables[t], key_bytes(k), &got, &err);
@@ -122,7 +122,7 @@ static void
 op_write(struct session *x, bool put)
 {
     const uint32_t t = roll(TABLES);
-    const uint32_t k = roll(KEYS);
+    const uint32_t k = roll_key();
     const uint32_t id = put ? ++know->next_value : 0;
     struct txkv_error err;
     enum txkv_rc rc;
@@ -164,32 +164,45 @@ op_savepoint(struct session *x)
     x->save_count++;
 }
 
+/* A number that was set, or one between, before or after those. */
+static int
+any_savepoint(const struct session *x)
+{
+    return (int)roll(x->save_count == 0 ? 2 : (uint32_t)x->saves[x->save_count - 1].n + 2);
+}
+
+/* Forget the savepoints numbered n or above. */
+static void
+forget_savepoints(struct session *x, int n)
+{
+    while (x->save_count > 0 && x->saves[x->save_count - 1].n >= n)
+        x->save_count--;
+}
+
 static void
 op_rollback_to(struct session *x)
 {
     static const struct writes nothing;
-    const uint32_t i = roll(x->save_count + 1); /* save_count: a number lower than all set */
-    const struct savepoint *sp = i < x->save_count ? &x->saves[i] : NULL;
+    const int n = any_savepoint(x);
     struct txkv_error err;
 
-    TRACE("rollback to %d\n", sp != NULL ? sp->n : 0);
-    test_ok(txkv_rollback_to(x->s, sp != NULL ? sp->n : 0, &err), &err, "rollback to");
+    TRACE("rollback to %d\n", n);
+    test_ok(txkv_rollback_to(x->s, n, &err), &err, "rollback to");
     for (uint32_t k = 0; x->held.cursor != NULL && k < KEYS; k++)
         x->held.fuzzy[k] |= x->own.written[x->held.table][k];
-    x->own = sp != NULL ? sp->writes : nothing;
-    x->save_count = sp != NULL ? i + 1 : 0;
+    forget_savepoints(x, n + 1);
+    x->own = x->save_count > 0 ? x->saves[x->save_count - 1].writes : nothing;
 }
 
 static void
 op_release(struct session *x)
 {
-    const uint32_t i = roll(x->save_count + 1);
-    const int n = i == x->save_count ? 0 : x->saves[i].n;
+    const int n = any_savepoint(x);
     struct txkv_error err;
 
     TRACE("release %d\n", n);
     test_ok(txkv_release(x->s, n, &err), &err, "release");
-    x->save_count = i == x->save_count ? 0 : i;
+    forget_savepoints(x, n);
 }
 
 /* Two answers for one commit: it must conflict, or it may. */
@@ -436,7 +449,7 @@ run_seed(uint64_t seed, uint64_t operations)
     test_seed_is(seed);
     rng_seed(&know->rng, seed);
     make_keys(&know->rng);
-    test_dir_make(store_dir, "model");
+    test_dir_make_in_memory(store_dir, "model");
     while (ok && !ended) {
         pid_t child;
         (void)fflush(stdout);
@@ -467,7 +480,7 @@ run_seed(uint64_t seed, uint64_t operations)
 int
 main(int argc, char **argv)
 {
-    const uint64_t seeds = test_argument(argc, argv, 1, 4);
+    const uint64_t seeds = test_argument(argc, argv, 1, 8);
     const uint64_t operations = test_argument(argc, argv, 2, 20000);
     const uint64_t first = test_seed(1);
     uint64_t passed = 0;

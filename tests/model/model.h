@@ -110,6 +110,13 @@ roll(uint32_t n)
     return rng_below(&know->rng, n);
 }
 
+/* A key number; half the time one of a few that all sessions meet at. */
+static inline uint32_t
+roll_key(void)
+{
+    return roll(2) == 0 ? 5 * roll(4) : roll(KEYS);
+}
+
 /* ---- keys.c ---- */
 
 /* Make the seed's keys, sorted, and the bytes that values are cut from. */

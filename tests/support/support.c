@@ -11,9 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { MEMORY_ROOM_MIN = 64 << 20 };
 
 static uint64_t seed_in_use;
 
@@ -133,20 +136,40 @@ test_path(char out[TEST_PATH_BYTES], const char *dir, const char *name)
         test_die("path too long: %s/%s", dir, name);
 }
 
+static void
+make_dir(char path[TEST_PATH_BYTES], const char *base, const char *name)
+{
+    char leaf[128];
+
+    (void)snprintf(leaf, sizeof leaf, "txkv-%s-XXXXXX", name);
+    test_path(path, base, leaf);
+    if (mkdtemp(path) == NULL)
+        test_die("mkdtemp %s: %s", path, strerror(errno));
+}
+
 void
 test_dir_make(char path[TEST_PATH_BYTES], const char *name)
 {
     const char *base = getenv("TMPDIR");
-    char leaf[128];
 
     if (base == NULL || *base == '\0') {
         base = "build";
         (void)mkdir(base, 0755);
     }
-    (void)snprintf(leaf, sizeof leaf, "txkv-%s-XXXXXX", name);
-    test_path(path, base, leaf);
-    if (mkdtemp(path) == NULL)
-        test_die("mkdtemp %s: %s", path, strerror(errno));
+    make_dir(path, base, name);
+}
+
+void
+test_dir_make_in_memory(char path[TEST_PATH_BYTES], const char *name)
+{
+    static const char memory[] = "/dev/shm";
+    struct statvfs fs;
+
+    if (access(memory, W_OK) == 0 && statvfs(memory, &fs) == 0 &&
+        (uint64_t)fs.f_bavail * fs.f_frsize > MEMORY_ROOM_MIN)
+        make_dir(path, memory, name);
+    else
+        test_dir_make(path, name);
 }
 
 void

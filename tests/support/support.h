@@ -46,6 +46,8 @@ void test_ok(enum txkv_rc rc, const struct txkv_error *err, const char *what);
 
 /* Make a fresh directory under $TMPDIR, else under build/. */
 void test_dir_make(char path[TEST_PATH_BYTES], const char *name);
+/* The same in memory (/dev/shm) where there is room, for tests that nothing but time depends on. */
+void test_dir_make_in_memory(char path[TEST_PATH_BYTES], const char *name);
 /* Remove a directory with all that is in it; a missing one is fine. */
 void test_dir_remove(const char *path);
 /* Copy a directory with all that is in it to a name that does not exist; holes stay holes. */

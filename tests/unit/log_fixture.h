@@ -41,6 +41,7 @@ static bool seen_in_order;
 
 /* Of the record appended last. */
 static uint64_t last_lsn, last_end;
+static uint8_t *last_mapped;
 
 static inline int
 setup(void **state)
@@ -119,12 +120,11 @@ forget_seen(void)
 static inline enum txkv_rc
 recover_from(uint64_t start_lsn, uint64_t start_check, bool salvage)
 {
-    const struct tx_log_config config = { dir, STORE, SEGMENT };
+    const struct tx_log_config config = { dir, STORE, SEGMENT, start_lsn, start_check, salvage };
 
     tx_log_close(log_now);
     forget_seen();
-    return tx_log_recover(&config, start_lsn, start_check, salvage, note_record, NULL, &scan,
-                          &log_now, &err);
+    return tx_log_recover(&config, note_record, NULL, &scan, &log_now, &err);
 }
 
 static inline enum txkv_rc
@@ -164,6 +164,7 @@ append(uint64_t n, uint32_t body_bytes)
     if (rc == TXKV_OK) {
         last_lsn = lsn;
         last_end = lsn + bytes;
+        last_mapped = mapped;
     }
     return rc;
 }

@@ -1,6 +1,6 @@
 /*
- * test_log.c - appending, syncing, trimming and verifying. What recovery makes of damage is in
- * test_log_recover.c.
+ * test_log.c - appending, syncing, trimming and verifying. What recovery makes of odd
+ * files is in test_log_recover.c and test_log_damage.c.
  *
  * Worker threads never assert: they leave what they found where the test's own thread checks it.
  */
@@ -214,6 +214,62 @@ a_prepared_segment_is_used_whatever_lsn_it_comes_to_have(void **state)
     assert_true(exists(path_of(TX_SEGMENT_PREPARED_NAME)));
     expect_records(5);
     assert_false(exists(path_of(TX_SEGMENT_PREPARED_NAME)));
+}
+
+static enum txkv_rc
+count_void(void *arg, const struct tx_record *record, struct tx_segment *segment,
+           struct txkv_error *e)
+{
+    (void)segment;
+    (void)e;
+    *(int *)arg += record->type == TX_RECORD_VOID;
+    return TXKV_OK;
+}
+
+static void
+a_void_record_keeps_its_place_in_the_chain(void **state)
+{
+    const struct tx_log_config config = { dir, STORE, SEGMENT, 0, 0, false };
+    int voids = 0;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 100);
+    assert_int_equal(append(2, 100), TXKV_OK);
+    tx_log_void(log_now, last_mapped);
+    append_synced(3, 100);
+    close_log();
+    assert_int_equal(tx_log_recover(&config, count_void, &voids, &scan, &log_now, &err), TXKV_OK);
+    assert_int_equal(scan.records, 3);
+    assert_int_equal(voids, 1);
+}
+
+static void
+a_log_that_was_removed_goes_on_at_its_last_end(void **state)
+{
+    struct tx_log_stats stats;
+    uint64_t end;
+    uint64_t check;
+
+    (void)state;
+    expect_records(0);
+    for (uint64_t n = 1; n <= 18; n++)
+        append_synced(n, 6000);
+    assert_int_equal(tx_log_prepare(log_now, &err), TXKV_OK);
+    end = tx_log_end_lsn(log_now);
+    check = tx_log_end_check(log_now);
+    assert_int_equal(tx_log_remove(log_now, &err), TXKV_OK);
+    tx_log_stats(log_now, &stats);
+    assert_int_equal(stats.segments, 1); /* the prepared one, which goes at close */
+    close_log();
+    assert_false(exists(path_of(TX_SEGMENT_PREPARED_NAME)));
+    assert_false(exists(segment_path(0)));
+    assert_false(exists(segment_path(SEGMENT)));
+    assert_int_equal(recover_from(end, check, false), TXKV_OK);
+    assert_int_equal(seen_count, 0);
+    append_synced(19, 8);
+    assert_int_equal(recover_from(end, check, false), TXKV_OK);
+    assert_int_equal(seen_first, 19);
 }
 
 /* ---- faults ---- */
@@ -519,6 +575,8 @@ main(void)
         TEST(recovery_starts_at_a_checkpoint_with_its_check),
         TEST(trim_removes_what_is_wholly_below_and_earlier_files_too),
         TEST(a_prepared_segment_is_used_whatever_lsn_it_comes_to_have),
+        TEST(a_void_record_keeps_its_place_in_the_chain),
+        TEST(a_log_that_was_removed_goes_on_at_its_last_end),
         TEST(a_full_disk_fails_the_append_and_leaves_the_log_usable),
         TEST(no_memory_at_any_allocation_leaves_the_log_usable),
         TEST(a_failed_sync_is_final),

@@ -1,0 +1,171 @@
+/*
+ * test_ext_oom.c - the SQL face when memory runs out, in SQLite or in the store.
+ *
+ * SQLite gets an allocator that fails once, at a chosen allocation; the store has a hook for the
+ * same (tx_mem_fail_at).
+ */
+#include "sql_fixture.h"
+
+#include "../../src/mem.h"
+
+static sqlite3_mem_methods memory;
+static long allocations_left = -1; /* -1: memory does not run out */
+static bool allocation_failed;
+
+static bool
+runs_out(void)
+{
+    if (allocations_left < 0 || allocations_left-- > 0)
+        return false;
+    allocations_left = -1; /* once */
+    allocation_failed = true;
+    return true;
+}
+
+static void *
+failing_malloc(int bytes)
+{
+    return runs_out() ? NULL : memory.xMalloc(bytes);
+}
+
+static void *
+failing_realloc(void *p, int bytes)
+{
+    return runs_out() ? NULL : memory.xRealloc(p, bytes);
+}
+
+static void
+install_memory(void)
+{
+    sqlite3_mem_methods failing;
+
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory);
+    failing = memory;
+    failing.xMalloc = failing_malloc;
+    failing.xRealloc = failing_realloc;
+    sqlite3_config(SQLITE_CONFIG_MALLOC, &failing);
+}
+
+static const char *const scenario[] = {
+    "BEGIN",
+    "SELECT count(*) FROM kv WHERE key > 'a'",
+    "UPDATE kv SET value = value + 1 WHERE key = 'x'",
+    "SAVEPOINT s",
+    "INSERT INTO kv VALUES('gone', zeroblob(5000))",
+    "UPDATE kv SET key = 'gone too' WHERE key = 'gone'",
+    "ROLLBACK TO s",
+    "UPDATE kv SET value = value + 1 WHERE key = 'y'",
+    "DELETE FROM kv WHERE key = 'gone'",
+    "REPLACE INTO kv SELECT key || 2, value FROM kv WHERE key IN ('x', 'y')",
+    "COMMIT",
+    "SELECT txkv_checkpoint('kv')",
+    "SELECT count(*) FROM txkv_stats",
+};
+
+/* One connection from its opening to its end; returns the first error. */
+static int
+run_scenario(void)
+{
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open(":memory:", &db);
+
+    if (rc == SQLITE_OK)
+        rc = create_table(db, "kv");
+    for (size_t i = 0; rc == SQLITE_OK && i < sizeof scenario / sizeof scenario[0]; i++)
+        rc = run(db, scenario[i]);
+    /* As after a crash of the application's own: nothing is tidied up before the close. */
+    if (sqlite3_close(db) != SQLITE_OK)
+        return SQLITE_INTERNAL;
+    return rc;
+}
+
+static void
+check_after_failure(sqlite3 *db, int rc, long n)
+{
+    const int primary = rc & 0xff;
+
+    /* sqlite3_open, and SQLite's own parser, may call it an error of another kind. */
+    if (primary != SQLITE_OK && primary != SQLITE_NOMEM && primary != SQLITE_ERROR)
+        fail_msg("allocation %ld: code %d", n, rc);
+    if (strcmp(ask(db, "SELECT (SELECT value FROM kv WHERE key = 'x') = (SELECT value FROM kv "
+                       "WHERE key = 'y')"),
+               "1") != 0)
+        fail_msg("allocation %ld: half a transaction was committed", n);
+    if (strcmp(ask(db, "SELECT count(*) FROM kv WHERE key GLOB 'gone*'"), "0") != 0)
+        fail_msg("allocation %ld: what was rolled back is there", n);
+}
+
+/*
+ * Goal: running out of memory anywhere is an error and no more: nothing half done, nothing leaked
+ * that would keep the connection from closing, and the store serves on. Method: the n-th allocation
+ * fails, for every n that the scenario reaches; another connection looks each time.
+ */
+static void
+no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
+{
+    sqlite3 *db;
+    long n = 0;
+    int rc, completed;
+
+    (void)state;
+    (void)snprintf(options, sizeof options, ", sync=off");
+    db = open_db();
+    must(db, "INSERT INTO kv VALUES('x', 0), ('y', 0)");
+    do {
+        allocation_failed = false;
+        allocations_left = n;
+        rc = run_scenario();
+        allocations_left = -1;
+        check_after_failure(db, rc, n);
+        n++;
+    } while (allocation_failed);
+    assert_int_equal(rc, SQLITE_OK);
+    assert_true(n > 100);
+    completed = atoi(ask(db, "SELECT value FROM kv WHERE key = 'x'"));
+    assert_true(completed > 0);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void
+no_failed_allocation_of_the_store_leaves_half_a_transaction(void **state)
+{
+    enum { REACHED = 150 };
+    int failures = 0;
+    sqlite3 *db;
+
+    (void)state;
+    (void)snprintf(options, sizeof options, ", sync=off");
+    db = open_db();
+    must(db, "INSERT INTO kv VALUES('x', 0), ('y', 0)");
+    for (long n = 1; n < REACHED; n++) {
+        int rc;
+
+        tx_mem_fail_at((uint64_t)n, false);
+        rc = run_scenario();
+        tx_mem_fail_at(0, false);
+        failures += rc != SQLITE_OK;
+        check_after_failure(db, rc, n);
+    }
+    assert_true(failures > 10);
+    assert_int_equal(run_scenario(), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(no_failed_allocation_of_sqlite_leaves_half_a_transaction,
+                               use_new_store),
+        cmocka_unit_test_setup(no_failed_allocation_of_the_store_leaves_half_a_transaction,
+                               use_new_store),
+    };
+    int rc;
+
+    install_memory();
+    if (!fixture_start())
+        return 1;
+    rc = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture_end();
+    return rc;
+}

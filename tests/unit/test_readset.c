@@ -1,0 +1,268 @@
+/*
+ * test_readset.c - the ranges that a transaction has read: what they cover, and that joining them
+ * hides nothing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../src/mem.h"
+#include "../../src/readset.h"
+
+static struct tx_readset set;
+static struct txkv_error err;
+static uint64_t live_before;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    live_before = tx_mem_live();
+    tx_readset_init(&set);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    tx_mem_fail_at(0, false);
+    tx_readset_free(&set);
+    return tx_mem_live() == live_before ? 0 : -1;
+}
+
+/* NULL: the table's end. */
+static struct tx_key
+key_in(uint32_t table, const char *text)
+{
+    return (struct tx_key){ (const uint8_t *)text, text == NULL ? 0 : (uint32_t)strlen(text),
+                            table };
+}
+
+static void
+add(const char *lo, const char *hi)
+{
+    const struct tx_key l = key_in(1, lo), h = key_in(1, hi);
+
+    assert_int_equal(tx_readset_add(&set, &l, &h, &err), TXKV_OK);
+}
+
+static bool
+covers(const char *text)
+{
+    const struct tx_key key = key_in(1, text);
+
+    return tx_readset_covers(&set, &key);
+}
+
+static void
+an_empty_set_covers_nothing(void **state)
+{
+    (void)state;
+    tx_readset_seal(&set);
+    assert_false(covers("a"));
+}
+
+static void
+a_point_covers_its_key_alone(void **state)
+{
+    const struct tx_key key = key_in(1, "b");
+
+    (void)state;
+    assert_int_equal(tx_readset_add(&set, &key, &key, &err), TXKV_OK);
+    tx_readset_seal(&set);
+    assert_true(covers("b"));
+    assert_false(covers("a"));
+    assert_false(covers("b\x01"));
+    assert_false(covers("c"));
+}
+
+static void
+a_range_covers_both_of_its_ends(void **state)
+{
+    (void)state;
+    add("m", "p");
+    add("b", "d");
+    tx_readset_seal(&set);
+    assert_false(covers("a"));
+    assert_true(covers("b"));
+    assert_true(covers("c"));
+    assert_true(covers("d"));
+    assert_false(covers("da"));
+    assert_true(covers("m"));
+    assert_true(covers("p"));
+    assert_false(covers("q"));
+}
+
+static void
+an_open_end_covers_the_rest_of_the_table_and_no_other(void **state)
+{
+    const struct tx_key other = key_in(2, "z"), before = key_in(0, "z");
+
+    (void)state;
+    add("m", NULL);
+    add(NULL, "b");
+    tx_readset_seal(&set);
+    assert_true(covers("\x01"));
+    assert_true(covers("b"));
+    assert_false(covers("c"));
+    assert_true(covers("m"));
+    assert_true(covers("\xff\xff"));
+    assert_false(tx_readset_covers(&set, &other));
+    assert_false(tx_readset_covers(&set, &before));
+    add(NULL, NULL);
+    tx_readset_seal(&set);
+    assert_int_equal(set.count, 1);
+    assert_true(covers("c"));
+}
+
+static void
+a_range_inside_another_does_not_shorten_it(void **state)
+{
+    (void)state;
+    add("a", "z");
+    add("c", "d");
+    add("b", NULL);
+    add("e", "f");
+    tx_readset_seal(&set);
+    assert_int_equal(set.count, 1);
+    assert_true(covers("zz"));
+}
+
+static void
+keys_are_copied(void **state)
+{
+    char text[] = "b";
+
+    (void)state;
+    add(text, text);
+    text[0] = 'x';
+    tx_readset_seal(&set);
+    assert_true(covers("b"));
+    assert_false(covers("x"));
+}
+
+/* Ranges in any order, some empty (lo above hi), against a bitmap of two-letter keys. */
+static void
+sealing_covers_exactly_what_was_added(void **state)
+{
+    uint32_t random = 99;
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        bool expected[26] = { false };
+
+        for (int n = 0; n < 12; n++) {
+            char lo[2] = "a", hi[2] = "a";
+
+            random = random * 1103515245 + 12345;
+            lo[0] = (char)('a' + (random >> 16) % 26);
+            random = random * 1103515245 + 12345;
+            hi[0] = (char)(lo[0] - 2 + (int)((random >> 16) % 5));
+            if (hi[0] < 'a' || hi[0] > 'z')
+                hi[0] = lo[0];
+            add(lo, hi);
+            for (char c = lo[0]; c <= hi[0]; c++)
+                expected[c - 'a'] = true;
+            if (n == 6)
+                tx_readset_seal(&set); /* as a commit that is tried again does */
+        }
+        tx_readset_seal(&set);
+        for (char c = 'a'; c <= 'z'; c++) {
+            const char text[2] = { c, '\0' };
+
+            assert_int_equal(covers(text), expected[c - 'a']);
+        }
+        tx_readset_reset(&set);
+    }
+}
+
+/* Beyond its limit the set joins neighbours: it may cover more then, and never less. */
+static void
+a_set_past_its_limit_still_covers_all_that_was_read(void **state)
+{
+    enum { READS = 600000, STEP = 997 };
+    char key[16];
+
+    (void)state;
+    add("00000000z", "00000000a"); /* an empty range must not shorten a neighbour */
+    add("00000000", "00000000q");
+    for (uint32_t i = 0; i < READS; i++) {
+        (void)snprintf(key, sizeof key, "%08u", i * 7 % READS * 2);
+        add(key, key);
+    }
+    tx_readset_seal(&set);
+    assert_true(set.count < READS / 2);
+    assert_true(covers("00000000m"));
+    for (uint32_t i = 0; i < READS; i += STEP) {
+        (void)snprintf(key, sizeof key, "%08u", i * 2);
+        assert_true(covers(key));
+    }
+    tx_readset_reset(&set);
+    assert_int_equal(set.room, 0); /* a large array is given back */
+}
+
+/* Two neighbours of which the second is empty, joined: the first one's end must stay. */
+static void
+joining_with_an_empty_range_does_not_shorten(void **state)
+{
+    enum { LIMIT = 1 << 18 };
+    char lo[16], hi[16];
+
+    (void)state;
+    for (uint32_t i = 0; i < LIMIT; i++) {
+        (void)snprintf(lo, sizeof lo, "%08u", i);
+        (void)snprintf(hi, sizeof hi, i % 2 == 0 ? "%08um" : "0", i);
+        add(lo, hi);
+    }
+    add("x", "x"); /* joins */
+    tx_readset_seal(&set);
+    for (uint32_t i = 0; i < LIMIT; i += 2 * 997) {
+        (void)snprintf(hi, sizeof hi, "%08uc", i);
+        assert_true(covers(hi));
+    }
+}
+
+static void
+a_range_without_memory_leaves_the_others(void **state)
+{
+    const struct tx_key c = key_in(1, "c"), d = key_in(1, "d");
+    enum txkv_rc rc = TXKV_NOMEM;
+
+    (void)state;
+    for (uint64_t n = 1; rc == TXKV_NOMEM; n++) {
+        tx_readset_free(&set);
+        tx_mem_fail_at(n, false);
+        rc = tx_readset_add(&set, &c, &d, &err);
+        tx_mem_fail_at(0, false);
+        assert_int_equal(set.count, rc == TXKV_OK);
+        assert_true(n < 10);
+    }
+    tx_readset_seal(&set);
+    assert_true(covers("c"));
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(an_empty_set_covers_nothing),
+        TEST(a_point_covers_its_key_alone),
+        TEST(a_range_covers_both_of_its_ends),
+        TEST(an_open_end_covers_the_rest_of_the_table_and_no_other),
+        TEST(a_range_inside_another_does_not_shorten_it),
+        TEST(keys_are_copied),
+        TEST(sealing_covers_exactly_what_was_added),
+        TEST(a_set_past_its_limit_still_covers_all_that_was_read),
+        TEST(joining_with_an_empty_range_does_not_shorten),
+        TEST(a_range_without_memory_leaves_the_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
