@@ -317,7 +317,7 @@ internal_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int6
 {
     (void)argc;
     (void)argv;
-    (void)rowid;
+    *rowid = 0;
     return tx_sql_refuse(&vtab->zErrMsg, SQLITE_READONLY, "%s: txkv's own table takes no rows",
                          ((struct tx_table *)vtab)->name);
 }

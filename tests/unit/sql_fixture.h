@@ -115,6 +115,17 @@ ask(sqlite3 *db, const char *sql)
     return text;
 }
 
+/* The answer as a whole number; -1 for anything else. */
+static inline long
+ask_number(sqlite3 *db, const char *sql)
+{
+    const char *text = ask(db, sql);
+    char *end;
+    const long v = strtol(text, &end, 10);
+
+    return end == text || *end != '\0' ? -1 : v;
+}
+
 static inline sqlite3_stmt *
 prepare(sqlite3 *db, const char *sql)
 {

@@ -132,7 +132,7 @@ setup(void **state)
 static inline int
 teardown(void **state)
 {
-    char command[96];
+    char command[192];
 
     (void)state;
     tx_mem_fail_at(0, false);

@@ -105,7 +105,7 @@ no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
 {
     sqlite3 *db;
     long n = 0;
-    int rc, completed;
+    int rc;
 
     (void)state;
     (void)snprintf(options, sizeof options, ", sync=off");
@@ -121,8 +121,7 @@ no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
     } while (allocation_failed);
     assert_int_equal(rc, SQLITE_OK);
     assert_true(n > 100);
-    completed = atoi(ask(db, "SELECT value FROM kv WHERE key = 'x'"));
-    assert_true(completed > 0);
+    assert_true(ask_number(db, "SELECT value FROM kv WHERE key = 'x'") > 0);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 

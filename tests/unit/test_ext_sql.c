@@ -256,21 +256,21 @@ a_transaction_is_as_durable_as_the_strictest_table_it_wrote(void **state)
 {
     static const char count[] = "SELECT value FROM txkv_stats WHERE name = 'fdatasyncs'";
     sqlite3 *db;
-    int before;
+    long before;
 
     (void)state;
     (void)snprintf(options, sizeof options, ", sync=off");
     db = open_db();
     options[0] = '\0';
     assert_int_equal(create_table(db, "safe"), SQLITE_OK);
-    before = atoi(ask(db, count));
+    before = ask_number(db, count);
     must(db, "INSERT INTO kv VALUES('a', 1)");
     must(
         db,
         "BEGIN; SELECT * FROM safe; INSERT INTO kv VALUES('b', 1); COMMIT"); /* read, not written */
-    assert_int_equal(atoi(ask(db, count)), before);
+    assert_int_equal(ask_number(db, count), before);
     must(db, "BEGIN; INSERT INTO safe VALUES('c', 1); INSERT INTO kv VALUES('c', 1); COMMIT");
-    assert_int_equal(atoi(ask(db, count)), before + 1);
+    assert_int_equal(ask_number(db, count), before + 1);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 

@@ -319,10 +319,10 @@ a_record_beyond_4_gib_is_too_big(void **state)
 
     (void)state;
     write_one("a", "1");
-    set.record_used += 0x80000000u; /* as if it held that much */
+    set.record_used += 0xf0000000u; /* as if it held that much */
     assert_int_equal(tx_writeset_add(&set, TX_OP_PUT, &k, TXKV_VALUE_BYTES_MAX, &at, &err),
                      TXKV_TOOBIG);
-    set.record_used -= 0x80000000u;
+    set.record_used -= 0xf0000000u;
     assert_null(at);
     assert_int_equal(set.count, 1);
     assert_int_equal(find("k", ""), MISSING);
