@@ -157,8 +157,8 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loop: CRASH_ROUNDS (200)
-	@$(PARALLEL) programs
-	@$(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
+	@$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9
+	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 
 soak: ## about an hour of kill -9, random operations and threads
 	@$(PARALLEL) programs
@@ -167,7 +167,7 @@ soak: ## about an hour of kill -9, random operations and threads
 	    'soak/stress|$(OUT)/tests/stress/stress 600' 'soak/fault|$(OUT)/tests/fault/fault all'
 
 bench: deps ## compare with a native table in WAL mode
-	@$(PARALLEL) programs
+	@$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
 	@OUT=$(OUT) tests/bench/run.sh
 
 demo: deps ## real data through the whole path, killed and recovered on the way

@@ -3,6 +3,7 @@
  */
 #include "transaction.h"
 
+#include "keycodec.h"
 #include "scan.h"
 #include "sqlerror.h"
 
@@ -102,6 +103,28 @@ commit_link(struct tx_link *link, struct txkv_error *err)
     return rc;
 }
 
+/* As tx_table_fail; a conflict is told in SQL's terms, table and key by name. */
+static int
+fail_commit(struct tx_table *table, struct tx_link *link, enum txkv_rc rc,
+            const struct txkv_error *err)
+{
+    const struct tx_table *about = table->connection->tables;
+    struct txkv_bytes key;
+    uint32_t number;
+    char text[128];
+
+    if (rc != TXKV_CONFLICT || !txkv_conflict(link->session, &number, &key))
+        return tx_table_fail(table, rc, err);
+    while (about != NULL && (about->link != link || about->number != number))
+        about = about->next;
+    tx_key_describe(key.data, key.bytes, text, sizeof(text));
+    return tx_sql_refuse(
+        &table->base.zErrMsg, tx_sql_code(rc),
+        "%s: key %s was changed by another transaction after this one read it; run "
+        "the transaction again",
+        about == NULL ? table->name : about->name, text);
+}
+
 int
 tx_transaction_sync(sqlite3_vtab *vtab)
 {
@@ -116,7 +139,7 @@ tx_transaction_sync(sqlite3_vtab *vtab)
             continue;
         rc = commit_link(link, &err);
         if (rc != TXKV_OK)
-            return tx_table_fail(table, rc, &err);
+            return fail_commit(table, link, rc, &err);
     }
     return SQLITE_OK;
 }

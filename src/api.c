@@ -103,6 +103,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
     uint64_t rows = 0;
 
     if (tx_check_fork(session->core, NULL) != TXKV_OK ||
+        tx_catalog_check(&session->core->catalog, table, NULL) != TXKV_OK ||
         tx_txn_current(session, &txn, NULL) != TXKV_OK)
         return 0;
     tx_txn_ref(txn);

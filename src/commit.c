@@ -86,12 +86,16 @@ key_text(const struct tx_key *key, char text[KEY_TEXT_BYTES])
 /* For the committer, not the leader: who makes a table waits for the leader with the catalog's
  * mutex held. */
 static enum txkv_rc
-fail_conflict(struct tx_core *core, const struct tx_key *key, struct txkv_error *err)
+fail_conflict(struct txkv_session *session, const struct tx_key *key, struct txkv_error *err)
 {
+    struct tx_core *core = session->core;
     const struct tx_catalog_entry *table;
     char text[KEY_TEXT_BYTES];
 
     key_text(key, text);
+    session->conflict_table = key->table;
+    session->conflict_key_bytes = key->bytes;
+    memcpy(session->conflict_key, key->data, key->bytes);
     (void)pthread_mutex_lock(&core->catalog.mutex);
     table = tx_catalog_by_number(&core->catalog, key->table);
     (void)pthread_mutex_unlock(&core->catalog.mutex);
@@ -494,6 +498,7 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     assert(txn != NULL && txn->begun);
     if (txn->writes.count == 0)
         return TXKV_OK;
+    session->conflict_key_bytes = 0;
     rc = admit(commit->core, err);
     if (rc == TXKV_OK)
         rc = prepare(commit->core, txn, err);
@@ -504,7 +509,7 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     if (rc == TXKV_CONFLICT && request.conflict != NULL) {
         const struct tx_key key = tx_write_key(&txn->writes, request.conflict);
 
-        return fail_conflict(commit->core, &key, err);
+        return fail_conflict(session, &key, err);
     }
     return rc;
 }

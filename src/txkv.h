@@ -66,6 +66,12 @@ struct txkv_error {
     char text[508];
 };
 
+/* Borrowed bytes. */
+struct txkv_bytes {
+    const uint8_t *data;
+    size_t bytes;
+};
+
 struct txkv;
 struct txkv_session;
 struct txkv_cursor;
@@ -158,6 +164,13 @@ TXKV_MUST_CHECK enum txkv_rc txkv_begin(struct txkv_session *session, struct txk
 TXKV_MUST_CHECK enum txkv_rc txkv_commit(struct txkv_session *session, enum txkv_sync sync,
                                          struct txkv_error *err);
 
+/*
+ * The table and the key that the session's last TXKV_CONFLICT was about; false when it was about
+ * none (the history that is kept did not reach back to the transaction's snapshot), or when there
+ * was no conflict. The key is valid until the session's next commit.
+ */
+bool txkv_conflict(const struct txkv_session *session, uint32_t *table, struct txkv_bytes *key);
+
 /* Forget the transaction's writes and end it. No-op outside a transaction. Cursors stay usable. */
 void txkv_rollback(struct txkv_session *session);
 
@@ -181,11 +194,6 @@ TXKV_MUST_CHECK enum txkv_rc txkv_release(struct txkv_session *session, int n,
                                           struct txkv_error *err);
 
 /* ---- reading and writing ---- */
-
-struct txkv_bytes {
-    const uint8_t *data;
-    size_t bytes;
-};
 
 /*
  * txkv_get -- look up one key: the transaction's own write, else its snapshot; outside a

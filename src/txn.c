@@ -200,6 +200,14 @@ txkv_last_lsn(const struct txkv_session *session)
     return session->last_lsn;
 }
 
+bool
+txkv_conflict(const struct txkv_session *session, uint32_t *table, struct txkv_bytes *key)
+{
+    *table = session->conflict_table;
+    *key = (struct txkv_bytes){ session->conflict_key, session->conflict_key_bytes };
+    return key->bytes > 0;
+}
+
 static enum txkv_rc
 begun_txn(struct txkv_session *session, struct tx_txn **out, struct txkv_error *err)
 {

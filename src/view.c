@@ -40,8 +40,7 @@ static struct tx_view *
 make_view(struct tx_views *views, struct tx_memtable *const *memtables, uint32_t count,
           uint64_t history_lsn)
 {
-    struct tx_view *view =
-        tx_aligned_zalloc(sizeof(*view) + count * sizeof(struct tx_memtable *));
+    struct tx_view *view = tx_aligned_zalloc(sizeof(*view) + count * sizeof(struct tx_memtable *));
 
     if (view == NULL)
         return NULL;

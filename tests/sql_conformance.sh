@@ -31,6 +31,7 @@ run() {
 
 # check NAME HOW SED-PROGRAM: run and compare
 check() {
+    [ -f "$root/sql/conformance/$1.sql" ] || { echo "$0: no script $1" >&2; exit 2; }
     run "$root/sql/conformance/$1.sql" "$work/output" "$3"
     if diff -uN "$root/sql/conformance/$1.expected" "$work/output" >"$work/diff" 2>&1; then
         echo "ok      $1$2"

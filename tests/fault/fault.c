@@ -15,17 +15,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../src/atomic.h"
 #include "../../src/mem.h"
 #include "../../src/os.h"
 #include "../support/support.h"
 #include "inject.h"
-
-#ifdef TX_TSAN
-enum { STEP = 7 }; /* a process that ThreadSanitizer runs in takes long to fork */
-#else
-enum { STEP = 1 };
-#endif
 
 enum { COMMITS = 24, VALUE_BYTES = 7000, MEMORY_QUIET_RUNS = 40 };
 
@@ -364,7 +357,7 @@ run_kind(const struct plan *kind, uint64_t *runs)
             quiet = report->failed ? 0 : quiet + 1;
         if (plan.memory ? quiet == MEMORY_QUIET_RUNS : !report->fired)
             break;
-        plan.n += STEP;
+        plan.n++;
     }
     (void)printf("[%s] %s: %s%s, up to number %llu\n", ok ? "  OK  " : "FAILED",
                  kind->memory ? "allocation" : inject_name(kind->kind),

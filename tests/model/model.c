@@ -407,14 +407,12 @@ static void
 op_session(struct session *x)
 {
     TRACE("session %d: ", (int)(x - sessions));
-    if (x->held.stale && x->held.cursor != NULL)
-        op_held(x);
-    else if (x->open)
+    if (x->open)
         op_in_transaction(x);
+    else if ((x->held.cursor != NULL && x->held.stale) || roll(5) == 0)
+        op_held(x);
     else if (roll(2) == 0)
         op_begin(x);
-    else if (roll(3) == 0)
-        op_held(x);
     else if (roll(2) == 0)
         op_scan(x);
     else

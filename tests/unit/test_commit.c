@@ -1,0 +1,623 @@
+/*
+ * test_commit.c - groups, first committer wins, and commits that fail.
+ */
+#include "store_fixture.h"
+
+/* A commit in a thread of its own; the test's thread joins it and looks at the result. */
+struct committer {
+    pthread_t thread;
+    struct txkv_session *session;
+    enum txkv_sync sync;
+    enum txkv_rc rc;
+    struct txkv_error err;
+};
+
+static void *
+run_committer(void *arg)
+{
+    struct committer *c = arg;
+
+    c->rc = txkv_commit(c->session, c->sync, &c->err);
+    return NULL;
+}
+
+static void *
+submitted_head(void)
+{
+    return tx_load_acquire_ptr((void *const *)&db->commit.submitted.stack.head);
+}
+
+/* Start a commit that leads and waits in its sync. */
+static void
+start_leader(struct committer *c, struct txkv_session *session)
+{
+    *c = (struct committer){ .session = session, .sync = TXKV_SYNC_FULL };
+    tx_store_release_32(&sync_held, 1);
+    assert_int_equal(pthread_create(&c->thread, NULL, run_committer, c), 0);
+    while (tx_load_acquire_32(&sync_waits) == 0)
+        nap();
+}
+
+/* Start `run` and wait until it has pushed its request. */
+static void
+start_behind(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    void *before = submitted_head();
+
+    assert_int_equal(pthread_create(thread, NULL, run, arg), 0);
+    while (submitted_head() == before)
+        nap();
+}
+
+static void
+join(struct committer *c)
+{
+    assert_int_equal(pthread_join(c->thread, NULL), 0);
+}
+
+/* ---- groups ---- */
+
+static void
+commits_that_wait_for_a_sync_share_the_next_one(void **state)
+{
+    enum { COUNT = 8 };
+    struct committer leader, waiting[COUNT];
+    double syncs, groups;
+    char key[8];
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
+        OK(txkv_session_open(db, &waiting[i].session, &err));
+        begin(waiting[i].session);
+        (void)snprintf(key, sizeof key, "k%d", i);
+        put(waiting[i].session, key, "x");
+    }
+    begin(s1);
+    put(s1, "first", "x");
+    syncs = stat_of("fdatasyncs");
+    groups = stat_of("groups");
+    start_leader(&leader, s1);
+    for (int i = 0; i < COUNT; i++)
+        start_behind(&waiting[i].thread, run_committer, &waiting[i]);
+    assert_true(has(s2, "first", NULL)); /* nothing is visible before its sync */
+    tx_store_release_32(&sync_held, 0);
+    join(&leader);
+    OK(leader.rc);
+    for (int i = 0; i < COUNT; i++) {
+        join(&waiting[i]);
+        OK(waiting[i].rc);
+        if (i > 0)
+            assert_true(txkv_last_lsn(waiting[i].session) >
+                        txkv_last_lsn(waiting[i - 1].session)); /* in the order of arrival */
+        txkv_session_close(waiting[i].session);
+    }
+    assert_int_equal(stat_of("fdatasyncs") - syncs, 2);
+    assert_int_equal(stat_of("groups") - groups, 2);
+    expect_scan(s2, "(,)", "first=x k0=x k1=x k2=x k3=x k4=x k5=x k6=x k7=x ");
+}
+
+struct counter_thread {
+    pthread_t thread;
+    uint32_t number, done, conflicts, errors;
+};
+
+enum { THREADS = 12, ROUNDS = 400 };
+
+/* Adds one to a counter that all threads share, again until it wins, and writes a key of its own.
+ */
+static void *
+count_up(void *arg)
+{
+    struct counter_thread *t = arg;
+    struct txkv_session *session;
+    char own[16];
+
+    if (txkv_session_open(db, &session, NULL) != TXKV_OK) {
+        t->errors = 1;
+        return NULL;
+    }
+    (void)snprintf(own, sizeof own, "own%u", t->number);
+    while (t->done < ROUNDS && t->errors == 0) {
+        struct txkv_bytes value;
+        uint64_t n = 0;
+        enum txkv_rc rc = txkv_begin(session, NULL);
+
+        if (rc == TXKV_OK)
+            rc = txkv_get(session, table, text("counter"), &value, NULL);
+        if (rc == TXKV_OK)
+            memcpy(&n, value.data, sizeof n);
+        n++;
+        value = (struct txkv_bytes){ (const uint8_t *)&n, sizeof n };
+        if (rc == TXKV_OK || rc == TXKV_NOTFOUND)
+            rc = txkv_put(session, table, text("counter"), value, NULL);
+        if (rc == TXKV_OK)
+            rc = txkv_put(session, table, text(own), value, NULL);
+        if (rc == TXKV_OK)
+            rc = txkv_commit(session, t->number == 0 ? TXKV_SYNC_NORMAL : TXKV_SYNC_OFF, NULL);
+        txkv_rollback(session);
+        if (rc == TXKV_OK)
+            t->done++;
+        else if (rc == TXKV_CONFLICT)
+            t->conflicts++;
+        else
+            t->errors++;
+    }
+    txkv_session_close(session);
+    return NULL;
+}
+
+static void
+many_threads_lose_no_update(void **state)
+{
+    struct counter_thread threads[THREADS] = { 0 };
+    struct txkv_bytes value;
+    uint32_t conflicts = 0;
+    uint64_t n;
+
+    (void)state;
+    for (uint32_t i = 0; i < THREADS; i++) {
+        threads[i].number = i;
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, count_up, &threads[i]), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        checkpoint();
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        assert_int_equal(threads[i].errors, 0);
+        assert_int_equal(threads[i].done, ROUNDS);
+        conflicts += threads[i].conflicts;
+    }
+    OK(txkv_get(s1, table, text("counter"), &value, &err));
+    memcpy(&n, value.data, sizeof n);
+    assert_int_equal(n, THREADS * ROUNDS);
+    assert_int_equal(stat_of("commits"), THREADS * ROUNDS);
+    assert_int_equal(stat_of("conflicts"), conflicts);
+}
+
+/* Blind commits without a pause: a leader must hand on, or its own caller would never return. */
+static void *
+commit_blindly(void *arg)
+{
+    struct counter_thread *t = arg;
+    struct txkv_session *session;
+    char key[16];
+
+    if (txkv_session_open(db, &session, NULL) != TXKV_OK) {
+        t->errors = 1;
+        return NULL;
+    }
+    for (uint32_t i = 0; i < 5 * ROUNDS; i++) {
+        (void)snprintf(key, sizeof key, "%u-%u", t->number, i % 10);
+        if (txkv_begin(session, NULL) != TXKV_OK ||
+            txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
+            txkv_commit(session, TXKV_SYNC_OFF, NULL) != TXKV_OK)
+            t->errors++;
+    }
+    txkv_session_close(session);
+    return NULL;
+}
+
+static void
+leadership_is_handed_on_among_many_threads(void **state)
+{
+    struct counter_thread threads[THREADS] = { 0 };
+
+    (void)state;
+    for (uint32_t i = 0; i < THREADS; i++) {
+        threads[i].number = i;
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, commit_blindly, &threads[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        assert_int_equal(threads[i].errors, 0);
+    }
+    assert_int_equal(stat_of("commits"), THREADS * 5 * ROUNDS);
+    assert_int_equal(tx_load_acquire_32(&db->commit.leading), 0);
+}
+
+/* ---- conflicts ---- */
+
+static void
+the_first_committer_wins(void **state)
+{
+    (void)state;
+    set(s1, "k", "0");
+    begin(s1);
+    begin(s2);
+    assert_true(has(s1, "k", "0"));
+    assert_true(has(s2, "k", "0"));
+    put(s1, "k", "1");
+    put(s2, "k", "2");
+    commit(s2);
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    assert_int_equal(err.rc, TXKV_CONFLICT);
+    assert_non_null(strstr(err.text, "table t: key k was changed"));
+    assert_true(txkv_in_transaction(s1));
+    assert_true(has(s1, "k", "1")); /* still open, as it was */
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    txkv_rollback(s1);
+    assert_true(has(s1, "k", "2"));
+    assert_int_equal(stat_of("conflicts_key"), 2);
+}
+
+static void
+blind_writes_and_plain_reads_never_conflict(void **state)
+{
+    (void)state;
+    set(s1, "a", "0");
+    set(s1, "b", "0");
+    begin(s1);
+    assert_true(has(s1, "a", "0"));
+    put(s1, "b", "1"); /* not read */
+    set(s2, "a", "2");
+    set(s2, "b", "2");
+    assert_true(has(s1, "b", "1")); /* its own write: no read of the store */
+    commit(s1);
+    expect_scan(s1, "(,)", "a=2 b=1 ");
+}
+
+static void
+a_key_read_as_missing_conflicts_with_its_insert(void **state)
+{
+    (void)state;
+    begin(s1);
+    assert_true(has(s1, "k", NULL));
+    put(s1, "k", "1");
+    set(s2, "k", "2");
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    txkv_rollback(s1);
+    begin(s1);
+    assert_true(has(s1, "k", "2"));
+    erase(s1, "k");
+    set(s2, "k", NULL);
+    set(s2, "k", "3");
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    txkv_rollback(s1);
+}
+
+static void
+a_scan_reads_as_far_as_it_went(void **state)
+{
+    static const struct {
+        const char *range, *key; /* two rows of b, d, f, h are taken, then key is written */
+        enum txkv_rc rc;
+    } cases[] = {
+        { "(,)", "a", TXKV_CONFLICT },   { "(,)", "c", TXKV_CONFLICT },
+        { "(,)", "e", TXKV_OK },         { "<(,)", "i", TXKV_CONFLICT },
+        { "<(,)", "e", TXKV_OK },        { "[c,)", "b", TXKV_OK },
+        { "[c,)", "c", TXKV_CONFLICT },  { "[c,)", "g", TXKV_OK },
+        { "[e,g]", "g", TXKV_CONFLICT }, { "[e,g]", "h", TXKV_OK },
+        { "[c,c]", "c", TXKV_CONFLICT },
+    };
+
+    (void)state;
+    set(s1, "b", "0");
+    set(s1, "d", "0");
+    checkpoint();
+    set(s1, "f", "0");
+    set(s1, "h", "0");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct txkv_cursor *cursor = new_cursor(s1);
+
+        begin(s1);
+        if (seek(cursor, cases[i].range) == TXKV_OK)
+            (void)!txkv_cursor_next(cursor, &err);
+        begin(s2);
+        put(s2, cases[i].key, "0");
+        commit(s2);
+        put(s1, cases[i].key, "0");
+        if (i % 2 == 0) /* with the cursor open or closed */
+            txkv_cursor_close(cursor);
+        assert_int_equal(try_commit(s1), cases[i].rc);
+        txkv_rollback(s1);
+        if (i % 2 != 0)
+            txkv_cursor_close(cursor);
+        if (strchr("bdfh", cases[i].key[0]) == NULL)
+            set(s2, cases[i].key, NULL);
+    }
+}
+
+static void
+a_conflict_is_found_in_the_history_after_a_checkpoint(void **state)
+{
+    (void)state;
+    set(s1, "k", "0");
+    set(s1, "other", "0");
+    begin(s1);
+    assert_true(has(s1, "k", "0"));
+    put(s1, "k", "1");
+    set(s2, "other", "1");
+    checkpoint();
+    set(s2, "other", "2");
+    checkpoint();
+    commit(s1); /* nobody wrote k: the memtables were kept for this check */
+    begin(s1);
+    assert_true(has(s1, "k", "1"));
+    put(s1, "k", "2");
+    set(s2, "k", "3");
+    checkpoint();
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    assert_int_equal(stat_of("conflicts_history"), 0);
+    txkv_rollback(s1);
+}
+
+static void
+a_snapshot_older_than_the_history_is_refused_if_it_writes_what_it_read(void **state)
+{
+    const struct txkv_options options = { .map_size = 64 * MIB, .overlay_limit = MIB };
+    static char large[700 * KIB];
+
+    (void)state;
+    memset(large, 'x', sizeof large - 1);
+    OK(close_all());
+    reopen_with(&options);
+    begin(s1);
+    assert_true(has(s1, "k", NULL));
+    set(s2, "large", large); /* more than half of overlay_limit: not kept */
+    checkpoint();
+    put(s1, "blind", "1");
+    put(s1, "k", "1");
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    assert_non_null(strstr(err.text, "history"));
+    assert_int_equal(stat_of("conflicts_history"), 1);
+    txkv_rollback(s1);
+    begin(s1);
+    assert_true(has(s1, "k", NULL));
+    set(s2, "large", large);
+    checkpoint();
+    put(s1, "blind", "1");
+    commit(s1);
+}
+
+/* Who makes a table waits for the leader with the catalog locked, and the leader finds a conflict,
+ * whose message names a table. */
+static enum txkv_rc table_rc;
+
+static void *
+make_table(void *arg)
+{
+    uint32_t number;
+
+    (void)arg;
+    table_rc = txkv_table(db, "other", "", true, &number, NULL);
+    return NULL;
+}
+
+static void
+a_conflict_beside_a_new_table_does_not_hang(void **state)
+{
+    struct committer leader, loser = { .sync = TXKV_SYNC_OFF };
+    pthread_t maker;
+
+    (void)state;
+    OK(txkv_session_open(db, &loser.session, &err));
+    begin(loser.session);
+    (void)get(loser.session, "k");
+    put(loser.session, "k", "1");
+    set(s2, "k", "2");
+    begin(s1);
+    put(s1, "x", "1");
+    start_leader(&leader, s1);
+    start_behind(&loser.thread, run_committer, &loser);
+    start_behind(&maker, make_table, NULL);
+    tx_store_release_32(&sync_held, 0);
+    join(&leader);
+    join(&loser);
+    assert_int_equal(pthread_join(maker, NULL), 0);
+    OK(leader.rc);
+    assert_int_equal(loser.rc, TXKV_CONFLICT);
+    assert_non_null(strstr(loser.err.text, "key k"));
+    OK(table_rc);
+    txkv_session_close(loser.session);
+}
+
+/* ---- failures ---- */
+
+static void
+a_transaction_larger_than_a_segment_commits_whole(void **state)
+{
+    static char large[100 * KIB];
+    char key[8];
+
+    (void)state;
+    memset(large, 'x', sizeof large - 1);
+    begin(s1);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(key, sizeof key, "k%02d", i);
+        put(s1, key, large);
+    }
+    OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
+    set(s1, "after", "1");
+    assert_int_equal(txkv_row_estimate(s2, table), 21);
+    OK(close_all());
+    reopen();
+    assert_true(has(s1, "after", "1"));
+    assert_int_equal(txkv_row_estimate(s1, table), 21);
+}
+
+static void
+after_a_failed_sync_reads_go_on_and_every_commit_is_told(void **state)
+{
+    (void)state;
+    set(s1, "k", "0");
+    begin(s1);
+    put(s1, "k", "1");
+    tx_store_release_32(&sync_fails, 1);
+    assert_int_equal(txkv_commit(s1, TXKV_SYNC_FULL, &err), TXKV_IOERR);
+    tx_store_release_32(&sync_fails, 0); /* too late */
+    assert_true(txkv_in_transaction(s1));
+    assert_int_equal(txkv_commit(s1, TXKV_SYNC_OFF, &err), TXKV_STOPPED);
+    assert_non_null(strstr(err.text, "open"));
+    txkv_rollback(s1);
+    for (int i = 0; i < 2; i++) { /* what failed is not visible, and no conflict either */
+        begin(s1);
+        assert_true(has(s1, "k", "0"));
+        put(s1, "k", "2");
+        assert_int_equal(try_commit(s1), TXKV_STOPPED);
+        txkv_rollback(s1);
+    }
+    begin(s1);
+    assert_true(has(s1, "k", "0"));
+    commit(s1); /* wrote nothing */
+    expect_scan(s2, "(,)", "k=0 ");
+    assert_int_equal(txkv_checkpoint(db, NULL, &err), TXKV_STOPPED);
+    assert_int_equal(txkv_table(db, "new", "", true, &(uint32_t){ 0 }, &err), TXKV_STOPPED);
+    assert_int_equal(stat_of("stopped"), 1);
+    assert_int_equal(close_all(), TXKV_STOPPED);
+    reopen();
+    set(s1, "k", "3");
+    assert_true(has(s2, "k", "3"));
+}
+
+static void
+a_sync_that_fails_in_the_background_stops_the_store(void **state)
+{
+    (void)state;
+    tx_store_release_32(&sync_fails, 1);
+    begin(s1);
+    put(s1, "k", "1");
+    OK(txkv_commit(s1, TXKV_SYNC_NORMAL, &err));
+    while (stat_of("stopped") == 0)
+        nap();
+    begin(s1);
+    put(s1, "k", "2");
+    assert_int_equal(try_commit(s1), TXKV_STOPPED);
+    txkv_rollback(s1);
+    assert_true(has(s1, "k", "1"));
+}
+
+/* Every allocation of a commit fails once; so do the leader's, which leave void records. */
+static void
+a_commit_without_memory_leaves_nothing_and_can_be_repeated(void **state)
+{
+    uint32_t failures = 0;
+    char key[8];
+
+    (void)state;
+    set(s2, "k000", "old");
+    for (int round = 0; round < 12; round++) {
+        enum txkv_rc rc = TXKV_NOMEM;
+
+        for (uint64_t n = 1; rc == TXKV_NOMEM; n++) {
+            begin(s1);
+            (void)get(s1, "k000");
+            for (int i = 0; i < 80; i++) {
+                (void)snprintf(key, sizeof key, "k%03d", (i * 37) % 80 + round * 20);
+                put(s1, key, "new");
+            }
+            tx_mem_fail_at(n, false);
+            rc = try_commit(s1);
+            tx_mem_fail_at(0, false);
+            if (rc == TXKV_OK)
+                break;
+            failures++;
+            assert_int_equal(rc, TXKV_NOMEM);
+            txkv_rollback(s1);
+            (void)snprintf(key, sizeof key, "k%03d", 79 + round * 20);
+            assert_true(has(s2, key, NULL));
+            assert_true(round > 0 || has(s2, "k000", "old"));
+        }
+    }
+    assert_true(failures > 10);
+    assert_int_equal(stat_of("commits"), 13);
+}
+
+static void
+recovery_skips_void_records(void **state)
+{
+    struct txkv_recovery_report report;
+    bool failed = false;
+    char key[8], command[256], copy[96];
+    struct txkv *original;
+
+    (void)state;
+    set(s1, "a", "1");
+    for (uint64_t n = 1; n < 4; n++) {
+        begin(s1);
+        put(s1, "a", "void");
+        for (int i = 0; i < 63;
+             i++) { /* too few to be sorted: no memory is needed before the log */
+            (void)snprintf(key, sizeof key, "v%d-%d", (int)n, i);
+            put(s1, key, "void");
+        }
+        tx_mem_fail_at(n, true);
+        failed |= try_commit(s1) == TXKV_NOMEM;
+        tx_mem_fail_at(0, false);
+        txkv_rollback(s1);
+    }
+    assert_true(failed);
+    set(s1, "b", "1");
+    assert_true(stat_of("wal_records_written") > stat_of("commits") + 1);
+    (void)snprintf(copy, sizeof copy, "%s/copy", dir);
+    (void)snprintf(command, sizeof command, "mkdir %s && cp -r %s/wal %s/data.mdb %s/lock.mdb %s",
+                   copy, dir, dir, dir, copy);
+    assert_int_equal(system(command), 0); // NOLINT: a fixed command
+    original = db;
+    OK(txkv_open(copy, &small_store, &db, &err));
+    txkv_recovery(db, &report);
+    assert_int_equal(report.bytes_discarded, 0);
+    close_sessions();
+    OK(txkv_session_open(db, &s1, &err));
+    assert_true(has(s1, "b", "1"));
+    assert_false(has(s1, "a", "void") && !has(s1, "v1-62", "void"));
+    OK(txkv_verify(db, &report, &err));
+    OK(close_all());
+    db = original;
+}
+
+static void
+stalled_committers_wait_for_a_checkpoint_or_give_up(void **state)
+{
+    const struct txkv_options options = { .map_size = 64 * MIB,
+                                          .overlay_limit = MIB,
+                                          .stall_timeout_ms = 100 };
+    static char large[1200 * KIB];
+    double stalls;
+
+    (void)state;
+    memset(large, 'x', sizeof large - 1);
+    OK(close_all());
+    reopen_with(&options);
+    set(s1, "large", large);
+    stalls = stat_of("stalls");
+    set(s1, "a", "1"); /* waits, and the checkpoint that it asks for lets it through */
+    assert_int_equal(stat_of("stalls") - stalls, 1);
+    assert_true(stat_of("checkpoints") >= 1);
+    set(s1, "large", large);
+    (void)pthread_mutex_lock(&db->checkpoint.mutex); /* no checkpoint can run */
+    begin(s1);
+    put(s1, "a", "2");
+    assert_int_equal(try_commit(s1), TXKV_BUSY);
+    (void)pthread_mutex_unlock(&db->checkpoint.mutex);
+    assert_non_null(strstr(err.text, "overlay_limit"));
+    assert_int_equal(stat_of("stall_timeouts"), 1);
+    checkpoint();
+    commit(s1); /* the same transaction again */
+    assert_true(has(s2, "a", "2"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(commits_that_wait_for_a_sync_share_the_next_one),
+        STORE_TEST(many_threads_lose_no_update),
+        STORE_TEST(leadership_is_handed_on_among_many_threads),
+        STORE_TEST(the_first_committer_wins),
+        STORE_TEST(blind_writes_and_plain_reads_never_conflict),
+        STORE_TEST(a_key_read_as_missing_conflicts_with_its_insert),
+        STORE_TEST(a_scan_reads_as_far_as_it_went),
+        STORE_TEST(a_conflict_is_found_in_the_history_after_a_checkpoint),
+        STORE_TEST(a_snapshot_older_than_the_history_is_refused_if_it_writes_what_it_read),
+        STORE_TEST(a_conflict_beside_a_new_table_does_not_hang),
+        STORE_TEST(a_transaction_larger_than_a_segment_commits_whole),
+        STORE_TEST(after_a_failed_sync_reads_go_on_and_every_commit_is_told),
+        STORE_TEST(a_sync_that_fails_in_the_background_stops_the_store),
+        STORE_TEST(a_commit_without_memory_leaves_nothing_and_can_be_repeated),
+        STORE_TEST(recovery_skips_void_records),
+        STORE_TEST(stalled_committers_wait_for_a_checkpoint_or_give_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
