@@ -7,7 +7,8 @@
 
 enum {
     RETRY_US =
-        1000000 /* after a failure, so that a full disk is not asked a thousand times a second */
+        1000000, /* after a failure, so that a full disk is not asked a thousand times a second */
+    TIDY_PAUSE_US = 1000
 };
 
 static bool
@@ -90,7 +91,7 @@ flusher_main(void *arg)
 static bool
 checkpoint_due(const struct tx_core *core)
 {
-    return tx_published_lsn(core) > tx_load_acquire_64(&core->checkpoint_lsn) &&
+    return tx_published_lsn(core) > tx_load_acquire_64(&core->checkpoint_lsn) && /* [M14] */
            !tx_log_stopped(core->log);
 }
 
@@ -148,8 +149,11 @@ checkpointer_main(void *arg)
 
         if (stopping(background))
             break;
-        if (tx_swap_32(&core->tidy_wanted, 0) != 0)
+        if (tx_swap_32(&core->tidy_wanted, 0) != 0) {
             tx_checkpoint_tidy(background->checkpoint);
+            if (tx_load_acquire_32(&core->tidy_wanted) != 0)
+                sleep_until(background, &core->checkpointer_wake, tx_os_now_us() + TIDY_PAUSE_US);
+        }
         if (tx_swap_32(&core->checkpoint_wanted, 0) == 0 && !timed)
             continue;
         if (tx_checkpoint_run(background->checkpoint, NULL, NULL) != TXKV_OK)

@@ -130,6 +130,10 @@ drop_checkpointed(struct tx_core *core)
                                                 view->memtables[count - 1]->first_lsn) != TXKV_OK)
         return;
     (void)tx_views_collect(&core->views);
+    /* A reader stood between the pointer to a view and its pin, and may have pinned another: it
+     * will not ask for this one. */
+    if (core->views.deferred_count > 0)
+        tx_core_want_tidy(core);
 }
 
 static enum txkv_rc
@@ -142,7 +146,7 @@ install(void *arg, struct txkv_error *err)
     for (uint32_t i = 0; i < job->count; i++)
         job->memtables[i]->checkpointed = true;
     core->checkpoint_check = job->to_check;
-    tx_store_release_64(&core->checkpoint_lsn, job->to_lsn);
+    tx_store_release_64(&core->checkpoint_lsn, job->to_lsn); /* [M14] */
     drop_checkpointed(core);
     tx_commit_measure_overlay(core);
     return TXKV_OK;

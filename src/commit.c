@@ -151,15 +151,6 @@ validate(struct tx_core *core, const struct tx_txn *txn, const struct tx_write *
 
 /* ---- entering a transaction ---- */
 
-/* The memtable's end and sums move with every record, whatever is in it. */
-static void
-account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes, uint32_t transactions)
-{
-    tx_store_release_64(&memtable->end_lsn, lsn + bytes);
-    tx_store_relaxed_64(&memtable->records, memtable->records + transactions);
-    tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
-}
-
 /* The i-th write that is to be entered, in key order when the set was sorted; NULL for one to skip.
  */
 static const struct tx_write *
@@ -242,11 +233,11 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
         rc = enter_writes(memtable, &txn->writes, lsn, mapped);
     if (rc != TXKV_OK) {
         tx_log_void(core->log, mapped);
-        account(memtable, lsn, bytes, 0);
+        tx_memtable_account(memtable, lsn, bytes, 0);
         batch->end_lsn = lsn + bytes;
         return tx_fail_nomem(request->err);
     }
-    account(memtable, lsn, bytes, 1);
+    tx_memtable_account(memtable, lsn, bytes, 1);
     request->lsn = lsn;
     request->next = NULL;
     *batch->last = request;
@@ -353,7 +344,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
 static bool
 try_lead(struct tx_commit *commit)
 {
-    return tx_cas_32(&commit->leading, 0, 1);
+    return tx_cas_32(&commit->leading, 0, 1); /* [M11] */
 }
 
 /*
@@ -545,41 +536,9 @@ tx_commit_append_table(struct tx_commit *commit, const struct tx_table_def *def,
     tx_free(record);
     if (rc != TXKV_OK)
         return rc;
-    account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, 0);
+    tx_memtable_account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, 0);
     rc = tx_log_sync(core->log, *lsn + bytes, err);
     if (rc == TXKV_OK)
         publish(core, *lsn + bytes);
     return rc;
-}
-
-enum txkv_rc
-tx_commit_replay(struct tx_core *core, struct tx_memtable *memtable, const struct tx_record *record,
-                 struct tx_segment *segment, uint64_t *operations, struct txkv_error *err)
-{
-    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
-    struct tx_op op;
-    enum txkv_rc rc;
-
-    if (tx_memtable_pin_segment(memtable, segment) != TXKV_OK)
-        return tx_fail_nomem(err);
-    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
-        const struct tx_key key = { op.key, op.key_bytes, op.table };
-
-        if (op.table == 0 || op.table > core->catalog.table_max)
-            return tx_fail(
-                err, TXKV_CORRUPT,
-                "store %s: the log record at LSN %llu writes to table %u, which was never "
-                "made; the store's files do not belong together: restore it from a backup",
-                core->dir, (unsigned long long)record->lsn, op.table);
-        if (tx_memtable_insert(memtable, &key, record->lsn, op.value, op.value_bytes) != TXKV_OK)
-            return tx_fail_nomem(err);
-        (*operations)++;
-    }
-    if (rc != TXKV_NOTFOUND)
-        return tx_fail(err, TXKV_CORRUPT,
-                       "store %s: the log record at LSN %llu is intact but holds an operation that "
-                       "cannot be; it was not written by this program",
-                       core->dir, (unsigned long long)record->lsn);
-    account(memtable, record->lsn, record->length, 1);
-    return TXKV_OK;
 }

@@ -59,11 +59,4 @@ TX_MUST_CHECK enum txkv_rc tx_commit_append_table(struct tx_commit *commit,
 /* In the leader's place: store the sum of what waits for a checkpoint. */
 void tx_commit_measure_overlay(struct tx_core *core);
 
-/* Enter a transaction record's operations into a memtable; for recovery. TXKV_CORRUPT for
- * operations that do not fit. */
-TX_MUST_CHECK enum txkv_rc tx_commit_replay(struct tx_core *core, struct tx_memtable *memtable,
-                                            const struct tx_record *record,
-                                            struct tx_segment *segment, uint64_t *operations,
-                                            struct txkv_error *err);
-
 #endif /* TX_COMMIT_H */

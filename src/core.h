@@ -114,4 +114,12 @@ tx_core_want_checkpoint(struct tx_core *core)
         tx_event_signal(&core->checkpointer_wake);
 }
 
+/* Ask for views and memtables that are not needed any more to be let go. */
+static inline void
+tx_core_want_tidy(struct tx_core *core)
+{
+    if (tx_swap_32(&core->tidy_wanted, 1) == 0)
+        tx_event_signal(&core->checkpointer_wake);
+}
+
 #endif /* TX_CORE_H */

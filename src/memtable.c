@@ -72,7 +72,7 @@ tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key, uint
     struct tx_version *newest = node == NULL ? NULL : tx_node_newest(node);
 
     if (newest != NULL && newest->lsn == lsn)
-        tx_store_release_ptr((void **)&node->newest, newest->older);
+        tx_store_release_ptr((void **)&node->newest, newest->older); /* [M4] */
 }
 
 enum txkv_rc
@@ -102,6 +102,15 @@ struct tx_node *
 tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash)
 {
     return tx_hashidx_get(memtable->index, key, hash);
+}
+
+void
+tx_memtable_account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes,
+                    uint32_t transactions)
+{
+    tx_store_release_64(&memtable->end_lsn, lsn + bytes); /* [M13] */
+    tx_store_relaxed_64(&memtable->records, memtable->records + transactions);
+    tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
 }
 
 uint64_t

@@ -60,6 +60,11 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
 struct tx_node *tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key,
                                 uint64_t hash);
 
+/* Count a record of the log, at lsn, as entered: `transactions` is 1 or, for one that has no
+ * versions, 0. Leader only. */
+void tx_memtable_account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes,
+                         uint32_t transactions);
+
 /* Memory and log bytes it keeps. Any thread. */
 uint64_t tx_memtable_bytes(const struct tx_memtable *memtable);
 

@@ -40,7 +40,8 @@ enum tx_record_type {
     TX_RECORD_TXN = 1,
     TX_RECORD_TABLE = 2,
     TX_RECORD_SEAL = 3,
-    TX_RECORD_VOID = 4 /* a transaction that failed after it was appended: as if it were not there */
+    TX_RECORD_VOID =
+        4 /* a transaction that failed after it was appended: as if it were not there */
 };
 
 enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };

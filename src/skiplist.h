@@ -124,7 +124,7 @@ struct tx_node *tx_node_prev(const struct tx_skiplist *list, const struct tx_nod
 static inline struct tx_version *
 tx_node_newest(const struct tx_node *node)
 {
-    return tx_load_acquire_ptr((void *const *)&node->newest);
+    return tx_load_acquire_ptr((void *const *)&node->newest); /* [M4] */
 }
 
 /* The newest version with base <= lsn < snap, or NULL. */

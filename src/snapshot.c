@@ -44,8 +44,8 @@ tx_snapshot_drop(struct tx_core *core, struct tx_snapshot *snapshot)
      * pin is gone (a full barrier) before the pointer is loaded, and the leader replaces the
      * pointer before it looks for pins: one of the two sees the other.
      */
-    if (view != tx_views_current(&core->views) && tx_swap_32(&core->tidy_wanted, 1) == 0)
-        tx_event_signal(&core->checkpointer_wake);
+    if (view != tx_views_current(&core->views))
+        tx_core_want_tidy(core);
 }
 
 enum txkv_rc

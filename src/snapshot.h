@@ -27,7 +27,7 @@ TX_MUST_CHECK enum txkv_rc tx_snapshot_take(struct tx_core *core, ck_epoch_recor
                                             struct txkv_error *err);
 void tx_snapshot_drop(struct tx_core *core, struct tx_snapshot *snapshot);
 
-/* True when the snapshot can have versions in this memtable. */
+/* True when the snapshot can have versions in this memtable; acquire [M13]. */
 static inline bool
 tx_snapshot_sees(const struct tx_snapshot *snapshot, const struct tx_memtable *memtable)
 {

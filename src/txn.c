@@ -112,7 +112,7 @@ tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
         return TXKV_OK;
     rc = tx_snapshot_take(session->core, session->record, session->stripe, &txn->snapshot, err);
     if (rc == TXKV_OK && session->snapshots++ == 0)
-        tx_store_release_64(&session->oldest_snap, txn->snapshot.snap);
+        tx_store_release_64(&session->oldest_snap, txn->snapshot.snap); /* [M15] */
     return rc;
 }
 
@@ -124,7 +124,7 @@ tx_oldest_snap(struct tx_core *core, uint32_t *open)
     *open = 0;
     (void)pthread_mutex_lock(&core->sessions_mutex);
     for (struct txkv_session *s = core->sessions; s != NULL; s = s->next) {
-        const uint64_t snap = tx_load_acquire_64(&s->oldest_snap);
+        const uint64_t snap = tx_load_acquire_64(&s->oldest_snap); /* [M15] */
 
         oldest = tx_min_u64(oldest, snap);
         *open += snap != TX_LSN_NONE;

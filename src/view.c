@@ -16,7 +16,7 @@
  * therefore stays zero while the others are read, and when the last is read as zero all are.
  *
  * Ordering: [M8] the pointer to the current view. [M7] a pin is made before its section is left, so
- * the leader sees it after the callback. [M9] unpin's decrement releases what the reader did; the
+ * the leader sees it after the callback. [M12] unpin's decrement releases what the reader did; the
  * leader's load that finds zero acquires it before the memtables are freed.
  */
 #include "view.h"
@@ -80,6 +80,7 @@ retire(struct tx_epoch_entry *entry)
 
     view->next_retired = view->owner->retired;
     view->owner->retired = view;
+    view->owner->deferred_count--;
 }
 
 /* For a retired view only: see the top of the file. */
@@ -87,7 +88,7 @@ static bool
 is_pinned(struct tx_view *view)
 {
     for (uint32_t stripe = 0; stripe < TX_VIEW_STRIPES; stripe++)
-        if (tx_load_acquire_64(pin_count(view, stripe)) != 0) /* [M9] */
+        if (tx_load_acquire_64(pin_count(view, stripe)) != 0) /* [M12] */
             return true;
     return false;
 }
@@ -99,6 +100,7 @@ tx_views_init(struct tx_views *views, struct tx_memtable *active, uint64_t histo
 
     views->retired = NULL;
     views->retired_count = 0;
+    views->deferred_count = 0;
     views->retired_bytes = 0;
     view = make_view(views, &active, 1, history_lsn);
     if (view == NULL)
@@ -135,7 +137,7 @@ tx_view_pin(struct tx_views *views, ck_epoch_record_t *record, uint32_t stripe)
 void
 tx_view_unpin(struct tx_view *view, uint32_t stripe)
 {
-    const uint64_t before = tx_fetch_add_64(pin_count(view, stripe), UINT64_MAX); /* [M9] */
+    const uint64_t before = tx_fetch_add_64(pin_count(view, stripe), UINT64_MAX); /* [M12] */
 
     assert(before > 0);
     (void)before;
@@ -156,6 +158,7 @@ tx_views_replace(struct tx_views *views, struct tx_memtable *const *memtables, u
             bytes += tx_memtable_bytes(old->memtables[i]);
     tx_store_relaxed_64(&views->retired_bytes, bytes);
     tx_store_relaxed_64(&views->retired_count, views->retired_count + 1);
+    views->deferred_count++;
 
     tx_epoch_writer_enter(&views->epoch);
     tx_store_release_ptr((void **)&views->current, view); /* [M8] */

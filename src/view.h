@@ -39,6 +39,7 @@ struct tx_views {
         *current; /* atomic [M8]: leader stores with release, readers load with acquire */
     struct tx_view *retired; /* leader's: past their epoch, waiting for pins to go */
     uint64_t retired_count;  /* atomic: replaced views not freed yet */
+    uint64_t deferred_count; /* leader's: of those, still with the epoch */
     uint64_t retired_bytes;  /* atomic: bytes of memtables that only retired views keep */
 };
 

@@ -3,10 +3,10 @@
  */
 #include "writeset.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "hashidx.h"
+#include "keysort.h"
 
 enum {
     RECORD_BYTES_START = 4096,
@@ -306,41 +306,6 @@ tx_writeset_undo(struct tx_writeset *set, struct tx_writeset_mark mark)
 
 /* ---- the order of a large set ---- */
 
-struct sort_item {
-    uint64_t prefix; /* eight key bytes behind what all keys share */
-    const uint8_t *key;
-    uint32_t key_bytes, table, index;
-};
-
-static int
-compare_items(const void *left, const void *right)
-{
-    const struct sort_item *a = left, *b = right;
-    const struct tx_key ka = { a->key, a->key_bytes, a->table };
-    const struct tx_key kb = { b->key, b->key_bytes, b->table };
-
-    if (a->table != b->table)
-        return a->table < b->table ? -1 : 1;
-    if (a->prefix != b->prefix)
-        return a->prefix < b->prefix ? -1 : 1;
-    return tx_key_compare(&ka, &kb);
-}
-
-static uint32_t
-shared_prefix(const struct sort_item *items, uint32_t count)
-{
-    uint32_t shared = items[0].key_bytes;
-
-    for (uint32_t i = 1; i < count && shared > 0; i++) {
-        uint32_t n = 0;
-
-        while (n < shared && n < items[i].key_bytes && items[i].key[n] == items[0].key[n])
-            n++;
-        shared = n;
-    }
-    return shared;
-}
-
 static bool
 in_order(const struct tx_writeset *set)
 {
@@ -357,8 +322,8 @@ in_order(const struct tx_writeset *set)
 void
 tx_writeset_prepare(struct tx_writeset *set)
 {
-    struct sort_item *items;
-    uint32_t count = 0, shared;
+    struct tx_sort_item *items;
+    uint32_t count = 0;
 
     tx_free(set->order);
     set->order = NULL;
@@ -367,18 +332,10 @@ tx_writeset_prepare(struct tx_writeset *set)
     items = tx_malloc(set->count * sizeof *items);
     if (items == NULL)
         return;
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct tx_key key = tx_write_key(set, &set->writes[i]);
-
+    for (uint32_t i = 0; i < set->count; i++)
         if (!set->writes[i].superseded)
-            items[count++] = (struct sort_item){ 0, key.data, key.bytes, key.table, i };
-    }
-    shared = shared_prefix(items, count);
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t b = 0; b < 8; b++)
-            items[i].prefix = items[i].prefix << 8 |
-                              (shared + b < items[i].key_bytes ? items[i].key[shared + b] : 0);
-    qsort(items, count, sizeof *items, compare_items);
+            items[count++] = (struct tx_sort_item){ tx_write_key(set, &set->writes[i]), i, 0 };
+    tx_keysort(items, count);
     set->order = tx_malloc(count * sizeof *set->order);
     if (set->order != NULL)
         for (uint32_t i = 0; i < count; i++)

@@ -98,7 +98,7 @@ struct worker;
 /* What is asked of txkv; 0 where nothing is. */
 struct goal {
     double sqlite_ratio_min;
-    double bare_ratio_min; /* to each of the bare rates */
+    double bare_ratio_min; /* to the bare append */
     double p999_ms_max;
     double peak_to_data_max;
     double value_max;

@@ -429,8 +429,7 @@ a_seek_without_memory_can_be_tried_again(void **state)
             rc = seek(cursor, "(,)");
         tx_mem_fail_at(0, false);
         if (rc == TXKV_OK)
-            assert_string_equal(rest_of(cursor, rc),
-                                "a=0 ab=own b=1 c=own d=own f=0 g=1 h=own ");
+            assert_string_equal(rest_of(cursor, rc), "a=0 ab=own b=1 c=own d=own f=0 g=1 h=own ");
         txkv_cursor_close(cursor);
     }
     assert_true(n > 4);

@@ -1,0 +1,21 @@
+/*
+ * keysort.h - sorting many keys before they are entered into a skip list, where each step is then
+ * cheap.
+ *
+ * Pure; any thread. Layer 3: skiplist.h.
+ */
+#ifndef TX_KEYSORT_H
+#define TX_KEYSORT_H
+
+#include "base.h"
+#include "skiplist.h"
+
+struct tx_sort_item {
+    struct tx_key key;
+    uint32_t index;  /* the caller's; items with one key come in its order */
+    uint64_t prefix; /* tx_keysort's: eight key bytes behind what all keys share */
+};
+
+void tx_keysort(struct tx_sort_item *items, uint32_t count);
+
+#endif /* TX_KEYSORT_H */
