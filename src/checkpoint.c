@@ -373,10 +373,11 @@ count_operations(void *arg, const struct tx_record *record, struct tx_segment *s
     enum txkv_rc rc = TXKV_NOTFOUND;
 
     (void)segment;
+    if (record->type != TX_RECORD_TXN)
+        return TXKV_OK;
     report->transactions_replayed++;
-    if (record->type == TX_RECORD_TXN)
-        while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK)
-            report->operations_replayed++;
+    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK)
+        report->operations_replayed++;
     if (rc != TXKV_NOTFOUND)
         return tx_fail(err, TXKV_CORRUPT,
                        "the log record at LSN %llu holds an operation that cannot be",

@@ -36,7 +36,7 @@ struct target {
 static inline struct tx_node *
 load_node(struct tx_node *const *link)
 {
-    return tx_load_acquire_ptr((void *const *)link);
+    return tx_load_acquire_ptr((void *const *)link); /* [M3] */
 }
 
 static inline void

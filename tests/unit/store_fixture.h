@@ -29,7 +29,7 @@
 #include "../../src/os.h"
 #include "../../src/store.h"
 
-enum { KIB = 1 << 10, MIB = 1 << 20, LIMIT_S = 60 };
+enum { KIB = 1 << 10, MIB = 1 << 20, LIMIT_S = 30 };
 
 static char dir[64];
 static struct txkv *db;
