@@ -20,7 +20,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstric
         -Wformat=2 -Wundef -Wvla -Walloca -Wnull-dereference -Wimplicit-fallthrough -Wswitch-enum \
         -Wwrite-strings -Wredundant-decls -Wnested-externs -Wunused-macros -Wdate-time
 WARN_gcc := -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init \
-            -Wcast-align=strict -Wstack-usage=8192
+            -Wcast-align=strict -Wstack-usage=$(if $(SAN),65536,8192)
 WARN_clang := -Wcomma -Wassign-enum -Wconditional-uninitialized -Wunreachable-code -Wextra-semi
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -pthread -Werror $(WARN) \
               $(WARN_$(notdir $(CC))) -MMD -MP

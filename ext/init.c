@@ -3,6 +3,7 @@
  */
 #include "init.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "connection.h"
@@ -39,13 +40,29 @@ is_loaded(sqlite3 *db)
     return found;
 }
 
+/* SQLITE_EXTENSION_INIT2, for connections of several threads that load the extension at once. */
+static void
+set_api(const sqlite3_api_routines *api)
+{
+#ifdef SQLITE_CORE
+    (void)api;
+#else
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+    (void)pthread_mutex_lock(&mutex);
+    if (sqlite3_api != api)
+        sqlite3_api = api;
+    (void)pthread_mutex_unlock(&mutex);
+#endif
+}
+
 int
 sqlite3_txkv_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
 {
     struct tx_connection *connection;
     int rc;
 
-    SQLITE_EXTENSION_INIT2(api)
+    set_api(api);
     if (sqlite3_libversion_number() < SQLITE_VERSION_MIN) {
         if (message != NULL)
             *message = sqlite3_mprintf("txkv needs SQLite 3.38.0 or newer, and this is %s: upgrade "

@@ -6,9 +6,9 @@
 #include "os.h"
 
 enum {
-    RETRY_US =
-        1000000, /* after a failure, so that a full disk is not asked a thousand times a second */
-    TIDY_PAUSE_US = 1000
+    TIDY_PAUSE_US = 1000,
+    RETRY_BUSY_US = 20000, /* readers kept LMDB's map from growing; who waits was told to end */
+    RETRY_US = 1000000     /* so that a full disk is not asked a thousand times a second */
 };
 
 static bool
@@ -146,6 +146,7 @@ checkpointer_main(void *arg)
 
     while (!stopping(background)) {
         const bool timed = wait_for_work(background);
+        enum txkv_rc rc;
 
         if (stopping(background))
             break;
@@ -156,8 +157,10 @@ checkpointer_main(void *arg)
         }
         if (tx_swap_32(&core->checkpoint_wanted, 0) == 0 && !timed)
             continue;
-        if (tx_checkpoint_run(background->checkpoint, NULL, NULL) != TXKV_OK)
-            sleep_until(background, &core->checkpointer_wake, tx_os_now_us() + RETRY_US);
+        rc = tx_checkpoint_run(background->checkpoint, NULL, NULL);
+        if (rc != TXKV_OK)
+            sleep_until(background, &core->checkpointer_wake,
+                        tx_os_now_us() + (rc == TXKV_BUSY ? RETRY_BUSY_US : RETRY_US));
     }
     return NULL;
 }

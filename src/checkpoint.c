@@ -269,8 +269,12 @@ write_all(struct job *job, struct txkv_error *err)
     enum txkv_rc rc = write_batch(job, &map_full, err);
 
     while (rc == TXKV_FULL && map_full) {
+        /* Committers that wait for this checkpoint with a snapshot open must give up first. */
+        tx_store_release_32(&core->map_must_grow, 1);
+        tx_event_signal(&core->drained);
         rc = tx_tree_grow(core->tree, GROW_WAIT_MS, err);
         if (rc == TXKV_OK) {
+            tx_store_release_32(&core->map_must_grow, 0);
             tx_count(&core->counters.map_grows, 1);
             rc = write_batch(job, &map_full, err);
         }
@@ -293,8 +297,10 @@ run_job(struct job *job, struct txkv_error *err)
     rc = write_all(job, err);
     if (rc != TXKV_OK)
         return rc;
-    for (uint32_t i = 0; i < job->count; i++)
+    for (uint32_t i = 0; i < job->count; i++) {
         job->report.transactions += job->memtables[i]->records;
+        job->report.bytes += job->memtables[i]->log_bytes;
+    }
     mark_defined(job);
     rc = tx_commit_run(checkpoint->commit, &checkpoint->done, install, job, err);
     assert(rc == TXKV_OK);
@@ -336,7 +342,6 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, struct txkv_checkpoint_repor
     rc = run_job(&job, &own);
     job.report.from_lsn = job.from_lsn;
     job.report.to_lsn = job.to_lsn;
-    job.report.bytes = job.to_lsn - job.from_lsn;
     job.report.duration_us = tx_os_now_us() - job.report.duration_us;
     note_result(checkpoint->core, &job, rc, &own);
     (void)pthread_mutex_unlock(&checkpoint->mutex);

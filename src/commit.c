@@ -406,6 +406,17 @@ submit(struct tx_commit *commit, struct request *request)
 
 /* ---- the committer's side ---- */
 
+/* A checkpoint waits for this transaction's snapshot to end, and the transaction for the
+ * checkpoint. */
+static enum txkv_rc
+fail_in_the_way(struct tx_core *core, struct txkv_error *err)
+{
+    return tx_fail(err, TXKV_BUSY,
+                   "store %s: LMDB's map must grow before more can be committed, and this "
+                   "transaction's snapshot is in the way: roll back and run it again",
+                   core->dir);
+}
+
 static enum txkv_rc
 fail_stalled(struct tx_core *core, struct txkv_error *err)
 {
@@ -427,7 +438,7 @@ fail_stalled(struct tx_core *core, struct txkv_error *err)
 
 /* Wait while too much waits for a checkpoint. */
 static enum txkv_rc
-admit(struct tx_core *core, struct txkv_error *err)
+admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
 {
     uint64_t deadline;
 
@@ -444,6 +455,8 @@ admit(struct tx_core *core, struct txkv_error *err)
                 tx_load_relaxed_64(&core->limits.overlay_limit) ||
             tx_log_stopped(core->log))
             return TXKV_OK;
+        if (txn->snapshot.open && tx_load_acquire_32(&core->map_must_grow) != 0)
+            return fail_in_the_way(core, err);
         if (now >= deadline)
             return fail_stalled(core, err);
         tx_core_want_checkpoint(core);
@@ -490,7 +503,7 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     if (txn->writes.count == 0)
         return TXKV_OK;
     session->conflict_key_bytes = 0;
-    rc = admit(commit->core, err);
+    rc = admit(commit->core, txn, err);
     if (rc == TXKV_OK)
         rc = prepare(commit->core, txn, err);
     if (rc == TXKV_OK)

@@ -69,6 +69,8 @@ struct tx_core {
     uint32_t checkpointer_idle TX_ALIGNED;
     uint32_t checkpoint_wanted; /* atomic: 1 asks for a checkpoint now */
     uint32_t tidy_wanted;       /* atomic: 1 asks for views to be collected */
+    uint32_t map_must_grow;     /* atomic: 1 while a checkpoint waits for snapshots to end, to grow
+                                   LMDB's map */
 
     /* Why the last checkpoint failed; rc TXKV_OK when it did not. */
     pthread_mutex_t failure_mutex;

@@ -26,7 +26,7 @@ struct tx_memtable {
     uint64_t records;   /* atomic: transactions entered */
     uint64_t log_bytes; /* atomic: their records' bytes */
     bool checkpointed;  /* its versions are in LMDB; set by the leader */
-    uint32_t refs;      /* views that list it; under the views' mutex */
+    uint32_t refs;      /* views that list it; leader's */
     struct tx_segment **segments;
     uint32_t segment_count, segment_room;
 };
@@ -56,7 +56,8 @@ void tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key,
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
                                                    struct tx_segment *segment);
 
-/* The node of a key, or NULL; hash is tx_key_hash(key). */
+/* The node of a key, or NULL; hash is tx_key_hash(key). For its versions only: a node that is being
+ * inserted can be found here before it is in the list. */
 struct tx_node *tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key,
                                 uint64_t hash);
 

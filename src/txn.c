@@ -110,9 +110,17 @@ tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
 
     if (txn->snapshot.open)
         return TXKV_OK;
+    /* A lower bound goes first: whoever misses it dropped only what had been published before the
+     * snapshot looked at the published LSN. */
+    if (session->snapshots == 0) {
+        tx_store_release_64(&session->oldest_snap, tx_published_lsn(session->core));
+        tx_fence_full(); /* [M15] */
+    }
     rc = tx_snapshot_take(session->core, session->record, session->stripe, &txn->snapshot, err);
-    if (rc == TXKV_OK && session->snapshots++ == 0)
-        tx_store_release_64(&session->oldest_snap, txn->snapshot.snap); /* [M15] */
+    if (rc == TXKV_OK)
+        session->snapshots++;
+    else if (session->snapshots == 0)
+        tx_store_release_64(&session->oldest_snap, TX_LSN_NONE);
     return rc;
 }
 

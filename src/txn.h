@@ -49,8 +49,8 @@ struct txkv_session {
     uint8_t *value; /* a copy, for txkv_get outside a transaction */
     size_t value_room;
     struct tx_event done; /* the leader signals it */
-    /* The session's thread stores, any thread reads: `snap` of the oldest open snapshot, or
-     * TX_LSN_NONE. */
+    /* The session's thread stores, any thread reads: a lower bound of `snap` of the oldest open
+     * snapshot, or TX_LSN_NONE. */
     uint64_t oldest_snap TX_ALIGNED;
     /* Under the core's sessions mutex. */
     struct txkv_session *next, *previous;

@@ -53,6 +53,8 @@ void tx_views_destroy(struct tx_views *views);
 /* Pin the current view. record: the caller's own; stripe: any number, best one that few others use.
  */
 struct tx_view *tx_view_pin(struct tx_views *views, ck_epoch_record_t *record, uint32_t stripe);
+/* On the stripe of the pin. Order: [M12] release: what the caller read is read before it is freed.
+ */
 void tx_view_unpin(struct tx_view *view, uint32_t stripe);
 
 /*

@@ -45,7 +45,11 @@ check() {
 
 native='s/^CREATE VIRTUAL TABLE \([a-z0-9_.]*\) USING txkv(.*$/CREATE TABLE \1(key PRIMARY KEY, value) WITHOUT ROWID;/'
 
-[ $# -gt 0 ] || set -- $(cd "$root/sql/conformance" && ls ./*.sql | sed -e 's|^\./||' -e 's|\.sql$||')
+if [ $# -eq 0 ]; then
+    for script in "$root"/sql/conformance/*.sql; do
+        set -- "$@" "$(basename "$script" .sql)"
+    done
+fi
 for name in "$@"; do
     check "$name" "" ""
     case $(head -n 1 "$root/sql/conformance/$name.sql") in

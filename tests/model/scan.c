@@ -13,6 +13,20 @@ note_passed(struct session *x, const struct held *h, uint32_t from, uint32_t cou
         note_read(x, h->table, h->descending ? from - i : from + i, READ_MAYBE);
 }
 
+static bool
+is_value(uint32_t id, struct txkv_bytes value)
+{
+    return id != 0 && value_is(id, value);
+}
+
+/* A key written while a cursor was open: the write, or what the snapshot has. */
+static bool
+is_any_value(const struct session *x, uint32_t t, uint32_t k, struct txkv_bytes value)
+{
+    return !x->open || is_value(seen_by(x, t, k), value) ||
+           is_value(x->snapshot.value[t][k], value);
+}
+
 /* Check one answer of seek or next against what is still to come, and move on. */
 bool
 check_row(struct session *x, struct held *h, enum txkv_rc rc, const struct txkv_error *err)
@@ -23,7 +37,6 @@ check_row(struct session *x, struct held *h, enum txkv_rc rc, const struct txkv_
     uint32_t k = KEYS;
     uint32_t skipped = left;
     struct txkv_bytes value;
-    uint32_t now;
 
     if (rc == TXKV_OK) {
         k = key_number(txkv_cursor_key(h->cursor));
@@ -42,11 +55,9 @@ check_row(struct session *x, struct held *h, enum txkv_rc rc, const struct txkv_
     if (rc != TXKV_OK)
         return false;
     value = txkv_cursor_value(h->cursor);
-    now = x->open ? seen_by(x, h->table, k) : 0;
     if (!h->fuzzy[k] && row[k] == 0)
         DIE("scan t%u: key %u should not be there", h->table, k);
-    if (!(row[k] != 0 && value_is(row[k], value)) &&
-        !(h->fuzzy[k] && (!x->open || (now != 0 && value_is(now, value)))))
+    if (!is_value(row[k], value) && !(h->fuzzy[k] && is_any_value(x, h->table, k, value)))
         DIE("scan t%u: wrong value of key %u", h->table, k);
     note_read(x, h->table, k, h->fuzzy[k] ? READ_MAYBE : READ);
     know->count.rows++;

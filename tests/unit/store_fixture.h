@@ -164,6 +164,28 @@ copy_store(void)
     assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
 }
 
+static struct txkv *other;
+
+/* Another handle. */
+static inline enum txkv_rc
+try_open(const char *path, const struct txkv_options *options)
+{
+    memset(&err, 0, sizeof err);
+    return txkv_open(path, options, &other, &err);
+}
+
+/* A path inside the directory. */
+static inline const char *
+in_dir(const char *name)
+{
+    static char paths[4][128];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+
+    (void)snprintf(path, sizeof paths[0], "%s/%s", dir, name);
+    return path;
+}
+
 /* ---- short forms ---- */
 
 static inline struct txkv_bytes

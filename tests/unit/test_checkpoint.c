@@ -1,9 +1,6 @@
 /*
- * test_checkpoint.c - what a checkpoint moves, what it keeps for readers, how it fails, and that an
- * idle store sleeps.
+ * test_checkpoint.c - what a checkpoint moves, what it keeps for readers, and how it fails.
  */
-#include <dirent.h>
-
 #include "store_fixture.h"
 
 static struct txkv_checkpoint_report
@@ -151,7 +148,7 @@ the_log_after_a_checkpoint_is_verified_and_replayed_from_there(void **state)
         if (i % 7 == 3)
             checkpoint();
         OK(txkv_verify(db, &report, &err));
-        assert_int_equal(report.transactions_replayed, i < 3 ? i + 2 : (i - 3) % 7);
+        assert_int_equal(report.transactions_replayed, i < 3 ? i + 1 : (i - 3) % 7);
     }
     copy_store();
     original = db;
@@ -237,7 +234,7 @@ no_view_is_left_behind_when_all_readers_have_gone(void **state)
     (void)state;
     tx_store_release_32(&reader_errors, 0);
     set(s1, "k", "0");
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 8; round++) {
         tx_store_release_32(&readers_stop, 0);
         for (int i = 0; i < 3; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, read_on, NULL), 0);
@@ -365,93 +362,6 @@ a_log_file_that_cannot_be_removed_fails_the_report_alone(void **state)
     assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
 }
 
-/* ---- the background ---- */
-
-static void
-the_log_past_checkpoint_bytes_is_checkpointed(void **state)
-{
-    const struct txkv_options options = { .map_size = 64 * MIB, .checkpoint_bytes = 64 * KIB };
-    static char large[100 * KIB];
-
-    (void)state;
-    memset(large, 'x', sizeof large - 1);
-    OK(close_all());
-    reopen_with(&options);
-    set(s1, "small", "x");
-    assert_int_equal(stat_of("checkpoints"), 0);
-    set(s1, "large", large);
-    while (stat_of("checkpoints") == 0)
-        nap();
-    assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
-}
-
-/* The interval runs from the first commit; another opener's shorter one holds at once. */
-static void
-a_shorter_interval_takes_effect_at_once(void **state)
-{
-    const struct txkv_options shorter = { .checkpoint_interval_s = 1 };
-    struct txkv *second;
-
-    (void)state;
-    set(s1, "a", "1");
-    for (int i = 0; i < 100; i++)
-        nap(); /* the checkpointer sleeps for its minute */
-    OK(txkv_open(dir, &shorter, &second, &err));
-    while (stat_of("checkpoints") == 0)
-        nap();
-    OK(txkv_close(second, &err));
-}
-
-/* Voluntary context switches of all threads of this process but its own. */
-static uint64_t
-background_switches(void)
-{
-    char path[64], line[128];
-    uint64_t sum = 0, n;
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-
-    assert_non_null(tasks);
-    while ((entry = readdir(tasks)) != NULL) {
-        FILE *status;
-
-        (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/status", entry->d_name);
-        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
-            continue;
-        status = fopen(path, "r");
-        assert_non_null(status);
-        while (fgets(line, sizeof line, status) != NULL)
-            if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1)
-                sum += n;
-        (void)fclose(status);
-    }
-    (void)closedir(tasks);
-    return sum;
-}
-
-static void
-an_idle_store_does_not_wake_up(void **state)
-{
-    uint64_t before;
-
-    (void)state;
-    set(s1, "a", "1");
-    begin(s1);
-    put(s1, "a", "2");
-    OK(txkv_commit(s1, TXKV_SYNC_NORMAL, &err));
-    while (stat_of("durable_lsn") < stat_of("published_lsn"))
-        nap();
-    checkpoint();
-    for (int i = 0; i < 250; i++)
-        nap(); /* what is under way comes to rest */
-    before = background_switches();
-    assert_true(before > 0);
-    for (int i = 0; i < 4; i++)
-        for (const struct timespec t = { 0, 250000000 }; nanosleep(&t, NULL) != 0;)
-            continue;
-    assert_int_equal(background_switches() - before, 0);
-}
-
 int
 main(void)
 {
@@ -469,9 +379,6 @@ main(void)
         STORE_TEST(memtables_of_many_failed_checkpoints_are_all_kept),
         STORE_TEST(a_full_map_grows_when_no_reader_holds_it),
         STORE_TEST(a_log_file_that_cannot_be_removed_fails_the_report_alone),
-        STORE_TEST(the_log_past_checkpoint_bytes_is_checkpointed),
-        STORE_TEST(a_shorter_interval_takes_effect_at_once),
-        STORE_TEST(an_idle_store_does_not_wake_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ static void
 commits_that_wait_for_a_sync_share_the_next_one(void **state)
 {
     enum { COUNT = 8 };
-    struct committer leader, waiting[COUNT];
+    static struct committer leader, waiting[COUNT];
     double syncs, groups;
     char key[8];
 
@@ -90,8 +90,9 @@ commits_that_wait_for_a_sync_share_the_next_one(void **state)
         if (i > 0)
             assert_true(txkv_last_lsn(waiting[i].session) >
                         txkv_last_lsn(waiting[i - 1].session)); /* in the order of arrival */
-        txkv_session_close(waiting[i].session);
     }
+    for (int i = 0; i < COUNT; i++)
+        txkv_session_close(waiting[i].session);
     assert_int_equal(stat_of("fdatasyncs") - syncs, 2);
     assert_int_equal(stat_of("groups") - groups, 2);
     expect_scan(s2, "(,)", "first=x k0=x k1=x k2=x k3=x k4=x k5=x k6=x k7=x ");

@@ -71,17 +71,17 @@ static void
 a_scan_stays_in_its_table(void **state)
 {
     const uint32_t first = table;
-    uint32_t other, last;
+    uint32_t second, last;
 
     (void)state;
-    OK(txkv_table(db, "other", "", true, &other, &err));
+    OK(txkv_table(db, "other", "", true, &second, &err));
     OK(txkv_table(db, "last", "", true, &last, &err));
     for (int pass = 0; pass < 2; pass++) {
         table = first;
         set(s1, "b", "1");
         table = last;
         set(s1, "a", "3");
-        table = other;
+        table = second;
         expect_scan(s1, "(,)", "");
         expect_scan(s1, "<(,)", "");
         begin(s1);
@@ -90,7 +90,7 @@ a_scan_stays_in_its_table(void **state)
         table = first;
         expect_scan(s1, "(,)", "b=1 ");
         expect_scan(s1, "<(,)", "b=1 ");
-        table = other;
+        table = second;
         expect_scan(s1, "<(,)", "k=2 ");
         txkv_rollback(s1);
         checkpoint(); /* the same once more with LMDB */

@@ -1,0 +1,106 @@
+/*
+ * test_background.c - when the background threads work, and that an idle store sleeps.
+ */
+#include <dirent.h>
+
+#include "store_fixture.h"
+
+static void
+the_log_past_checkpoint_bytes_is_checkpointed(void **state)
+{
+    const struct txkv_options options = { .map_size = 64 * MIB, .checkpoint_bytes = 64 * KIB };
+    static char large[100 * KIB];
+
+    (void)state;
+    memset(large, 'x', sizeof large - 1);
+    OK(close_all());
+    reopen_with(&options);
+    set(s1, "small", "x");
+    assert_int_equal(stat_of("checkpoints"), 0);
+    set(s1, "large", large);
+    while (stat_of("checkpoints") == 0)
+        nap();
+    assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
+}
+
+/* The interval runs from the first commit; another opener's shorter one holds at once. */
+static void
+a_shorter_interval_takes_effect_at_once(void **state)
+{
+    const struct txkv_options shorter = { .checkpoint_interval_s = 1 };
+    struct txkv *second;
+
+    (void)state;
+    set(s1, "a", "1");
+    for (int i = 0; i < 100; i++)
+        nap(); /* the checkpointer sleeps for its minute */
+    OK(txkv_open(dir, &shorter, &second, &err));
+    while (stat_of("checkpoints") == 0)
+        nap();
+    OK(txkv_close(second, &err));
+}
+
+/* Voluntary context switches of the store's threads; a sanitizer may have some of its own. */
+static uint64_t
+background_switches(void)
+{
+    char path[64], line[128];
+    uint64_t sum = 0, n;
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+
+    assert_non_null(tasks);
+    while ((entry = readdir(tasks)) != NULL) {
+        bool is_ours = false;
+        FILE *status;
+
+        (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/status", entry->d_name);
+        if (entry->d_name[0] == '.')
+            continue;
+        status = fopen(path, "r");
+        assert_non_null(status);
+        while (fgets(line, sizeof line, status) != NULL)
+            if (strncmp(line, "Name:\ttxkv-", 11) == 0)
+                is_ours = true;
+            else if (is_ours && sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1)
+                sum += n;
+        (void)fclose(status);
+    }
+    (void)closedir(tasks);
+    return sum;
+}
+
+static void
+an_idle_store_does_not_wake_up(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    set(s1, "a", "1");
+    begin(s1);
+    put(s1, "a", "2");
+    OK(txkv_commit(s1, TXKV_SYNC_NORMAL, &err));
+    while (stat_of("durable_lsn") < stat_of("published_lsn"))
+        nap();
+    checkpoint();
+    for (int i = 0; i < 250; i++)
+        nap(); /* what is under way comes to rest */
+    before = background_switches();
+    assert_true(before > 0);
+    for (int i = 0; i < 4; i++)
+        for (const struct timespec t = { 0, 250000000 }; nanosleep(&t, NULL) != 0;)
+            continue;
+    assert_int_equal(background_switches() - before, 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(the_log_past_checkpoint_bytes_is_checkpointed),
+        STORE_TEST(a_shorter_interval_takes_effect_at_once),
+        STORE_TEST(an_idle_store_does_not_wake_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
