@@ -180,7 +180,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
         if (write == NULL)
             continue;
         key = (struct tx_key){ mapped + write->key_at, write->key_bytes, write->table };
-        if (tx_memtable_insert(memtable, &key, lsn,
+        if (tx_memtable_insert(memtable, &key, write->hash, lsn,
                                write->value_at == 0 ? NULL : mapped + write->value_at,
                                write->value_bytes) == TXKV_OK)
             continue;

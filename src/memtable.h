@@ -36,14 +36,14 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_create(uint64_t first_lsn, struct tx_memt
 void tx_memtable_free(struct tx_memtable *memtable);
 
 /*
- * tx_memtable_insert -- enter one version. key->data and value point into a mapped segment that
- * tx_memtable_pin_segment was called for. lsn is at least that of every version entered before. Two
- * versions of one key with the same lsn: the later call wins.
+ * tx_memtable_insert -- enter one version; hash is tx_key_hash(key). key->data and value point into
+ * a mapped segment that tx_memtable_pin_segment was called for. lsn is at least that of every
+ * version entered before. Two versions of one key with the same lsn: the later call wins.
  *
  * TXKV_NOMEM: not entered. Leader only.
  */
 TX_MUST_CHECK enum txkv_rc tx_memtable_insert(struct tx_memtable *memtable,
-                                              const struct tx_key *key, uint64_t lsn,
+                                              const struct tx_key *key, uint64_t hash, uint64_t lsn,
                                               const uint8_t *value, uint32_t value_bytes);
 
 /*

@@ -41,8 +41,8 @@ enter_batch(struct replay *replay, struct txkv_error *err)
 
         if (i + 1 < replay->count && tx_key_compare(&items[i].key, &items[i + 1].key) == 0)
             continue;
-        if (tx_memtable_insert(replay->memtable, &items[i].key, op->lsn, op->value,
-                               op->value_bytes) != TXKV_OK)
+        if (tx_memtable_insert(replay->memtable, &items[i].key, tx_key_hash(&items[i].key), op->lsn,
+                               op->value, op->value_bytes) != TXKV_OK)
             return tx_fail_nomem(err);
     }
     replay->count = 0;

@@ -58,7 +58,8 @@ a_version_is_found_by_key_and_by_order(void **state)
         const struct tx_key key = key_of(i);
 
         assert_null(find(memtable, &key, UINT64_MAX));
-        assert_int_equal(tx_memtable_insert(memtable, &key, 100 + i, key.data, 8), TXKV_OK);
+        assert_int_equal(
+            tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100 + i, key.data, 8), TXKV_OK);
         assert_ptr_equal(find(memtable, &key, UINT64_MAX)->value, key.data);
         assert_null(find(memtable, &key, 100 + i));
     }
@@ -76,8 +77,9 @@ a_newer_version_hides_the_older_from_newer_snapshots_only(void **state)
     struct tx_memtable *memtable = *state;
     const struct tx_key key = key_of(1);
 
-    assert_int_equal(tx_memtable_insert(memtable, &key, 100, key.data, 8), TXKV_OK);
-    assert_int_equal(tx_memtable_insert(memtable, &key, 200, NULL, 0), TXKV_OK);
+    assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100, key.data, 8),
+                     TXKV_OK);
+    assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 200, NULL, 0), TXKV_OK);
     assert_ptr_equal(find(memtable, &key, 200)->value, key.data);
     assert_null(find(memtable, &key, 201)->value);
     assert_int_equal(memtable->list.count, 1);
@@ -89,8 +91,9 @@ of_two_versions_with_one_lsn_the_later_wins(void **state)
     struct tx_memtable *memtable = *state;
     const struct tx_key key = key_of(1);
 
-    assert_int_equal(tx_memtable_insert(memtable, &key, 100, NULL, 0), TXKV_OK);
-    assert_int_equal(tx_memtable_insert(memtable, &key, 100, key.data, 8), TXKV_OK);
+    assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100, NULL, 0), TXKV_OK);
+    assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100, key.data, 8),
+                     TXKV_OK);
     assert_ptr_equal(find(memtable, &key, 101)->value, key.data);
 }
 
@@ -106,7 +109,7 @@ an_insert_that_runs_out_of_memory_leaves_nothing(void **state)
         bool ok;
 
         tx_mem_fail_at(i % 8 != 0, true);
-        ok = tx_memtable_insert(memtable, &key, 100 + i, key.data, 8) == TXKV_OK;
+        ok = tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100 + i, key.data, 8) == TXKV_OK;
         tx_mem_fail_at(0, false);
         entered += ok;
         assert_int_equal(find(memtable, &key, UINT64_MAX) != NULL, ok);
@@ -156,7 +159,8 @@ a_small_memtable_needs_less_than_64_kib(void **state)
     for (uint64_t i = 0; i < 100; i++) {
         const struct tx_key key = key_of(i);
 
-        assert_int_equal(tx_memtable_insert(memtable, &key, 100, key.data, 8), TXKV_OK);
+        assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 100, key.data, 8),
+                         TXKV_OK);
     }
     assert_true(tx_memtable_bytes(memtable) < 65536);
 }

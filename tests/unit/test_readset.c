@@ -159,16 +159,19 @@ sealing_covers_exactly_what_was_added(void **state)
 
         for (int n = 0; n < 12; n++) {
             char lo[2] = "a", hi[2] = "a";
+            int l, h;
 
             random = random * 1103515245 + 12345;
-            lo[0] = (char)('a' + (random >> 16) % 26);
+            l = (int)(random >> 16) % 26;
             random = random * 1103515245 + 12345;
-            hi[0] = (char)(lo[0] - 2 + (int)((random >> 16) % 5));
-            if (hi[0] < 'a' || hi[0] > 'z')
-                hi[0] = lo[0];
+            h = l - 2 + (int)((random >> 16) % 5);
+            if (h < 0 || h > 25)
+                h = l;
+            lo[0] = (char)('a' + l);
+            hi[0] = (char)('a' + h);
             add(lo, hi);
-            for (int c = lo[0]; c <= hi[0]; c++)
-                expected[c - 'a'] = true;
+            for (int i = l; i <= h; i++)
+                expected[i] = true;
             if (n == 6)
                 tx_readset_seal(&set); /* as a commit that is tried again does */
         }

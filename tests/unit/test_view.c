@@ -26,7 +26,7 @@ make_memtable(uint64_t first_lsn)
 
     if (tx_memtable_create(first_lsn, &memtable, NULL) != TXKV_OK)
         return NULL;
-    if (tx_memtable_insert(memtable, &key, first_lsn, key.data, 3) == TXKV_OK)
+    if (tx_memtable_insert(memtable, &key, tx_key_hash(&key), first_lsn, key.data, 3) == TXKV_OK)
         return memtable;
     tx_memtable_free(memtable);
     return NULL;
