@@ -212,6 +212,20 @@ number_result(sqlite3_context *context, const struct number *n, enum tx_key_note
     return false; /* a row's note can be any two bits */
 }
 
+void
+tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
+{
+    char copy[512];
+
+    if (bytes < sizeof(copy) && memchr(text, '\0', bytes) == NULL) {
+        memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
+        sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
+    } else {
+        sqlite3_result_text64(context, (const char *)text, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
+}
+
 bool
 tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
 {
@@ -224,7 +238,7 @@ tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum t
     if (note != TX_KEY_AS_IS)
         return false;
     if (key[0] == TAG_TEXT)
-        sqlite3_result_text(context, (const char *)key + 1, (int)bytes - 1, SQLITE_TRANSIENT);
+        tx_text_result(context, key + 1, bytes - 1);
     else if (key[0] == TAG_BLOB)
         sqlite3_result_blob(context, key + 1, (int)bytes - 1, SQLITE_TRANSIENT);
     else

@@ -60,6 +60,13 @@ bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
 /*
+ * Give UTF-8 text to SQLite as a result, copied. SQLite keeps a text that came with its terminator
+ * as it is, and copies any other once more for sqlite3_column_text; so short ones without a zero
+ * byte are given one.
+ */
+void tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes);
+
+/*
  * A key in words for messages: 42, 'text', x'00ff'; control characters shown as ?, cut with "..."
  * when long. out_bytes is at least 32; always NUL-terminated.
  */

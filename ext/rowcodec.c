@@ -223,7 +223,7 @@ value_result(sqlite3_context *context, uint64_t type, const uint8_t *p)
         if (type % 2 == 0)
             sqlite3_result_blob64(context, p, bytes, SQLITE_TRANSIENT);
         else
-            sqlite3_result_text64(context, (const char *)p, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
+            tx_text_result(context, p, bytes);
     } else if (type == TYPE_NULL) {
         sqlite3_result_null(context);
     } else if (type <= TYPE_INT_MAX) {

@@ -185,12 +185,15 @@ tx_transaction_rollback(sqlite3_vtab *vtab)
 /*
  * Call one of the store's savepoint functions for every store in the transaction. A store that
  * joined after savepoint n was set does not know it, and rolls back to its own start: right, for it
- * had written nothing then. SQLite asks for no message here.
+ * had written nothing then. All are told, even if one fails: they must agree on what is set. SQLite
+ * asks for no message here.
  */
 static int
 for_each_link(struct tx_connection *connection, int n,
               enum txkv_rc (*call)(struct txkv_session *, int, struct txkv_error *))
 {
+    enum txkv_rc first = TXKV_OK;
+
     for (struct tx_link *link = connection->links; link != NULL; link = link->next) {
         struct txkv_error err;
         enum txkv_rc rc;
@@ -198,10 +201,10 @@ for_each_link(struct tx_connection *connection, int n,
         if (!link->begun)
             continue;
         rc = call(link->session, n, &err);
-        if (rc != TXKV_OK)
-            return tx_sql_code(rc);
+        if (first == TXKV_OK)
+            first = rc;
     }
-    return SQLITE_OK;
+    return tx_sql_code(first);
 }
 
 int

@@ -9,8 +9,10 @@
 #include "os.h"
 
 enum {
-    ROUNDS_MAX = 32,  /* then a waiter leads on */
-    SPIN_TURNS = 200, /* about the time of a group that does not sync */
+    ROUNDS_MAX = 32,     /* then a waiter leads on */
+    SPIN_TURNS = 200,    /* about the time of a group that does not sync */
+    RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
+    PREFETCH_STEPS = 8,
     KEY_TEXT_BYTES = 80
 };
 
@@ -167,16 +169,33 @@ write_steps(const struct tx_writeset *set)
     return set->order == NULL ? set->count : set->order_count;
 }
 
+/* In key order the writes and their keys are spread over memory: ask for them before they are
+ * needed. */
+static void
+prefetch_ahead(const struct tx_writeset *set, uint32_t i, const uint8_t *mapped)
+{
+    if (i + 2 * PREFETCH_STEPS < set->order_count)
+        __builtin_prefetch(&set->writes[set->order[i + 2 * PREFETCH_STEPS]]);
+    if (i + PREFETCH_STEPS < set->order_count)
+        __builtin_prefetch(mapped + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
+}
+
 /* Enter the writes; their bytes stand at `mapped`, a copy of set->record. On failure nothing stays.
  */
 static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
 {
-    for (uint32_t i = 0; i < write_steps(set); i++) {
+    const uint32_t steps = write_steps(set);
+
+    if (steps >= RESERVE_FROM)
+        tx_hashidx_reserve(memtable->index, steps);
+    for (uint32_t i = 0; i < steps; i++) {
         const struct tx_write *write = write_at(set, i);
         struct tx_key key;
 
+        if (set->order != NULL)
+            prefetch_ahead(set, i, mapped);
         if (write == NULL)
             continue;
         key = (struct tx_key){ mapped + write->key_at, write->key_bytes, write->table };
@@ -475,12 +494,13 @@ prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
         return rc;
     if (txn->incomplete)
         return tx_fail_nomem(err);
-    if (txn->reads.count > 0) {
+    if (!tx_readset_empty(&txn->reads)) {
         tx_readset_seal(&txn->reads);
         for (uint32_t i = 0; i < txn->writes.count; i++) {
-            const struct tx_key key = tx_write_key(&txn->writes, &txn->writes.writes[i]);
+            struct tx_write *write = &txn->writes.writes[i];
+            const struct tx_key key = tx_write_key(&txn->writes, write);
 
-            txn->writes.writes[i].was_read = tx_readset_covers(&txn->reads, &key);
+            write->was_read = tx_readset_covers(&txn->reads, &key, write->hash);
         }
     }
     tx_writeset_prepare(&txn->writes);

@@ -151,3 +151,19 @@ tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash
     entry = ck_hs_get(shard, (uint32_t)hash, entry_of(&wanted, hash));
     return entry == NULL ? NULL : node_of(entry);
 }
+
+void
+tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more)
+{
+    put_arena = index->arena;
+    for (uint64_t i = 0; i < SHARDS; i++) {
+        ck_hs_t *shard = shard_for_put(index, i << (64 - SHARD_BITS));
+        unsigned long room = SHARD_ENTRIES_FIRST;
+
+        if (shard == NULL)
+            return;
+        while (room < 2 * (ck_hs_count(shard) + more / SHARDS))
+            room *= 2;
+        (void)ck_hs_grow(shard, room);
+    }
+}

@@ -32,6 +32,10 @@ struct tx_hashidx *tx_hashidx_create(struct tx_arena *arena);
 TX_MUST_CHECK enum txkv_rc tx_hashidx_put(struct tx_hashidx *index, struct tx_node *node,
                                           uint64_t hash);
 
+/* Make room for so many more nodes at once. What there is no memory for is made by the puts. Writer
+ * only. */
+void tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more);
+
 /* The node of that key, or NULL. */
 struct tx_node *tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash);
 

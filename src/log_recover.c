@@ -28,7 +28,8 @@ enum { COPY_BYTES = 1 << 20 };
 
 struct walk {
     uint64_t store_id;
-    uint64_t lsn, check; /* where the chain has come to, and its value there */
+    uint64_t lsn, check;  /* where the chain has come to, and its value there */
+    uint64_t durable_lsn; /* what was surely durable before: the highest that a record claims */
     tx_log_visit *visit;
     void *arg;
     struct tx_log_scan *scan;
@@ -39,6 +40,7 @@ take_record(struct walk *w, const struct tx_record *record, struct tx_segment *s
             struct txkv_error *err)
 {
     w->check = record->check;
+    w->durable_lsn = tx_max_u64(w->durable_lsn, record->durable_lsn);
     w->scan->bytes_verified += record->length;
     if (record->type == TX_RECORD_SEAL) {
         w->lsn = tx_segment_end_lsn(s);
@@ -81,6 +83,25 @@ walk_segment(struct walk *w, struct tx_segment *s, uint64_t limit_lsn, struct tx
     if (lsn < limit_lsn)
         w->lsn = end_lsn; /* no room for a seal means a seal */
     return TXKV_OK;
+}
+
+/*
+ * Make what the walk has read in s durable. A sync that failed earlier may have left pages that the
+ * kernel takes for written and that are not on the disk: each page that is not known to be durable
+ * is written to, unchanged, so that this sync writes it again.
+ */
+static enum txkv_rc
+sync_walked(const struct walk *w, const struct tx_segment *s, struct txkv_error *err)
+{
+    const uint64_t from = tx_max_u64(w->durable_lsn, s->first_lsn) - s->first_lsn;
+    const uint64_t to = tx_min_u64(tx_max_u64(w->lsn, s->first_lsn) - s->first_lsn, s->file_bytes);
+
+    for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
+        volatile uint8_t *byte = s->map + at;
+
+        *byte = *byte;
+    }
+    return tx_log_sync_file(s, err);
 }
 
 /* ---- recovery ---- */
@@ -201,7 +222,7 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
         if (r->walk.lsn > s->first_lsn && r->walk.lsn <= tx_segment_end_lsn(s)) {
             r->last = s;
             if (r->walk.lsn == tx_segment_end_lsn(s))
-                return tx_log_sync_file(s, err);
+                return sync_walked(&r->walk, s, err);
             r->tail = s;
         }
     }
@@ -398,6 +419,7 @@ seal_tail(struct recovery *r, struct txkv_error *err)
     struct walk *w = &r->walk;
     const uint64_t end_lsn = tx_segment_end_lsn(s);
     uint8_t seal[TX_RECORD_HEADER_BYTES];
+    enum txkv_rc rc;
     int e = 0;
 
     if (s->file_bytes < s->bytes)
@@ -410,8 +432,9 @@ seal_tail(struct recovery *r, struct txkv_error *err)
         w->check = tx_record_finish_header(seal, w->lsn, r->start_lsn, w->check, w->store_id);
         tx_log_put(s->map + (w->lsn - s->first_lsn), seal, NULL, 0);
     }
+    rc = sync_walked(w, s, err);
     w->lsn = end_lsn;
-    return tx_log_sync_file(s, err);
+    return rc;
 }
 
 /* Later files go for good before the seal is there, or it might continue into one of them. */

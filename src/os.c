@@ -79,13 +79,24 @@ tx_os_sync_dir(const char *path, struct txkv_error *err)
     return rc;
 }
 
+/* Make a new name durable in the directory that holds it. */
+static enum txkv_rc
+sync_parent(const char *path, struct txkv_error *err)
+{
+    char *parent = tx_os_join(path, "..");
+    enum txkv_rc rc = parent == NULL ? tx_fail_nomem(err) : tx_os_sync_dir(parent, err);
+
+    tx_free(parent);
+    return rc;
+}
+
 enum txkv_rc
 tx_os_make_dir(const char *path, struct txkv_error *err)
 {
     struct stat st;
 
     if (tx_os.mkdir(path, 0700) == 0)
-        return TXKV_OK;
+        return sync_parent(path, err);
     if (errno != EEXIST)
         return tx_fail_errno(err, errno, "cannot make directory %s", path);
     if (stat(path, &st) != 0)

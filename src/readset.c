@@ -8,8 +8,11 @@
 
 enum {
     RANGES_START = 16,
-    RANGES_KEPT = 4096,  /* a larger array is given back after the transaction */
-    RANGES_MAX = 1 << 18 /* beyond it neighbours are joined */
+    RANGES_KEPT = 4096, /* a larger array is given back after the transaction */
+    POINTS_START = 32,
+    POINTS_KEPT = 1 << 14,
+    POINTS_MAX = 1 << 22, /* beyond it every key counts as read */
+    RANGES_MAX = 1 << 18  /* beyond it neighbours are joined */
 };
 
 void
@@ -23,6 +26,7 @@ void
 tx_readset_free(struct tx_readset *set)
 {
     tx_free(set->ranges);
+    tx_free(set->points);
     tx_arena_free(&set->arena);
     tx_readset_init(set);
 }
@@ -30,13 +34,69 @@ tx_readset_free(struct tx_readset *set)
 void
 tx_readset_reset(struct tx_readset *set)
 {
-    if (set->room > RANGES_KEPT) {
+    if (set->room > RANGES_KEPT || set->point_room > POINTS_KEPT) {
         tx_readset_free(set);
         return;
     }
     if (set->count > 0)
         tx_arena_reset(&set->arena);
     set->count = 0;
+    if (set->point_count > 0)
+        memset(set->points, 0, set->point_room * sizeof *set->points);
+    set->point_count = 0;
+    set->every_point = false;
+}
+
+/* The place of a hash, or the free one where it would go. */
+static uint64_t *
+point_of(uint64_t *points, uint32_t room, uint64_t hash)
+{
+    uint32_t at = (uint32_t)hash & (room - 1);
+
+    while (points[at] != 0 && points[at] != hash)
+        at = (at + 1) & (room - 1);
+    return &points[at];
+}
+
+static bool
+grow_points(struct tx_readset *set)
+{
+    const uint32_t room = set->point_room == 0 ? POINTS_START : set->point_room * 2;
+    uint64_t *points = tx_zalloc(room * sizeof *points);
+
+    if (points == NULL)
+        return false;
+    for (uint32_t i = 0; i < set->point_room; i++)
+        if (set->points[i] != 0)
+            *point_of(points, room, set->points[i]) = set->points[i];
+    tx_free(set->points);
+    set->points = points;
+    set->point_room = room;
+    return true;
+}
+
+/* 0 marks a free place. */
+static uint64_t
+point_hash(uint64_t hash)
+{
+    return hash == 0 ? 1 : hash;
+}
+
+enum txkv_rc
+tx_readset_add_point(struct tx_readset *set, uint64_t hash, struct txkv_error *err)
+{
+    uint64_t *point;
+
+    if (set->point_count == POINTS_MAX)
+        set->every_point = true;
+    if (set->every_point)
+        return TXKV_OK;
+    if ((set->point_count + 1) * 2 > set->point_room && !grow_points(set))
+        return tx_fail_nomem(err);
+    point = point_of(set->points, set->point_room, point_hash(hash));
+    set->point_count += *point == 0;
+    *point = point_hash(hash);
+    return TXKV_OK;
 }
 
 static bool
@@ -146,11 +206,14 @@ tx_readset_seal(struct tx_readset *set)
 }
 
 bool
-tx_readset_covers(const struct tx_readset *set, const struct tx_key *key)
+tx_readset_covers(const struct tx_readset *set, const struct tx_key *key, uint64_t hash)
 {
     const struct tx_read_range probe = { *key, *key };
     uint32_t below = 0, above = set->count;
 
+    if (set->every_point ||
+        (set->point_count > 0 && *point_of(set->points, set->point_room, point_hash(hash)) != 0))
+        return true;
     /* The last range whose lower end is not above the key. */
     while (below < above) {
         const uint32_t middle = below + (above - below) / 2;

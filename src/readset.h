@@ -1,11 +1,12 @@
 /*
  * readset.h - the key ranges that a transaction has read.
  *
- * A point read is a range of one key. A cursor's range reaches from where it was placed to where it
- * stands; the cursor adds it when it is placed anew, closed, or when the transaction commits, so a
- * step costs nothing here. tx_readset_seal sorts and joins the ranges so that a key can be looked
- * up by binary search. Past a limit neighbouring ranges are joined across the gap between them:
- * that can only add conflicts, never hide one.
+ * A point read is kept as the key's hash: what another key with the same hash adds is one needless
+ * conflict in 2^64. A cursor's range reaches from where it was placed to where it stands; the
+ * cursor adds it when it is placed anew, closed, or when the transaction commits, so a step costs
+ * nothing here. tx_readset_seal sorts and joins the ranges so that a key can be looked up by binary
+ * search. Past a limit neighbouring ranges are joined across the gap between them: that can only
+ * add conflicts, never hide one.
  *
  * Threads: the session's. Layer 5: skiplist.h (struct tx_key), mem.h.
  */
@@ -26,6 +27,9 @@ struct tx_readset {
     struct tx_read_range *ranges;
     uint32_t count, room;
     struct tx_arena arena;
+    uint64_t *points; /* hashes of keys, open addressing, linear probing; 0 is free */
+    uint32_t point_count, point_room;
+    bool every_point; /* too many to keep: every key counts as read */
 };
 
 void tx_readset_init(struct tx_readset *set);
@@ -36,8 +40,19 @@ void tx_readset_reset(struct tx_readset *set);
 TX_MUST_CHECK enum txkv_rc tx_readset_add(struct tx_readset *set, const struct tx_key *lo,
                                           const struct tx_key *hi, struct txkv_error *err);
 
+/* Add one key, by tx_key_hash. */
+TX_MUST_CHECK enum txkv_rc tx_readset_add_point(struct tx_readset *set, uint64_t hash,
+                                                struct txkv_error *err);
+
 /* Sort and join; tx_readset_covers may then be called until the next add. */
 void tx_readset_seal(struct tx_readset *set);
-bool tx_readset_covers(const struct tx_readset *set, const struct tx_key *key);
+bool tx_readset_covers(const struct tx_readset *set, const struct tx_key *key, uint64_t hash);
+
+/* True when nothing has been read. */
+static inline bool
+tx_readset_empty(const struct tx_readset *set)
+{
+    return set->count == 0 && set->point_count == 0;
+}
 
 #endif /* TX_READSET_H */

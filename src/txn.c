@@ -159,7 +159,7 @@ tx_txn_get(struct tx_txn *txn, const struct tx_key *key, struct txkv_bytes *valu
     }
     rc = tx_txn_snapshot(txn, err);
     if (rc == TXKV_OK && txn->begun)
-        rc = tx_readset_add(&txn->reads, key, key, err);
+        rc = tx_readset_add_point(&txn->reads, hash, err);
     if (rc != TXKV_OK)
         return rc;
     return tx_snapshot_get(&txn->snapshot, key, hash, value, err);

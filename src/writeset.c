@@ -60,15 +60,17 @@ tx_writeset_reset(struct tx_writeset *set)
 static uint32_t
 slot_of(const struct tx_writeset *set, const struct tx_key *key, uint64_t hash)
 {
-    const uint32_t mask = set->slot_count - 1;
+    const uint32_t mask = set->slot_count - 1, tag = (uint32_t)(hash >> 32);
     uint32_t at = (uint32_t)hash & mask;
 
     for (;; at = (at + 1) & mask) {
         const struct tx_write *write;
 
-        if (set->slots[at] == TX_WRITE_NONE)
+        if (set->slots[at].index == TX_WRITE_NONE)
             return at;
-        write = &set->writes[set->slots[at]];
+        if (set->slots[at].tag != tag)
+            continue;
+        write = &set->writes[set->slots[at].index];
         if (write->hash == hash && write->table == key->table && write->key_bytes == key->bytes &&
             memcmp(set->record + write->key_at, key->data, key->bytes) == 0)
             return at;
@@ -83,14 +85,14 @@ tx_writeset_find(const struct tx_writeset *set, const struct tx_key *key, uint64
     if (set->slots_used == 0)
         return NULL;
     at = slot_of(set, key, hash);
-    return set->slots[at] == TX_WRITE_NONE ? NULL : &set->writes[set->slots[at]];
+    return set->slots[at].index == TX_WRITE_NONE ? NULL : &set->writes[set->slots[at].index];
 }
 
 static bool
 grow_slots(struct tx_writeset *set)
 {
     const uint32_t count = set->slot_count == 0 ? WRITES_START * 2 : set->slot_count * 2;
-    uint32_t *slots = tx_malloc(count * sizeof *slots);
+    struct tx_write_slot *slots = tx_malloc(count * sizeof *slots);
 
     if (slots == NULL)
         return false;
@@ -98,10 +100,10 @@ grow_slots(struct tx_writeset *set)
     for (uint32_t i = 0; i < set->slot_count; i++) {
         uint32_t at;
 
-        if (set->slots[i] == TX_WRITE_NONE)
+        if (set->slots[i].index == TX_WRITE_NONE)
             continue;
-        at = (uint32_t)set->writes[set->slots[i]].hash & (count - 1);
-        while (slots[at] != TX_WRITE_NONE)
+        at = (uint32_t)set->writes[set->slots[i].index].hash & (count - 1);
+        while (slots[at].index != TX_WRITE_NONE)
             at = (at + 1) & (count - 1);
         slots[at] = set->slots[i];
     }
@@ -122,15 +124,15 @@ remove_slot(struct tx_writeset *set, uint32_t hole)
         uint32_t home;
 
         at = (at + 1) & mask;
-        if (set->slots[at] == TX_WRITE_NONE)
+        if (set->slots[at].index == TX_WRITE_NONE)
             break;
-        home = (uint32_t)set->writes[set->slots[at]].hash & mask;
+        home = (uint32_t)set->writes[set->slots[at].index].hash & mask;
         if (((at - home) & mask) >= ((at - hole) & mask)) {
             set->slots[hole] = set->slots[at];
             hole = at;
         }
     }
-    set->slots[hole] = TX_WRITE_NONE;
+    set->slots[hole].index = TX_WRITE_NONE;
     set->slots_used--;
 }
 
@@ -259,12 +261,12 @@ tx_writeset_add(struct tx_writeset *set, enum tx_op_kind kind, const struct tx_k
                            .key_bytes = key->bytes,
                            .value_at = kind == TX_OP_PUT ? (uint32_t)(value_at - set->record) : 0,
                            .value_bytes = value_bytes,
-                           .older = set->slots[slot] };
+                           .older = set->slots[slot].index };
     if (write->older == TX_WRITE_NONE)
         set->slots_used++;
     else
         set->writes[write->older].superseded = true;
-    set->slots[slot] = set->count++;
+    set->slots[slot] = (struct tx_write_slot){ set->count++, (uint32_t)(hash >> 32) };
     set->record_used = (uint32_t)(end - set->record);
     if (set->list_made && !enter_in_list(set, set->count - 1)) {
         tx_writeset_undo(set, before);
@@ -290,13 +292,13 @@ tx_writeset_undo(struct tx_writeset *set, struct tx_writeset_mark mark)
         const struct tx_key key = tx_write_key(set, write);
         const uint32_t slot = slot_of(set, &key, write->hash);
 
-        assert(set->slots[slot] == index);
+        assert(set->slots[slot].index == index);
         if (set->list_made)
             leave_list(set, index);
         if (write->older == TX_WRITE_NONE) {
             remove_slot(set, slot);
         } else {
-            set->slots[slot] = write->older;
+            set->slots[slot].index = write->older;
             set->writes[write->older].superseded = false;
         }
         set->count--;

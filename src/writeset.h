@@ -29,13 +29,17 @@ struct tx_write {
     bool was_read;                  /* tx_writeset_prepare: the transaction has read the key */
 };
 
+/* tag: the hash's upper half, so that another key's slot costs no look at its write. */
+struct tx_write_slot {
+    uint32_t index, tag; /* index TX_WRITE_NONE: free */
+};
+
 struct tx_writeset {
     uint8_t *record; /* header room, then operations */
     uint32_t record_used, record_room;
     struct tx_write *writes;
     uint32_t count, room;
-    uint32_t *slots; /* open addressing, linear probing: index of a key's newest write, or
-                        TX_WRITE_NONE */
+    struct tx_write_slot *slots; /* open addressing, linear probing: the key's newest write */
     uint32_t slot_count, slots_used;
     uint32_t *order; /* set by tx_writeset_prepare: live writes in key order; NULL: as they stand */
     uint32_t order_count;

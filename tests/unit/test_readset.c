@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../src/hashidx.h"
 #include "../../src/mem.h"
 #include "../../src/readset.h"
 
@@ -57,7 +58,7 @@ covers(const char *text)
 {
     const struct tx_key key = key_in(1, text);
 
-    return tx_readset_covers(&set, &key);
+    return tx_readset_covers(&set, &key, tx_key_hash(&key));
 }
 
 static void
@@ -71,15 +72,38 @@ an_empty_set_covers_nothing(void **state)
 static void
 a_point_covers_its_key_alone(void **state)
 {
-    const struct tx_key key = key_in(1, "b");
+    const struct tx_key key = key_in(1, "b"), other = key_in(2, "b");
 
     (void)state;
-    assert_int_equal(tx_readset_add(&set, &key, &key, &err), TXKV_OK);
+    assert_int_equal(tx_readset_add_point(&set, tx_key_hash(&key), &err), TXKV_OK);
     tx_readset_seal(&set);
     assert_true(covers("b"));
     assert_false(covers("a"));
     assert_false(covers("b\x01"));
     assert_false(covers("c"));
+    assert_false(tx_readset_covers(&set, &other, tx_key_hash(&other)));
+    tx_readset_reset(&set);
+    assert_false(covers("b"));
+}
+
+/*
+ * Goal: no point is lost as the table grows, the hash 0 included, and no set grows without limit.
+ * Method: so many points that it doubles often; then more than are kept, after which all count.
+ */
+static void
+every_point_that_was_added_stays_covered(void **state)
+{
+    const struct tx_key key = key_in(1, "never added");
+
+    (void)state;
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_int_equal(tx_readset_add_point(&set, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
+    for (uint64_t i = 0; i < 100000; i++)
+        assert_true(tx_readset_covers(&set, &key, i * 0x9e3779b97f4a7c15u));
+    assert_false(covers("never added"));
+    for (uint64_t i = 0; i < 5000000; i++)
+        assert_int_equal(tx_readset_add_point(&set, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
+    assert_true(covers("never added"));
 }
 
 static void
@@ -113,8 +137,8 @@ an_open_end_covers_the_rest_of_the_table_and_no_other(void **state)
     assert_false(covers("c"));
     assert_true(covers("m"));
     assert_true(covers("\xff\xff"));
-    assert_false(tx_readset_covers(&set, &other));
-    assert_false(tx_readset_covers(&set, &before));
+    assert_false(tx_readset_covers(&set, &other, tx_key_hash(&other)));
+    assert_false(tx_readset_covers(&set, &before, tx_key_hash(&before)));
     add(NULL, NULL);
     tx_readset_seal(&set);
     assert_int_equal(set.count, 1);
@@ -257,6 +281,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_empty_set_covers_nothing),
         TEST(a_point_covers_its_key_alone),
+        TEST(every_point_that_was_added_stays_covered),
         TEST(a_range_covers_both_of_its_ends),
         TEST(an_open_end_covers_the_rest_of_the_table_and_no_other),
         TEST(a_range_inside_another_does_not_shorten_it),
