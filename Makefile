@@ -168,7 +168,7 @@ soak: ## about an hour of kill -9, random operations and threads
 
 bench: deps ## compare with a native table in WAL mode
 	@$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
-	@OUT=$(OUT) tests/bench/run.sh
+	@OUT=$(OUT) tests/bench/run.sh $(B)
 
 demo: deps ## real data through the whole path, killed and recovered on the way
 	@$(PARALLEL) all $(OUT)/tests/demo/writers
