@@ -98,8 +98,9 @@ sync_walked(const struct walk *w, const struct tx_segment *s, struct txkv_error 
 
     for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
         volatile uint8_t *byte = s->map + at;
+        const uint8_t same = *byte;
 
-        *byte = *byte;
+        *byte = same;
     }
     return tx_log_sync_file(s, err);
 }
