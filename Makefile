@@ -2,7 +2,7 @@
 #
 # Variables
 #   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
-#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200
+#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  B="--help" (bench: its options)
 #   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -40,7 +40,7 @@ EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 # The other test programs stand in a directory that says of what kind they are. A file with a main is a
 # program; those beside it without one are a library for it, tests/model.a.
-KINDS := model stress fault crash demo bench
+KINDS := model stress history fault crash demo bench
 SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
@@ -124,7 +124,7 @@ unit: $(TESTS) ## run the unit tests (T=name: only that one)
 
 # A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
 # run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
-SAN_KINDS := model stress $(if $(findstring thread,$(SAN)),,fault crash)
+SAN_KINDS := model stress history $(if $(findstring thread,$(SAN)),,fault crash)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
@@ -136,15 +136,15 @@ suites: programs
 	@tests/run_all.sh $(OUT)/logs $(C_SUITES) $(if $(SAN),,$(SH_SUITES))
 
 check: deps ## build and run every test; ends with "N passed, N failed"
-	@$(PARALLEL) programs
+	@+$(PARALLEL) programs
 	@$(MAKE) --no-print-directory suites
 
 asan: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(PARALLEL) SAN=address,undefined programs
+	@+$(PARALLEL) SAN=address,undefined programs
 	@$(MAKE) --no-print-directory SAN=address,undefined suites
 
 tsan: ## the C tests under ThreadSanitizer
-	@$(PARALLEL) SAN=thread programs
+	@+$(PARALLEL) SAN=thread programs
 	@$(MAKE) --no-print-directory SAN=thread suites
 
 lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
@@ -153,25 +153,25 @@ lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, she
 fuzz-programs: $(FUZZERS)
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
-	@$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
+	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loop: CRASH_ROUNDS (200)
-	@$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 
 soak: ## about an hour of kill -9, random operations and threads
-	@$(PARALLEL) programs
+	@+$(PARALLEL) programs
 	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
 	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
-	    'soak/stress|$(OUT)/tests/stress/stress 600' 'soak/fault|$(OUT)/tests/fault/fault all'
+	    'soak/history|$(OUT)/tests/history/history 600' 'soak/stress|$(OUT)/tests/stress/stress 600' 'soak/fault|$(OUT)/tests/fault/fault all'
 
 bench: deps ## compare with a native table in WAL mode
-	@$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
+	@+$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
 	@OUT=$(OUT) tests/bench/run.sh $(B)
 
 demo: deps ## real data through the whole path, killed and recovered on the way
-	@$(PARALLEL) all $(OUT)/tests/demo/writers
+	@+$(PARALLEL) all $(OUT)/tests/demo/writers
 	@tests/demo/demo.sh $(OUT)
 
 deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)

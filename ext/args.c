@@ -3,7 +3,8 @@
  *
  * SQLite splits the text between the parentheses at its top-level commas and hands over each piece
  * as it was written, quotes included. One table below says what each option is called, where its
- * value goes and what is accepted; the messages come from the same table.
+ * value goes and what is accepted; messages about a value are made from it. The ranges are those of
+ * src/options.c, checked here as well for a message in SQL's terms.
  */
 #include "args.h"
 
@@ -16,7 +17,7 @@
 
 #define EXAMPLE "USING txkv('data/store', sync=full)"
 
-enum kind { KIND_SYNC, KIND_TABLE, KIND_WAL_DIR, KIND_NUMBER, KIND_SIZE };
+enum kind { KIND_SYNC, KIND_ISOLATION, KIND_TABLE, KIND_WAL_DIR, KIND_NUMBER, KIND_SIZE };
 
 struct option {
     const char *name;
@@ -30,6 +31,7 @@ struct option {
 
 static const struct option options[] = {
     { "sync", KIND_SYNC, 0, 0, 0, NULL },
+    { "isolation", KIND_ISOLATION, 0, 0, 0, NULL },
     { "table", KIND_TABLE, 0, 0, 0, NULL },
     { "wal_dir", KIND_WAL_DIR, 0, 0, 0, NULL },
     { "flush_interval_ms", KIND_NUMBER, FIELD(flush_interval_ms), 1, 60000, "1 to 60000" },
@@ -196,21 +198,40 @@ set_number(struct parser *p, const struct option *option, const char *text)
     return SQLITE_OK;
 }
 
+/* Which of the words `text` is, as *index. */
+static int
+set_word(struct parser *p, const char *name, const char *text, const char *const *words, int *index)
+{
+    for (*index = 0; words[*index] != NULL; ++*index)
+        if (sqlite3_stricmp(text, words[*index]) == 0)
+            return SQLITE_OK;
+    return refuse(p, "txkv: %s=\"%s\" is none of %s, %s%s%s", name, text, words[0], words[1],
+                  words[2] == NULL ? "" : ", ", words[2] == NULL ? "" : words[2]);
+}
+
 static int
 set_sync(struct parser *p, const char *text)
 {
-    static const char *const names[] = {
-        [TXKV_SYNC_OFF] = "off", [TXKV_SYNC_NORMAL] = "normal", [TXKV_SYNC_FULL] = "full"
-    };
+    static const char *const words[] = { "full", "normal", "off", NULL };
+    static const enum txkv_sync values[] = { TXKV_SYNC_FULL, TXKV_SYNC_NORMAL, TXKV_SYNC_OFF };
+    int index;
+    const int rc = set_word(p, "sync", text, words, &index);
 
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (sqlite3_stricmp(text, names[i]) == 0) {
-            p->out->sync = (enum txkv_sync)i;
-            p->out->sync_given = true;
-            return SQLITE_OK;
-        }
-    }
-    return refuse(p, "txkv: sync=\"%s\" is none of full, normal and off", text);
+    if (rc == SQLITE_OK)
+        p->out->sync = values[index];
+    return rc;
+}
+
+static int
+set_isolation(struct parser *p, const char *text)
+{
+    static const char *const words[] = { "serializable", "snapshot", NULL };
+    int index;
+    const int rc = set_word(p, "isolation", text, words, &index);
+
+    if (rc == SQLITE_OK)
+        p->out->isolation = index == 0 ? TXKV_SERIALIZABLE : TXKV_SNAPSHOT;
+    return rc;
 }
 
 /* Hands `text` over to *field, which holds nothing yet. */
@@ -248,6 +269,9 @@ set_option(struct parser *p, const struct option *option, struct piece value)
         return rc;
     case KIND_SYNC:
         rc = set_sync(p, text);
+        break;
+    case KIND_ISOLATION:
+        rc = set_isolation(p, text);
         break;
     case KIND_NUMBER:
     case KIND_SIZE:
@@ -299,7 +323,7 @@ refuse_unknown(struct parser *p, struct piece name)
         return refuse(p, "txkv: unknown option \"%.*s\" (did you mean \"%s\"?)", name.bytes,
                       name.at, nearest->name);
     return refuse(p,
-                  "txkv: unknown option \"%.*s\": there are sync, table, wal_dir, "
+                  "txkv: unknown option \"%.*s\": there are sync, isolation, table, wal_dir, "
                   "flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
                   "overlay_limit and stall_timeout_ms",
                   name.bytes, name.at);

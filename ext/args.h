@@ -5,6 +5,8 @@
  * others are option=value in any order, names in any case, values bare or quoted:
  *
  *   sync=full|normal|off      what a commit waits for; default full
+ *   isolation=serializable|snapshot
+ *                             what makes a transaction conflict; default serializable
  *   table=NAME                the table inside the store; default the virtual table's own name
  *   flush_interval_ms, checkpoint_interval (seconds), stall_timeout_ms
  *                             whole numbers
@@ -23,12 +25,13 @@
 #include "../src/txkv.h"
 
 struct tx_args {
-    char *dir;                   /* never empty */
-    char *table;                 /* 1 to TXKV_TABLE_NAME_BYTES_MAX bytes */
-    char *wal_dir;               /* NULL when not given */
-    struct txkv_options options; /* options.wal_dir is wal_dir */
-    enum txkv_sync sync;         /* TXKV_SYNC_FULL when not given */
-    bool sync_given, table_given;
+    char *dir;                     /* never empty */
+    char *table;                   /* 1 to TXKV_TABLE_NAME_BYTES_MAX bytes */
+    char *wal_dir;                 /* NULL when not given */
+    struct txkv_options options;   /* options.wal_dir is wal_dir */
+    enum txkv_sync sync;           /* TXKV_SYNC_FULL when not given */
+    enum txkv_isolation isolation; /* TXKV_SERIALIZABLE when not given */
+    bool table_given;
 };
 
 /*

@@ -59,6 +59,7 @@ struct tx_table {
     struct tx_link *link; /* NULL: the internal table */
     uint32_t number;      /* in the store */
     enum txkv_sync sync;
+    enum txkv_isolation isolation;
     bool bears_name;         /* the store knows it by the SQL name it was created with */
     char *name;              /* the SQL name */
     struct tx_cursor *spare; /* a closed cursor for the next xOpen, or NULL */

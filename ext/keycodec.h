@@ -8,8 +8,9 @@
  *         whose order is the order of the doubles (sign bit flipped for positive ones, all bits for
  *         negative ones), then, only when 2^53 <= |that double| < 2^63 or it is -2^63, the rest up
  *         to the exact integer as 2 big-endian bytes; then trailing zero bytes are left off. So 1
- *         and 1.0 have one encoding, every int64 has its own, and integers from 0 up to 2^28 take
- * at most 5 bytes. 0x20  text: its UTF-8 bytes (BINARY collation). 0x30  a blob: its bytes.
+ *         and 1.0 have one encoding, every int64 has its own, and small integers are short.
+ *   0x20  text: its UTF-8 bytes (BINARY collation)
+ *   0x30  a blob: its bytes
  *
  * NULL has no encoding: a WITHOUT ROWID key is NOT NULL. Every key has one encoding, and other
  * bytes are refused.

@@ -82,6 +82,7 @@ attach(struct tx_table *table, const struct tx_args *args, char **message)
         return tx_sql_fail(message, table->name, rc, &err);
     }
     table->sync = args->sync;
+    table->isolation = args->isolation;
     table->bears_name = !args->table_given;
     join_link(table, link);
     return SQLITE_OK;
@@ -209,8 +210,7 @@ rename_table(sqlite3_vtab *vtab, const char *name)
     return SQLITE_OK;
 }
 
-/* ---- the internal table of transaction.h: no rows, and only the transaction methods matter ----
- */
+/* ---- the internal table of transaction.h: it has no rows; its transaction methods matter ---- */
 
 static int
 internal_connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,

@@ -1,12 +1,13 @@
 /*
  * rowcodec.h - the columns that are not the key, as the value of a row.
  *
- *   byte 0   the key's note (enum tx_key_note) in bits 0 and 1, the number of columns in bits 2 to
- * 7 then     only when that number is 63: what the number of columns has above 63, a varint then
- * one varint a column, its serial type: 0 NULL; 1 to 8 an integer of that many bytes, two's
- * complement, little-endian, the fewest that hold it; 9 a real, 8 bytes, IEEE 754, little-endian;
- * 10 and 11 the integers 0 and 1; 12 + 2n a blob of n bytes; 13 + 2n text of n bytes, UTF-8 then
- * the columns' bytes, in the same order
+ *   byte 0  the key's note (enum tx_key_note) in bits 0 and 1, the number of columns in bits 2 to 7
+ *   then    only when that number is 63: what the number of columns has above 63, a varint
+ *   then    one varint a column, its type: 0 NULL; 1 to 8 an integer of that many bytes, two's
+ *           complement, little-endian, the fewest that hold it; 9 a real, 8 bytes, IEEE 754,
+ *           little-endian; 10 and 11 the integers 0 and 1; 12 + 2n a blob of n bytes; 13 + 2n text
+ *           of n bytes, UTF-8
+ *   then    the columns' bytes, in the same order
  *
  * A row with fewer columns than asked for has NULL in the rest. Every value comes back exactly as
  * it was stored. A varint is LEB128. Pure; any thread that owns the values.

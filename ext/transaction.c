@@ -30,7 +30,16 @@ begin_link(struct tx_table *table)
     link->begun = true;
     link->wrote = false;
     link->sync = TXKV_SYNC_OFF;
+    txkv_set_isolation(link->session, TXKV_SNAPSHOT);
     return SQLITE_OK;
+}
+
+/* A transaction is serializable unless all the tables that it uses are content with less. */
+static void
+use_table(const struct tx_table *table)
+{
+    if (table->isolation == TXKV_SERIALIZABLE)
+        txkv_set_isolation(table->link->session, TXKV_SERIALIZABLE);
 }
 
 int
@@ -61,6 +70,7 @@ tx_transaction_write(struct tx_table *table)
         if (rc != SQLITE_OK)
             return rc;
     }
+    use_table(table);
     link->wrote = true;
     if (table->sync > link->sync)
         link->sync = table->sync;
@@ -71,19 +81,20 @@ int
 tx_transaction_read(struct tx_table *table)
 {
     struct tx_connection *connection = table->connection;
+    int rc = SQLITE_OK;
 
-    if (table->link->begun)
-        return SQLITE_OK;
-    if (!connection->enlisted) {
-        int rc;
-
-        if (sqlite3_get_autocommit(connection->db))
-            return SQLITE_OK;
-        rc = tx_transaction_enlist(table);
-        if (rc != SQLITE_OK)
-            return rc;
+    if (!table->link->begun) {
+        if (!connection->enlisted) {
+            if (sqlite3_get_autocommit(connection->db))
+                return SQLITE_OK;
+            rc = tx_transaction_enlist(table);
+        }
+        if (rc == SQLITE_OK)
+            rc = begin_link(table);
     }
-    return begin_link(table);
+    if (rc == SQLITE_OK)
+        use_table(table);
+    return rc;
 }
 
 /* ---- the end ---- */

@@ -92,7 +92,8 @@ put(struct tx_table *table, const struct tx_keybuf *key, sqlite3_value **values)
     return SQLITE_OK;
 }
 
-static int delete (struct tx_table *table, const struct tx_keybuf *key)
+static int
+erase(struct tx_table *table, const struct tx_keybuf *key)
 {
     struct txkv_error err;
     const enum txkv_rc rc = txkv_delete(table->link->session, table->number, bytes_of(key), &err);
@@ -130,7 +131,7 @@ move_row(struct tx_table *table, const struct tx_keybuf *from, const struct tx_k
         return tx_table_fail(table, store_rc, &err);
     rc = put(table, to, values);
     if (rc == SQLITE_OK)
-        rc = delete (table, from);
+        rc = erase(table, from);
     if (rc != SQLITE_OK && (store_rc = txkv_rollback_to(session, OWN_SAVEPOINT, &err)) != TXKV_OK)
         rc = tx_table_fail(table, store_rc, &err);
     if ((store_rc = txkv_release(session, OWN_SAVEPOINT, &err)) != TXKV_OK && rc == SQLITE_OK)
@@ -162,7 +163,7 @@ delete_row(struct tx_table *table, sqlite3_value **argv)
     struct tx_keybuf key;
     const int rc = encode_key(table, argv[OLD_KEY], &key);
 
-    return rc == SQLITE_OK ? delete (table, &key) : rc;
+    return rc == SQLITE_OK ? erase(table, &key) : rc;
 }
 
 int

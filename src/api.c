@@ -1,6 +1,6 @@
 /*
- * api.c - the public calls that are about a store as a whole: tables, commits, checkpoints,
- * statistics.
+ * api.c - the public calls that need more of a store than a session has: tables, commits,
+ * checkpoints, verification.
  */
 #include <string.h>
 

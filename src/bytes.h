@@ -13,8 +13,6 @@
 
 #include "base.h"
 
-#define TX_VARINT_BYTES_MAX 10
-
 static inline void
 tx_put_u32(uint8_t *p, uint32_t v)
 {
@@ -74,8 +72,7 @@ tx_put_varint(uint8_t *p, uint64_t v)
     return p;
 }
 
-/* Reads a varint from [p, end) into *out; returns the byte after it, or NULL when it does not end.
- */
+/* Reads a varint from [p, end) into *out; the byte after it, or NULL when it does not end. */
 static inline const uint8_t *
 tx_get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {

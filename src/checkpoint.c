@@ -375,7 +375,7 @@ count_operations(void *arg, const struct tx_record *record, struct tx_segment *s
     struct txkv_recovery_report *report = arg;
     const uint8_t *p = record->body, *end = record->body + record->body_bytes;
     struct tx_op op;
-    enum txkv_rc rc = TXKV_NOTFOUND;
+    enum txkv_rc rc;
 
     (void)segment;
     if (record->type != TX_RECORD_TXN)

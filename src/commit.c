@@ -3,17 +3,17 @@
  */
 #include "commit.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "cursor.h"
 #include "os.h"
+#include "validate.h"
 
 enum {
     ROUNDS_MAX = 32,     /* then a waiter leads on */
     SPIN_TURNS = 200,    /* about the time of a group that does not sync */
     RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
-    PREFETCH_STEPS = 8,
-    KEY_TEXT_BYTES = 80
+    PREFETCH_STEPS = 8
 };
 
 enum outcome {
@@ -36,7 +36,6 @@ struct request {
     struct txkv_session *session;
     enum txkv_sync sync;
     uint64_t lsn;
-    const struct tx_write *conflict; /* the write that another transaction came before, or NULL */
     /* or a function to run. */
     enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
     void *arg;
@@ -68,93 +67,9 @@ finish(struct request *request, enum txkv_rc rc)
     tx_event_signal(done); /* the request is its owner's again */
 }
 
-/* ---- validation ---- */
-
-/* A key for a message: printable characters as they are, the rest as \xNN. */
-static void
-key_text(const struct tx_key *key, char text[KEY_TEXT_BYTES])
-{
-    size_t used = 0;
-
-    for (uint32_t i = 0; i < key->bytes && used + 8 < KEY_TEXT_BYTES; i++) {
-        if (key->data[i] >= 0x20 && key->data[i] < 0x7f)
-            text[used++] = (char)key->data[i];
-        else
-            used += (size_t)snprintf(text + used, KEY_TEXT_BYTES - used, "\\x%02x", key->data[i]);
-    }
-    text[used] = '\0';
-}
-
-/* For the committer, not the leader: who makes a table waits for the leader with the catalog's
- * mutex held. */
-static enum txkv_rc
-fail_conflict(struct txkv_session *session, const struct tx_key *key, struct txkv_error *err)
-{
-    struct tx_core *core = session->core;
-    const struct tx_catalog_entry *table;
-    char text[KEY_TEXT_BYTES];
-
-    key_text(key, text);
-    session->conflict_table = key->table;
-    session->conflict_key_bytes = key->bytes;
-    memcpy(session->conflict_key, key->data, key->bytes);
-    (void)pthread_mutex_lock(&core->catalog.mutex);
-    table = tx_catalog_by_number(&core->catalog, key->table);
-    (void)pthread_mutex_unlock(&core->catalog.mutex);
-    return tx_fail(
-        err, TXKV_CONFLICT,
-        "table %s: key %s was changed by another transaction after this one read it; run "
-        "the transaction again",
-        table == NULL ? "?" : table->name, text);
-}
-
-/*
- * First committer wins: no key that was read and written may have a version that the snapshot
- * lacks. *conflict is the write of one that has; there is no message for it then.
- */
-static enum txkv_rc
-validate(struct tx_core *core, const struct tx_txn *txn, const struct tx_write **conflict,
-         struct txkv_error *err)
-{
-    const struct tx_view *view = tx_views_current(&core->views);
-    const uint64_t snap = txn->snapshot.snap;
-
-    for (uint32_t i = 0; i < txn->writes.count; i++) {
-        const struct tx_write *write = &txn->writes.writes[i];
-        const struct tx_key key = tx_write_key(&txn->writes, write);
-
-        if (!write->was_read)
-            continue;
-        if (snap < view->history_lsn) {
-            tx_count(&core->counters.conflicts_history, 1);
-            return tx_fail(
-                err, TXKV_CONFLICT,
-                "the transaction is older than the history that is kept to check it (its "
-                "snapshot is LSN %llu, history starts at %llu); run it again",
-                (unsigned long long)snap, (unsigned long long)view->history_lsn);
-        }
-        for (uint32_t m = 0; m < view->count; m++) {
-            const struct tx_node *node;
-            const struct tx_version *newest;
-
-            if (view->memtables[m]->end_lsn <= snap)
-                break; /* so are all older ones */
-            node = tx_memtable_get(view->memtables[m], &key, write->hash);
-            newest = node == NULL ? NULL : tx_node_newest(node);
-            if (newest != NULL && newest->lsn >= snap) {
-                tx_count(&core->counters.conflicts_key, 1);
-                *conflict = write;
-                return TXKV_CONFLICT;
-            }
-        }
-    }
-    return TXKV_OK;
-}
-
 /* ---- entering a transaction ---- */
 
-/* The i-th write that is to be entered, in key order when the set was sorted; NULL for one to skip.
- */
+/* The i-th write to be entered, in key order when the set was sorted; NULL for one to skip. */
 static const struct tx_write *
 write_at(const struct tx_writeset *set, uint32_t i)
 {
@@ -180,14 +95,16 @@ prefetch_ahead(const struct tx_writeset *set, uint32_t i, const uint8_t *mapped)
         __builtin_prefetch(mapped + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
 }
 
-/* Enter the writes; their bytes stand at `mapped`, a copy of set->record. On failure nothing stays.
- */
+/* Enter the writes, whose bytes stand at `mapped` as in set->record. On failure nothing stays. */
 static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
 {
     const uint32_t steps = write_steps(set);
 
+    if (tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
+                             set->record_used - TX_RECORD_HEADER_BYTES) != TXKV_OK)
+        return TXKV_NOMEM;
     if (steps >= RESERVE_FROM)
         tx_hashidx_reserve(memtable->index, steps);
     for (uint32_t i = 0; i < steps; i++) {
@@ -210,6 +127,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
             key = tx_write_key(set, write);
             tx_memtable_retract(memtable, &key, lsn);
         }
+        tx_memtable_forget(memtable);
         return TXKV_NOMEM;
     }
     return TXKV_OK;
@@ -241,10 +159,12 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     /* Before the check, which would count what a failed sync left unpublished as a conflict. */
     if (tx_log_stopped(core->log))
         return fail_stopped(core, request->err);
-    rc = validate(core, txn, &request->conflict, request->err);
+    rc = tx_validate(request->session, request->err);
     if (rc != TXKV_OK)
         return rc;
     rc = tx_log_append(core->log, txn->writes.record, bytes, &lsn, &mapped, &segment, request->err);
+    if (rc == TXKV_FULL)
+        tx_core_want_checkpoint(core); /* it removes what it can of the log */
     if (rc != TXKV_OK)
         return rc;
     rc = tx_memtable_pin_segment(memtable, segment);
@@ -483,8 +403,8 @@ admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
     }
 }
 
-/* What the leader needs and the committer can compute: which writes were read, the order, the
- * body's checksum. */
+/* What the leader needs and the committer can compute: the sorted read set, the order of the
+ * writes, the body's checksum. */
 static enum txkv_rc
 prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
 {
@@ -494,15 +414,7 @@ prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
         return rc;
     if (txn->incomplete)
         return tx_fail_nomem(err);
-    if (!tx_readset_empty(&txn->reads)) {
-        tx_readset_seal(&txn->reads);
-        for (uint32_t i = 0; i < txn->writes.count; i++) {
-            struct tx_write *write = &txn->writes.writes[i];
-            const struct tx_key key = tx_write_key(&txn->writes, write);
-
-            write->was_read = tx_readset_covers(&txn->reads, &key, write->hash);
-        }
-    }
+    tx_readset_seal(&txn->reads);
     tx_writeset_prepare(&txn->writes);
     tx_record_finish_body(txn->writes.record, TX_RECORD_TXN,
                           txn->writes.record_used - TX_RECORD_HEADER_BYTES, core->store_id);
@@ -530,11 +442,8 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
         rc = submit(commit, &request);
     if (rc == TXKV_OK)
         session->last_lsn = request.lsn;
-    if (rc == TXKV_CONFLICT && request.conflict != NULL) {
-        const struct tx_key key = tx_write_key(&txn->writes, request.conflict);
-
-        return fail_conflict(session, &key, err);
-    }
+    if (rc == TXKV_CONFLICT && session->conflict_key_bytes > 0)
+        return tx_validate_message(session, err);
     return rc;
 }
 

@@ -15,15 +15,14 @@
 #ifndef TX_COMMIT_H
 #define TX_COMMIT_H
 
-#include "cursor.h"
 #include "mpsc.h"
 #include "txn.h"
 
 struct tx_commit {
     struct tx_core *core;
     struct tx_mpsc submitted;
-    uint32_t leading
-        TX_ALIGNED; /* atomic: 1 while a thread leads. Taken by CAS, released with release [M11] */
+    /* Atomic: 1 while a thread leads. Taken by CAS, released with release [M11]. */
+    uint32_t leading TX_ALIGNED;
     /* Leader writes, any thread reads: 1 when the last group synced; waiters then sleep at once
      * instead of spinning. */
     uint32_t last_group_synced;

@@ -470,8 +470,7 @@ txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, str
     if (rc != TXKV_OK)
         return rc; /* what it has read is still to be kept */
     cursor->place = UNPLACED;
-    if (rc == TXKV_OK)
-        rc = join_txn(cursor, err);
+    rc = join_txn(cursor, err);
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)

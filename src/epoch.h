@@ -37,13 +37,13 @@ void tx_epoch_unregister(ck_epoch_record_t *record);
 void tx_epoch_destroy(struct tx_epoch *epoch);
 
 void tx_epoch_enter(ck_epoch_record_t *record);
-void
-tx_epoch_leave(ck_epoch_record_t *record); /* [M7] release: pairs with tx_epoch_poll's callback */
+/* [M7] release: pairs with tx_epoch_poll's callback. */
+void tx_epoch_leave(ck_epoch_record_t *record);
 
-/* Writer: run(entry) will be called by a later tx_epoch_poll. The thing must be unlinked between
- * begin and this. */
 void tx_epoch_writer_enter(struct tx_epoch *epoch);
 void tx_epoch_writer_leave(struct tx_epoch *epoch);
+/* Writer: run(entry) will be called by a later tx_epoch_poll. The thing must have been unlinked in
+ * the writer's section that is open. */
 void tx_epoch_defer(struct tx_epoch *epoch, struct tx_epoch_entry *entry,
                     void (*run)(struct tx_epoch_entry *entry));
 /* Writer, outside a section: run what is due. Never waits. */

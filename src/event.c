@@ -1,5 +1,5 @@
 /*
- * event.c - one-waiter wake-ups, on ck_ec.
+ * event.c - sleeping until something has happened, on ck_ec.
  *
  * The word is a ck_ec32's: the counter in 31 bits, and a flag on top that a waiter sets before it
  * sleeps. Waiting is ck_ec's, in the form for many producers. Signalling is not: ck_ec32_inc

@@ -1,5 +1,5 @@
 /*
- * event.h - one-waiter wake-ups, and the only file that includes ck_ec.h.
+ * event.h - sleeping until something has happened, and the only file that includes ck_ec.h.
  *
  * An event is a 32-bit counter: a waiter remembers the value it saw, and sleeps until it differs.
  *

@@ -87,10 +87,12 @@ is_same(const void *stored, const void *wanted)
     return tx_node_same_key(node, node_of(wanted));
 }
 
+/* XXH3 only adds the seed to a short key before it mixes: with small seeds, keys of different
+ * tables that differ in a few bits would have the same hash. */
 uint64_t
 tx_key_hash(const struct tx_key *key)
 {
-    return XXH3_64bits_withSeed(key->data, key->bytes, key->table);
+    return XXH3_64bits_withSeed(key->data, key->bytes, key->table * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 struct tx_hashidx *

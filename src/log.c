@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bytes.h"
 #include "log_private.h"
@@ -28,6 +29,7 @@ enum txkv_rc
 tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
 {
     struct tx_log *log = tx_aligned_zalloc(sizeof *log);
+    struct stat st;
 
     *out = NULL;
     if (log == NULL)
@@ -37,6 +39,15 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
         tx_free(log);
         return tx_fail_nomem(err);
     }
+    if (stat(log->dir, &st) != 0) {
+        const enum txkv_rc rc = tx_fail_errno(err, errno, "log directory %s", log->dir);
+
+        tx_free(log->dir);
+        tx_free(log);
+        return rc;
+    }
+    log->dir_device = st.st_dev;
+    log->dir_inode = st.st_ino;
     log->store_id = config->store_id;
     log->segment_bytes = config->segment_bytes;
     log->prepare_at_lsn = UINT64_MAX;                 /* a log that is only read makes no files */
@@ -46,12 +57,33 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
     return TXKV_OK;
 }
 
+/*
+ * When the directory is removed or moved while the log is open, another store may take its place;
+ * that one's files have the same names, and must not be replaced or removed. The number cannot have
+ * been given to another directory: the store keeps this one open.
+ */
+static enum txkv_rc
+check_dir(const struct tx_log *log, struct txkv_error *err)
+{
+    struct stat st;
+
+    if (stat(log->dir, &st) == 0 && st.st_dev == log->dir_device && st.st_ino == log->dir_inode)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_CANTOPEN,
+                   "log directory %s was removed or replaced while the store was open; put it back "
+                   "to save what was committed, or close every connection and open the store again",
+                   log->dir);
+}
+
 void
 tx_log_close(struct tx_log *log)
 {
     if (log == NULL)
         return;
-    tx_segment_discard(log->prepared);
+    if (check_dir(log, NULL) == TXKV_OK)
+        tx_segment_discard(log->prepared);
+    else
+        tx_segment_unref(log->prepared);
     while (log->head != NULL) {
         struct tx_segment *next = log->head->next;
 
@@ -122,8 +154,10 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint
     const uint64_t need = TX_SEGMENT_HEADER_BYTES + (uint64_t)record_bytes;
     const uint64_t bytes = tx_max_u64(log->segment_bytes, tx_round_up(need, 4096));
     struct tx_segment *s = NULL;
-    enum txkv_rc rc = TXKV_OK;
+    enum txkv_rc rc = check_dir(log, err);
 
+    if (rc != TXKV_OK)
+        return rc;
     (void)pthread_mutex_lock(&log->list_mutex);
     if (log->prepared != NULL && log->prepared->bytes >= need)
         s = log->prepared;
@@ -229,6 +263,9 @@ tx_log_prepare(struct tx_log *log, struct txkv_error *err)
 
     if (!tx_log_wants_prepare(log))
         return TXKV_OK;
+    rc = check_dir(log, err);
+    if (rc != TXKV_OK)
+        return rc;
     rc = tx_segment_allocate(log->dir, TX_SEGMENT_PREPARED_NAME, log->segment_bytes, &s, err);
     if (rc != TXKV_OK)
         return rc;
@@ -353,15 +390,16 @@ unlink_head(struct tx_log *log, uint64_t lsn)
 enum txkv_rc
 tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted, struct txkv_error *err)
 {
-    enum txkv_rc rc = TXKV_OK;
+    const enum txkv_rc dir_rc = check_dir(log, err);
+    enum txkv_rc rc = dir_rc;
     struct tx_segment *s;
 
     *deleted = 0;
     /* The directory is not synced: a file that comes back is below the checkpoint LSN. */
     while ((s = unlink_head(log, lsn)) != NULL) {
-        if (tx_os.unlink(s->path) == 0)
+        if (dir_rc == TXKV_OK && tx_os.unlink(s->path) == 0)
             (*deleted)++;
-        else if (errno != ENOENT && rc == TXKV_OK)
+        else if (dir_rc == TXKV_OK && errno != ENOENT && rc == TXKV_OK)
             rc = tx_fail_errno(err, errno, "cannot remove log file %s", s->path);
         tx_segment_unref(s);
     }

@@ -93,8 +93,8 @@ uint64_t tx_log_end_check(const struct tx_log *log);
  * end of the log and finish its header.
  *
  * lsn      out: the record's LSN.
- * mapped   out: where its first header byte stands in the segment's map, valid while the segment
- * is. segment  out: that segment; the caller takes its own reference if it keeps pointers.
+ * mapped   out: where its first header byte stands in the segment's map; valid while that is.
+ * segment  out: that segment; the caller takes its own reference if it keeps pointers.
  *
  * Nothing is durable before tx_log_sync. TXKV_FULL and TXKV_IOERR from making a segment leave the
  * log as it was. TXKV_STOPPED after a failed sync.

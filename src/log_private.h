@@ -14,6 +14,7 @@
 struct tx_log {
     /* Fixed after open. */
     char *dir;
+    uint64_t dir_device, dir_inode; /* which directory that was */
     uint64_t store_id;
     uint32_t segment_bytes;
 

@@ -244,7 +244,11 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
         return rc;
     tx_log_link(r->log, s);
     if (state == TX_SEGMENT_FOREIGN)
-        return tx_fail(err, TXKV_CORRUPT, "log file %s belongs to another store", s->path);
+        return tx_fail(
+            err, TXKV_CORRUPT,
+            "log file %s belongs to another store: put back the data.mdb that was made with it, or "
+            "move the file away",
+            s->path);
     if (state == TX_SEGMENT_NEWER)
         return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
                        s->path);

@@ -13,8 +13,8 @@
 void *tx_malloc(size_t bytes);
 void *tx_zalloc(size_t bytes); /* zeroed */
 void *tx_realloc(void *p, size_t bytes);
-void *
-tx_aligned_zalloc(size_t bytes); /* zeroed, on a cache line; for structs with TX_ALIGNED members */
+/* Zeroed, on a cache line; for structs with TX_ALIGNED members. */
+void *tx_aligned_zalloc(size_t bytes);
 void tx_free(void *p);
 char *tx_strdup(const char *s);
 

@@ -75,6 +75,25 @@ tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key, uint
 }
 
 enum txkv_rc
+tx_memtable_remember(struct tx_memtable *memtable, uint64_t lsn, const uint8_t *body,
+                     uint32_t body_bytes)
+{
+    struct tx_recent *recent = tx_arena_alloc(&memtable->arena, sizeof(*recent));
+
+    if (recent == NULL)
+        return TXKV_NOMEM;
+    *recent = (struct tx_recent){ memtable->recent, lsn, body, body_bytes };
+    memtable->recent = recent;
+    return TXKV_OK;
+}
+
+void
+tx_memtable_forget(struct tx_memtable *memtable)
+{
+    memtable->recent = memtable->recent->older;
+}
+
+enum txkv_rc
 tx_memtable_pin_segment(struct tx_memtable *memtable, struct tx_segment *segment)
 {
     const uint32_t count = memtable->segment_count;

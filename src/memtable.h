@@ -16,17 +16,26 @@
 #include "segment.h"
 #include "skiplist.h"
 
+/* A transaction that the leader has entered: which keys it wrote stands in its record's body. */
+struct tx_recent {
+    const struct tx_recent *older;
+    uint64_t lsn;
+    const uint8_t *body;
+    uint32_t body_bytes;
+};
+
 struct tx_memtable {
     struct tx_arena arena;
     struct tx_skiplist list;
     struct tx_hashidx *index;
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
-    uint64_t first_lsn; /* fixed at creation */
-    uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
-    uint64_t records;   /* atomic: transactions entered */
-    uint64_t log_bytes; /* atomic: their records' bytes */
-    bool checkpointed;  /* its versions are in LMDB; set by the leader */
-    uint32_t refs;      /* views that list it; leader's */
+    uint64_t first_lsn;             /* fixed at creation */
+    uint64_t end_lsn;               /* atomic: end of the last record entered; fixed once frozen */
+    uint64_t records;               /* atomic: transactions entered */
+    uint64_t log_bytes;             /* atomic: their records' bytes */
+    const struct tx_recent *recent; /* the newest first, without what recovery entered; leader's */
+    bool checkpointed;              /* its versions are in LMDB; set by the leader */
+    uint32_t refs;                  /* views that list it; leader's */
     struct tx_segment **segments;
     uint32_t segment_count, segment_room;
 };
@@ -51,6 +60,14 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_insert(struct tx_memtable *memtable,
  * transaction that could not be entered whole. Its node stays. Leader only.
  */
 void tx_memtable_retract(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn);
+
+/*
+ * tx_memtable_remember -- add a transaction to `recent`: its body stands in a pinned segment.
+ * TXKV_NOMEM: not added. tx_memtable_forget takes the one back that was added last. Leader only.
+ */
+TX_MUST_CHECK enum txkv_rc tx_memtable_remember(struct tx_memtable *memtable, uint64_t lsn,
+                                                const uint8_t *body, uint32_t body_bytes);
+void tx_memtable_forget(struct tx_memtable *memtable);
 
 /* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,

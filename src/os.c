@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +96,11 @@ tx_os_make_dir(const char *path, struct txkv_error *err)
 
     if (tx_os.mkdir(path, 0700) == 0)
         return sync_parent(path, err);
+    if (errno == ENOENT)
+        return tx_fail(err, TXKV_CANTOPEN,
+                       "cannot make directory %s: the one that should hold it is missing; make that "
+                       "one first",
+                       path);
     if (errno != EEXIST)
         return tx_fail_errno(err, errno, "cannot make directory %s", path);
     if (stat(path, &st) != 0)
@@ -145,22 +149,20 @@ tx_os_join(const char *dir, const char *name)
 }
 
 enum txkv_rc
-tx_os_thread(void *thread, void *(*run)(void *), void *arg, const char *name,
+tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg, const char *name,
              struct txkv_error *err)
 {
-    sigset_t all;
-    sigset_t before;
-    pthread_t *out = thread;
+    sigset_t all, before;
     int e;
 
     /* The thread inherits the mask: signals stay with the program's own threads. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    e = pthread_create(out, NULL, run, arg);
+    e = pthread_create(thread, NULL, run, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e != 0)
         return tx_fail_errno(err, e, "cannot start thread %s", name);
-    (void)pthread_setname_np(*out, name);
+    (void)pthread_setname_np(*thread, name);
     return TXKV_OK;
 }
 

@@ -1,15 +1,18 @@
 /*
  * os.h - file, map, lock and clock calls, behind one table where tests inject faults.
  *
- * Every call of src/ on a file goes through tx_os, so a test can make any of them fail, be short or
- * stop the process. The entries have the system calls' own contracts: -1 (or MAP_FAILED) and errno
- * on failure. LMDB makes its own calls and is not covered.
+ * Every call of src/ that opens, reads, writes, maps, syncs, names or removes a file goes through
+ * tx_os, so a test can make any of them fail, be short or stop the process. The entries have the
+ * system calls' own contracts: -1 (or MAP_FAILED) and errno on failure. Not covered are calls that
+ * only look (stat, realpath, readdir), advice (madvise), the flock of the log's directory, and
+ * LMDB, which makes its own calls.
  *
  * Layer 1: base.h, error.h.
  */
 #ifndef TX_OS_H
 #define TX_OS_H
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -20,8 +23,8 @@ struct tx_os {
     int (*open)(const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
     int (*close)(int fd);
     int (*fstat)(int fd, struct stat *st);
-    int (*fallocate)(int fd, off_t offset,
-                     off_t bytes); /* posix_fallocate: an errno value, 0 for success */
+    /* posix_fallocate: returns an errno value, 0 for success. */
+    int (*fallocate)(int fd, off_t offset, off_t bytes);
     int (*ftruncate)(int fd, off_t bytes);
     ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);
     ssize_t (*pwrite)(int fd, const void *buffer, size_t bytes, off_t offset);
@@ -35,8 +38,7 @@ struct tx_os {
     int (*lock)(int fd); /* whole file, exclusive, OFD, without waiting */
 };
 
-/* The calls in use. Tests replace entries before a store is opened and put tx_os_system back after.
- */
+/* The calls in use. Tests replace entries before a store is opened, and put them back after. */
 extern struct tx_os tx_os;
 extern const struct tx_os tx_os_system;
 
@@ -46,8 +48,7 @@ uint64_t tx_os_now_us(void);
 /* fsync of a directory, so that names made or removed in it survive a power loss. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
 
-/* mkdir if missing, 0700; an existing directory is fine; anything else at that name is TXKV_EXISTS.
- */
+/* mkdir if missing, 0700; a directory of that name is fine, anything else TXKV_EXISTS. */
 TX_MUST_CHECK enum txkv_rc tx_os_make_dir(const char *path, struct txkv_error *err);
 
 /*
@@ -63,8 +64,8 @@ TX_MUST_CHECK enum txkv_rc tx_os_list_dir(const char *path,
 char *tx_os_join(const char *dir, const char *name);
 
 /* Start a thread with all signals blocked in it. */
-TX_MUST_CHECK enum txkv_rc tx_os_thread(void *thread /* pthread_t * */, void *(*run)(void *),
-                                        void *arg, const char *name, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg,
+                                        const char *name, struct txkv_error *err);
 
 /* Grows by one in a child made by fork(); a handle whose own copy differs belongs to the parent. */
 uint32_t tx_os_fork_generation(void);

@@ -38,7 +38,7 @@ tx_readset_reset(struct tx_readset *set)
         tx_readset_free(set);
         return;
     }
-    if (set->count > 0)
+    if (!tx_readset_empty(set))
         tx_arena_reset(&set->arena);
     set->count = 0;
     if (set->point_count > 0)
@@ -82,23 +82,6 @@ point_hash(uint64_t hash)
     return hash == 0 ? 1 : hash;
 }
 
-enum txkv_rc
-tx_readset_add_point(struct tx_readset *set, uint64_t hash, struct txkv_error *err)
-{
-    uint64_t *point;
-
-    if (set->point_count == POINTS_MAX)
-        set->every_point = true;
-    if (set->every_point)
-        return TXKV_OK;
-    if ((set->point_count + 1) * 2 > set->point_room && !grow_points(set))
-        return tx_fail_nomem(err);
-    point = point_of(set->points, set->point_room, point_hash(hash));
-    set->point_count += *point == 0;
-    *point = point_hash(hash);
-    return TXKV_OK;
-}
-
 static bool
 copy_key(struct tx_readset *set, const struct tx_key *from, struct tx_key *to)
 {
@@ -113,6 +96,29 @@ copy_key(struct tx_readset *set, const struct tx_key *from, struct tx_key *to)
     memcpy(data, from->data, from->bytes);
     to->data = data;
     return true;
+}
+
+enum txkv_rc
+tx_readset_add_point(struct tx_readset *set, const struct tx_key *key, uint64_t hash,
+                     struct txkv_error *err)
+{
+    uint64_t *point;
+
+    if (set->point_count == POINTS_MAX)
+        set->every_point = true;
+    if (set->every_point)
+        return TXKV_OK;
+    if ((set->point_count + 1) * 2 > set->point_room && !grow_points(set))
+        return tx_fail_nomem(err);
+    point = point_of(set->points, set->point_room, point_hash(hash));
+    if (*point != 0)
+        return TXKV_OK;
+    if (set->point_count < TX_READSET_SMALL &&
+        !copy_key(set, key, &set->point_keys[set->point_count]))
+        return tx_fail_nomem(err);
+    *point = point_hash(hash);
+    set->point_count++;
+    return TXKV_OK;
 }
 
 /* True when upper end `hi` is not below key, or below another upper end. */
@@ -160,10 +166,7 @@ tx_readset_add(struct tx_readset *set, const struct tx_key *lo, const struct tx_
         set->ranges = ranges;
         set->room = room;
     }
-    if (!copy_key(set, lo, &range.lo))
-        return tx_fail_nomem(err);
-    range.hi = range.lo;
-    if (hi != lo && !copy_key(set, hi, &range.hi))
+    if (!copy_key(set, lo, &range.lo) || !copy_key(set, hi, &range.hi))
         return tx_fail_nomem(err);
     set->ranges[set->count++] = range;
     return TXKV_OK;

@@ -18,6 +18,9 @@
 #include "mem.h"
 #include "skiplist.h"
 
+/* So many points are kept with their keys too. */
+#define TX_READSET_SMALL 32u
+
 /* [lo, hi], both included; an end whose data is NULL is the table's end. */
 struct tx_read_range {
     struct tx_key lo, hi; /* data in the set's arena; lo.table == hi.table */
@@ -29,20 +32,21 @@ struct tx_readset {
     struct tx_arena arena;
     uint64_t *points; /* hashes of keys, open addressing, linear probing; 0 is free */
     uint32_t point_count, point_room;
-    bool every_point; /* too many to keep: every key counts as read */
+    bool every_point;                           /* too many to keep: every key counts as read */
+    struct tx_key point_keys[TX_READSET_SMALL]; /* of the first points; data in the arena */
 };
 
 void tx_readset_init(struct tx_readset *set);
 void tx_readset_free(struct tx_readset *set);
 void tx_readset_reset(struct tx_readset *set);
 
-/* Add a range; the keys are copied. lo and hi may be the same pointer. */
+/* Add a range; the keys are copied. */
 TX_MUST_CHECK enum txkv_rc tx_readset_add(struct tx_readset *set, const struct tx_key *lo,
                                           const struct tx_key *hi, struct txkv_error *err);
 
-/* Add one key, by tx_key_hash. */
-TX_MUST_CHECK enum txkv_rc tx_readset_add_point(struct tx_readset *set, uint64_t hash,
-                                                struct txkv_error *err);
+/* Add one key; hash is tx_key_hash(key). */
+TX_MUST_CHECK enum txkv_rc tx_readset_add_point(struct tx_readset *set, const struct tx_key *key,
+                                                uint64_t hash, struct txkv_error *err);
 
 /* Sort and join; tx_readset_covers may then be called until the next add. */
 void tx_readset_seal(struct tx_readset *set);
@@ -53,6 +57,13 @@ static inline bool
 tx_readset_empty(const struct tx_readset *set)
 {
     return set->count == 0 && set->point_count == 0;
+}
+
+/* True when what was read are the keys point_keys[0..point_count), and nothing else. */
+static inline bool
+tx_readset_is_small(const struct tx_readset *set)
+{
+    return set->count == 0 && set->point_count <= TX_READSET_SMALL;
 }
 
 #endif /* TX_READSET_H */

@@ -19,11 +19,12 @@
  * The body's check stands in the header so that a committer computes it before it reaches the
  * leader; the leader then hashes 40 bytes a record, whatever its size.
  *
- * The body of a transaction is a run of operations, each
- *   kind (1 byte: enum tx_op_kind), table (varint), key length (varint), value length (varint, puts
- * only), key, value. The body of TX_RECORD_TABLE is table (varint), name length (varint), name,
- * shape length (varint), shape. The body of TX_RECORD_SEAL is empty: nothing follows in this
- * segment.
+ * Bodies
+ *   TX_RECORD_TXN    a run of operations, each: kind (1 byte: enum tx_op_kind), table (varint), key
+ *                    length (varint), value length (varint, puts only), key, value
+ *   TX_RECORD_TABLE  table (varint), name length (varint), name, shape length (varint), shape
+ *   TX_RECORD_SEAL   empty: nothing follows in this segment
+ *   TX_RECORD_VOID   that of the transaction it was
  *
  * Pure functions; any thread. Layer 2: bytes.h, error.h.
  */
@@ -40,8 +41,7 @@ enum tx_record_type {
     TX_RECORD_TXN = 1,
     TX_RECORD_TABLE = 2,
     TX_RECORD_SEAL = 3,
-    TX_RECORD_VOID =
-        4 /* a transaction that failed after it was appended: as if it were not there */
+    TX_RECORD_VOID = 4 /* a transaction that failed after it was appended: is passed over */
 };
 
 enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };

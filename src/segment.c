@@ -172,8 +172,11 @@ tx_segment_allocate(const char *dir, const char *tmp_name, uint64_t bytes, struc
         e = tx_os.fallocate(s->fd, 0, (off_t)bytes);
     } while (e == EINTR);
     if (e != 0) {
-        rc = tx_fail_errno(err, e, "cannot allocate %llu bytes for log file %s",
-                           (unsigned long long)bytes, s->path);
+        rc = tx_fail_errno(
+            err, e,
+            "nothing was written; free space and try again: cannot allocate %llu bytes for "
+            "log file %s",
+            (unsigned long long)bytes, s->path);
         goto fail;
     }
     s->bytes = s->file_bytes = bytes;

@@ -41,10 +41,13 @@ add_commits(struct list *list, struct tx_core *core)
     add(list, "groups", load(&c->groups), "groups", "batches in which they were committed");
     add_mean(list, "group_size_mean", load(&c->commits), load(&c->groups), "transactions",
              "transactions a group");
-    add(list, "conflicts", load(&c->conflicts_key) + load(&c->conflicts_history), "transactions",
-        "commits refused because another transaction came first");
-    add(list, "conflicts_key", load(&c->conflicts_key), "transactions",
-        "of those: a key that was read had been changed");
+    add(list, "conflicts",
+        load(&c->conflicts_written) + load(&c->conflicts_read) + load(&c->conflicts_history),
+        "transactions", "commits refused because another transaction came first");
+    add(list, "conflicts_written", load(&c->conflicts_written), "transactions",
+        "of those: a key that was read and written had been changed");
+    add(list, "conflicts_read", load(&c->conflicts_read), "transactions",
+        "of those: a key that was only read, or one in a range that was read, had been changed");
     add(list, "conflicts_history", load(&c->conflicts_history), "transactions",
         "of those: older than the history kept for the check");
     add(list, "stalls", load(&c->stalls), "commits", "commits that waited for overlay_limit");

@@ -19,7 +19,12 @@
 #include "os.h"
 #include "tree_private.h"
 
-enum { READERS_MAX = 4096, PAGE_BYTES = 4096, GROW_POLL_NS = 200 * 1000 };
+enum {
+    READERS_MAX = 4096,
+    LOCK_FILE_BYTES = (READERS_MAX + 2) * 64, /* a cache line a reader, and two of LMDB's own */
+    PAGE_BYTES = 4096,
+    GROW_POLL_NS = 200 * 1000
+};
 
 /* ---- errors ---- */
 
@@ -126,6 +131,27 @@ fail_open(struct txkv_error *err, int e, const char *dir)
 
 /* ---- open and close ---- */
 
+/*
+ * LMDB makes its table of readers as a file with holes and writes it through a map, where a full
+ * disk is a SIGBUS; so the file gets its space before. Returns an errno value. To be called before
+ * LMDB opens the file: closing it here would take LMDB's locks away.
+ */
+static int
+reserve_lock_file(const char *dir)
+{
+    char *path = tx_os_join(dir, "lock.mdb");
+    int fd, e;
+
+    if (path == NULL)
+        return ENOMEM;
+    fd = tx_os.open(path, O_RDWR | O_CREAT, 0600);
+    e = fd < 0 ? errno : tx_os.fallocate(fd, 0, LOCK_FILE_BYTES);
+    if (fd >= 0)
+        (void)tx_os.close(fd);
+    tx_free(path);
+    return e;
+}
+
 static enum txkv_rc
 open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
 {
@@ -138,12 +164,15 @@ open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
         e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
     if (e == 0)
         e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
+    if (e == 0 && (e = reserve_lock_file(tree->dir)) != 0)
+        return fail_open(err, e, tree->dir);
     if (e == 0)
         e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS, 0600);
     if (e == 0)
         e = mdb_reader_check(tree->env, &dead);
     if (e == ENOMEM)
-        return tx_fail(err, TXKV_NOMEM,
+        /* Not TXKV_NOMEM: SQLite would drop the sentence. */
+        return tx_fail(err, TXKV_FULL,
                        "%s: no memory for a map of %" PRIu64
                        " bytes; open with a smaller map_size, or raise ulimit -v",
                        tree->dir, map_size);
@@ -230,8 +259,7 @@ tx_tree_meta(const struct tx_tree *tree)
 
 /* ---- the map ---- */
 
-/* Wait for the reads that are active to end; false when the time is over. Gate closed, lock held.
- */
+/* Wait until no read is active; false when the time is over. Gate closed, lock held. */
 static bool
 wait_for_reads(const struct tx_tree *tree, uint32_t wait_ms)
 {

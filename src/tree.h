@@ -7,8 +7,8 @@
  * is in docs/file-format.md.
  *
  * Threads: reads (struct tx_tree_read and its cursors) by one thread at a time each, any number of
- * them at once. One batch at a time; the caller sees to that. The map grows inside
- * tx_tree_batch_commit's caller: see tx_tree_grow. Layer 4: os.h, mem.h, record.h (struct
+ * them at once. One batch at a time; the caller sees to that. When a batch finds the map full, its
+ * caller aborts it and lets the map grow: tx_tree_grow. Layer 4: os.h, mem.h, record.h (struct
  * tx_table_def).
  */
 #ifndef TX_TREE_H
@@ -74,8 +74,8 @@ void tx_tree_read_free(struct tx_tree_read *read); /* NULL is allowed; ends it w
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base,
                                               struct txkv_error *err);
-void tx_tree_read_end(
-    struct tx_tree_read *read); /* mdb_txn_reset; cursors of it must be closed or idle */
+/* mdb_txn_reset; the read's cursors must be closed. */
+void tx_tree_read_end(struct tx_tree_read *read);
 
 /* value is valid until tx_tree_read_end. A table that LMDB does not have yet is empty. */
 TX_MUST_CHECK enum txkv_rc tx_tree_get(struct tx_tree_read *read, uint32_t table,

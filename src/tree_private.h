@@ -56,8 +56,7 @@ struct tx_tree_read {
     struct tx_tree_read *prev, *next;
 };
 
-/* The sentence and the code for LMDB's result `e` of `doing` ("reading", say) in tree's directory.
- */
+/* The sentence and the code for LMDB's result `e` of `doing` ("reading", say) in `dir`. */
 enum txkv_rc tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing);
 
 /* TXKV_IOERR: the file is no longer mapped. */

@@ -224,8 +224,7 @@ tx_tree_rows(struct tx_tree_read *read, uint32_t table)
     return stat.ms_entries;
 }
 
-/* A kept cursor over the table, taken off the list, or a new one without an LMDB cursor; or NULL.
- */
+/* A kept cursor over the table, off the list, or a new one without an LMDB cursor; or NULL. */
 static struct tx_tree_cursor *
 take_cursor(struct tx_tree_read *read, uint32_t table)
 {

@@ -7,10 +7,12 @@
  *
  * Objects and threads
  *   struct txkv          one open store. All threads of a process share it; txkv_open of a
- * directory that is open already returns another handle to the same store. Every call on it is
- * thread-safe. struct txkv_session  one user of a store: at most one transaction at a time. Any
- * thread may use it, one at a time. struct txkv_cursor   an ordered walk over one table, on one
- * snapshot. Belongs to its session's threads.
+ *                        directory that is open already returns another handle to the same
+ *                        store. Every call on it is thread-safe.
+ *   struct txkv_session  one user of a store: at most one transaction at a time. Any thread may
+ *                        use it, one at a time.
+ *   struct txkv_cursor   an ordered walk over one table, on one snapshot. Belongs to its
+ *                        session's threads.
  *
  * Errors: every call that can fail returns an enum txkv_rc and, where err is not NULL, leaves the
  * same code and one sentence in *err: what went wrong, where, and the way out. *err is not touched
@@ -83,6 +85,11 @@ enum txkv_sync {
     TXKV_SYNC_FULL    /* the disk */
 };
 
+enum txkv_isolation {
+    TXKV_SERIALIZABLE, /* as if the transactions had run one after the other */
+    TXKV_SNAPSHOT /* only keys that a transaction has both read and written can make it conflict */
+};
+
 /* 0 or NULL in any field means the default, or what an already open store has. */
 struct txkv_options {
     const char *wal_dir;        /* where the log lives; default DIR/wal; remembered by the store */
@@ -104,8 +111,9 @@ struct txkv_options {
  *
  * dir      created (0700) when missing, its parent must exist.
  * options  may be NULL. On a store that this process has open already the intervals and limits
- * given here (not 0) take effect at once; another wal_dir or map_size or segment_bytes is refused
- * with TXKV_MISUSE. out      the store; release it with txkv_close. NULL on failure.
+ *          given here (not 0) take effect at once; another wal_dir or map_size or segment_bytes is
+ *          refused with TXKV_MISUSE.
+ * out      the store; release it with txkv_close. NULL on failure.
  *
  * Returns TXKV_OK; TXKV_CANTOPEN, TXKV_READONLY, TXKV_EXISTS, TXKV_FORMAT, TXKV_LOCKED,
  * TXKV_CORRUPT (nothing was changed), TXKV_FULL, TXKV_IOERR, TXKV_NOMEM, TXKV_MISUSE (an option out
@@ -118,7 +126,7 @@ TXKV_MUST_CHECK enum txkv_rc txkv_open(const char *dir, const struct txkv_option
  * txkv_close -- release one handle. The last one stops the background threads and checkpoints; when
  * that checkpoint fails the log keeps everything and the next open replays it: the error is then
  * only a report. All sessions of the handle must be closed. In a forked child it frees nothing and
- * touches no file.
+ * touches no file. NULL is allowed.
  */
 enum txkv_rc txkv_close(struct txkv *store, struct txkv_error *err);
 
@@ -130,9 +138,10 @@ const char *txkv_dir(const struct txkv *store);
  *
  * name    1 to TXKV_TABLE_NAME_BYTES_MAX bytes, no NUL.
  * shape   the caller's description of keys and values (a CREATE TABLE text, say); stored on
- * creation. On an existing table it must be equal, else TXKV_SCHEMA with both in the message; NULL
- * takes the table as it is. create  false: a missing table is TXKV_SCHEMA. Creation is durable when
- * it returns. table   out: the table's number in this store, never used again for another.
+ *         creation. On an existing table it must be equal, else TXKV_SCHEMA with both in the
+ *         message; NULL takes the table as it is.
+ * create  false: a missing table is TXKV_SCHEMA. Creation is durable when it returns.
+ * table   out: the table's number in this store, never used again for another.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_table(struct txkv *store, const char *name, const char *shape,
                                         bool create, uint32_t *table, struct txkv_error *err);
@@ -153,13 +162,20 @@ void txkv_session_close(struct txkv_session *session);
 TXKV_MUST_CHECK enum txkv_rc txkv_begin(struct txkv_session *session, struct txkv_error *err);
 
 /*
+ * The isolation of the open transaction and of the session's later ones, TXKV_SERIALIZABLE at
+ * first. It is looked at by txkv_commit alone.
+ */
+void txkv_set_isolation(struct txkv_session *session, enum txkv_isolation isolation);
+
+/*
  * txkv_commit -- make the transaction's writes durable as `sync` says and visible, all at once.
  *
- * Returns TXKV_OK; TXKV_CONFLICT when a key that it read and wrote has been written by a
- * transaction that committed after its snapshot; TXKV_BUSY after stall_timeout_ms of backpressure;
- * TXKV_FULL; TXKV_TOOBIG; TXKV_IOERR; TXKV_STOPPED; TXKV_NOMEM; TXKV_FORKED. After an error nothing
- * is visible and the transaction is still open: roll it back, or for TXKV_BUSY and TXKV_FULL try
- * again. After TXKV_IOERR a reopened store may or may not hold it.
+ * Returns TXKV_OK; TXKV_CONFLICT when a transaction that committed after its snapshot wrote
+ * a key, or a key in a range, that this one has read (at TXKV_SNAPSHOT: read and written);
+ * TXKV_BUSY after stall_timeout_ms of backpressure; TXKV_FULL; TXKV_TOOBIG; TXKV_IOERR;
+ * TXKV_STOPPED; TXKV_NOMEM; TXKV_FORKED. After an error nothing is visible and the transaction is
+ * still open: roll it back, or for TXKV_BUSY and TXKV_FULL try again. After TXKV_IOERR a reopened
+ * store may or may not hold it.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_commit(struct txkv_session *session, enum txkv_sync sync,
                                          struct txkv_error *err);
@@ -245,7 +261,7 @@ struct txkv_range {
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_cursor_open(struct txkv_session *session, uint32_t table,
                                               struct txkv_cursor **out, struct txkv_error *err);
-void txkv_cursor_close(struct txkv_cursor *cursor);
+void txkv_cursor_close(struct txkv_cursor *cursor); /* NULL is allowed */
 
 /* Place the cursor on the range's first row. TXKV_NOTFOUND when the range is empty. range's bytes
  * are copied. */
@@ -269,9 +285,8 @@ uint64_t txkv_row_estimate(struct txkv_session *session, uint32_t table);
 /* ---- maintenance ---- */
 
 struct txkv_checkpoint_report {
-    uint64_t from_lsn,
-        to_lsn;            /* LMDB held everything before from_lsn; now everything before to_lsn */
-    uint64_t transactions; /* log records moved */
+    uint64_t from_lsn, to_lsn; /* LMDB held all before the first, and now all before the second */
+    uint64_t transactions;     /* log records moved */
     uint64_t rows_put, rows_deleted;
     uint64_t bytes; /* of the log, moved */
     uint64_t segments_deleted;

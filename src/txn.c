@@ -74,7 +74,8 @@ tx_txn_unref(struct tx_txn *txn)
 {
     struct txkv_session *session = txn->session;
 
-    if (txn->refs > 0 && --txn->refs > 0)
+    assert(txn->refs > 0);
+    if (--txn->refs > 0)
         return;
     assert(!txn->begun && txn->cursors == NULL);
     drop_snapshot(txn);
@@ -159,7 +160,7 @@ tx_txn_get(struct tx_txn *txn, const struct tx_key *key, struct txkv_bytes *valu
     }
     rc = tx_txn_snapshot(txn, err);
     if (rc == TXKV_OK && txn->begun)
-        rc = tx_readset_add_point(&txn->reads, hash, err);
+        rc = tx_readset_add_point(&txn->reads, key, hash, err);
     if (rc != TXKV_OK)
         return rc;
     return tx_snapshot_get(&txn->snapshot, key, hash, value, err);
@@ -200,6 +201,12 @@ bool
 txkv_in_transaction(const struct txkv_session *session)
 {
     return session->current != NULL && session->current->begun;
+}
+
+void
+txkv_set_isolation(struct txkv_session *session, enum txkv_isolation isolation)
+{
+    session->isolation = isolation;
 }
 
 uint64_t

@@ -43,8 +43,9 @@ struct txkv_session {
     struct tx_txn *current;
     struct tx_txn *spare; /* an ended one, for its buffers */
     uint32_t snapshots;   /* open */
+    enum txkv_isolation isolation;
     uint64_t last_lsn;
-    uint32_t conflict_table, conflict_key_bytes; /* of the last conflict; bytes 0: none.  */
+    uint32_t conflict_table, conflict_key_bytes; /* of the last conflict; bytes 0: none */
     uint8_t conflict_key[TXKV_KEY_BYTES_MAX];
     uint8_t *value; /* a copy, for txkv_get outside a transaction */
     size_t value_room;

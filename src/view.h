@@ -50,11 +50,9 @@ TX_MUST_CHECK enum txkv_rc tx_views_init(struct tx_views *views, struct tx_memta
 /* Frees all views and memtables; none may be pinned. */
 void tx_views_destroy(struct tx_views *views);
 
-/* Pin the current view. record: the caller's own; stripe: any number, best one that few others use.
- */
+/* Pin the current view. record: the caller's own; stripe: any number, best one few others use. */
 struct tx_view *tx_view_pin(struct tx_views *views, ck_epoch_record_t *record, uint32_t stripe);
-/* On the stripe of the pin. Order: [M12] release: what the caller read is read before it is freed.
- */
+/* On the stripe of the pin. Order: [M12] release: what the caller reads is not freed before. */
 void tx_view_unpin(struct tx_view *view, uint32_t stripe);
 
 /*

@@ -26,7 +26,6 @@ struct tx_write {
     uint32_t value_at, value_bytes; /* value_at 0: a delete */
     uint32_t older;                 /* the key's write before this one, or TX_WRITE_NONE */
     bool superseded;                /* a later write of this transaction replaces it */
-    bool was_read;                  /* tx_writeset_prepare: the transaction has read the key */
 };
 
 /* tag: the hash's upper half, so that another key's slot costs no look at its write. */

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/support.h"
 #include "bench.h"
 
 static const char usage_text[] =
@@ -41,21 +41,6 @@ run_fail(struct run *r, const char *format, ...)
     (void)vsnprintf(r->result->error, sizeof(r->result->error), format, args);
     va_end(args);
     _exit(1);
-}
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static void
-remove_tree(const char *path)
-{
-    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void
@@ -113,12 +98,12 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
     if (n < 0 || (size_t)n >= sizeof(r->store))
         return false;
     if (bare || fixture == FIXTURE_EMPTY) {
-        remove_tree(r->store);
+        test_dir_remove(r->store);
         return true;
     }
     if (made[fixture][r->engine])
         return true;
-    remove_tree(r->store);
+    test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
     if (!in_child(r, fixture_make, fixture != FIXTURE_LOADED))
         return false;
@@ -271,6 +256,6 @@ main(int argc, char **argv)
     report_close(report);
     char data[PATH_BYTES + 8];
     (void)snprintf(data, sizeof(data), "%s/data", config.dir);
-    remove_tree(data);
+    test_dir_remove(data);
     return ok ? 0 : 1;
 }

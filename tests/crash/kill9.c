@@ -184,25 +184,13 @@ open_sql(void)
     return db;
 }
 
-static sqlite3_stmt *
-prepare(sqlite3 *db, const char *text)
-{
-    sqlite3_stmt *stmt = NULL;
-
-    if (sqlite3_prepare_v2(db, text, -1, &stmt, NULL) != SQLITE_OK)
-        test_die("%s: %s", text, sqlite3_errmsg(db));
-    return stmt;
-}
-
 static void
 execute(sqlite3_stmt *stmt, const char *key, const uint8_t *value, uint32_t bytes)
 {
     (void)sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
     if (value != NULL)
         (void)sqlite3_bind_blob(stmt, 2, value, (int)bytes, SQLITE_STATIC);
-    if (sqlite3_step(stmt) != SQLITE_DONE)
-        test_die("%s: %s", sqlite3_sql(stmt), sqlite3_errmsg(sqlite3_db_handle(stmt)));
-    (void)sqlite3_reset(stmt);
+    sql_execute(stmt);
 }
 
 /* One transaction up to its COMMIT, whose result code is returned. */
@@ -237,14 +225,13 @@ run_writer_sql(void *arg)
 {
     const struct writer *w = arg;
     sqlite3 *db = open_sql();
-    sqlite3_stmt *put = prepare(db, "REPLACE INTO kv VALUES(?, ?)");
-    sqlite3_stmt *drop = prepare(db, "DELETE FROM kv WHERE key = ?");
+    sqlite3_stmt *put = sql_prepare(db, "REPLACE INTO kv VALUES(?, ?)");
+    sqlite3_stmt *drop = sql_prepare(db, "DELETE FROM kv WHERE key = ?");
 
     for (uint64_t seq = shared->seen[side][w->number] + 1;; seq++) {
         int rc = write_sql(db, put, drop, w->number, seq);
         while (rc == SQLITE_BUSY_SNAPSHOT) {
-            atomic_fetch_add(&shared->run_again, 1);
-            sql_run(db, "ROLLBACK");
+            atomic_fetch_add(&shared->run_again, 1); /* SQLite has rolled it back */
             rc = write_sql(db, put, drop, w->number, seq);
         }
         if (rc != SQLITE_OK)
@@ -367,7 +354,7 @@ static sqlite3 *
 walk_sql(struct found *f)
 {
     sqlite3 *db = open_sql();
-    sqlite3_stmt *stmt = prepare(db, "SELECT key, value FROM kv ORDER BY key");
+    sqlite3_stmt *stmt = sql_prepare(db, "SELECT key, value FROM kv ORDER BY key");
     int rc;
 
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {

@@ -46,47 +46,28 @@ open_store(const char *store)
     return db;
 }
 
-static sqlite3_stmt *
-prepare(sqlite3 *db, const char *sql)
-{
-    sqlite3_stmt *statement = NULL;
-
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        test_die("%s: %s", sql, sqlite3_errmsg(db));
-    return statement;
-}
-
-/* Run a prepared statement that returns no row. */
-static void
-run(sqlite3_stmt *statement)
-{
-    if (sqlite3_step(statement) != SQLITE_DONE)
-        test_die("%s: %s", sqlite3_sql(statement), sqlite3_errmsg(sqlite3_db_handle(statement)));
-    (void)sqlite3_reset(statement);
-}
-
 static void *
 write_until_killed(void *arg)
 {
     struct writer *writer = arg;
     sqlite3 *db = open_store(writer->store);
-    sqlite3_stmt *begin = prepare(db, "BEGIN");
-    sqlite3_stmt *insert = prepare(db, "INSERT INTO kv VALUES(?1, json_object('number', ?2))");
-    sqlite3_stmt *commit = prepare(db, "COMMIT");
+    sqlite3_stmt *begin = sql_prepare(db, "BEGIN");
+    sqlite3_stmt *insert = sql_prepare(db, "INSERT INTO kv VALUES(?1, json_object('number', ?2))");
+    sqlite3_stmt *commit = sql_prepare(db, "COMMIT");
 
     for (uint64_t n = 1;; n++) {
         static const char *const kinds[] = { "order", "invoice" };
         char text[64];
         int bytes;
 
-        run(begin);
+        sql_execute(begin);
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
             bytes = snprintf(text, sizeof text, "%s:%d:%" PRIu64, kinds[i], writer->number, n);
             (void)sqlite3_bind_text(insert, 1, text, bytes, SQLITE_TRANSIENT);
             (void)sqlite3_bind_int64(insert, 2, (sqlite3_int64)n);
-            run(insert);
+            sql_execute(insert);
         }
-        run(commit);
+        sql_execute(commit);
         bytes = snprintf(text, sizeof text, "%d:%" PRIu64 "\n", writer->number, n);
         if (write(writer->acknowledged_fd, text, (size_t)bytes) != bytes)
             test_die("cannot write the list of acknowledged transactions");
@@ -115,8 +96,8 @@ static void
 read_until_killed(const char *store, struct writer *writers)
 {
     sqlite3 *db = open_store(store);
-    sqlite3_stmt *count = prepare(db, "SELECT count(*) FILTER (WHERE key GLOB 'order:*'),"
-                                      " count(*) FILTER (WHERE key GLOB 'invoice:*') FROM kv");
+    sqlite3_stmt *count = sql_prepare(db, "SELECT count(*) FILTER (WHERE key GLOB 'order:*'),"
+                                          " count(*) FILTER (WHERE key GLOB 'invoice:*') FROM kv");
     const uint64_t begin_us = test_now_us();
     uint64_t reads = 0;
 

@@ -37,8 +37,8 @@ format() {
     need clang-format && clang-format --dry-run -Werror $all
 }
 
-# The extension is checked as it is built for loading, where SQLite is called through its table of pointers.
-# A tool on each of the store's files, which call tx_fail, and on the others. {} is the file.
+# A tool on each of the store's files, which call tx_fail, and on the others. {} is the file. The extension
+# is checked as it is built for loading, where SQLite is called through its table of pointers.
 on_store() { echo "$sources" | grep '^src/' | grep -v '/error.c$' | xargs -P "$jobs" -I{} "$@"; }
 on_others() { echo "$sources" | grep -v '^src/' | xargs -P "$jobs" -I{} "$@"; }
 

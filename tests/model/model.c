@@ -73,6 +73,10 @@ op_begin(struct session *x)
     struct txkv_error err;
 
     test_ok(txkv_begin(x->s, &err), &err, "begin");
+    if (roll(2) == 0) {
+        x->isolation = roll(3) == 0 ? TXKV_SNAPSHOT : TXKV_SERIALIZABLE;
+        txkv_set_isolation(x->s, x->isolation);
+    }
     x->open = true;
     memset(&x->own, 0, sizeof x->own);
     memset(x->did, 0, sizeof x->did);
@@ -87,20 +91,19 @@ op_begin(struct session *x)
 }
 
 static void
-op_get(struct session *x)
+get_key(struct session *x, uint32_t t, uint32_t k)
 {
-    const uint32_t t = roll(TABLES);
-    const uint32_t k = roll_key();
     struct txkv_bytes got = { NULL, 0 };
     struct txkv_error err;
     const enum txkv_rc rc = txkv_get(x->s, tables[t], key_bytes(k), &got, &err);
     uint32_t want = know->committed.value[t][k];
 
     if (x->open) {
-        if (!x->own.written[t][k])
+        if (!x->own.written[t][k]) {
             take_snapshot(x);
+            note_read(x, t, k, READ);
+        }
         want = seen_by(x, t, k);
-        note_read(x, t, k, READ);
     }
     know->count.gets++;
     TRACE("get t%u k%u: %s\n", t, k, txkv_rc_name(rc));
@@ -116,6 +119,20 @@ op_get(struct session *x)
         DIE("get t%u k%u: %s, the model has value %u", t, k, txkv_rc_name(rc), want);
     if (rc == TXKV_OK && !value_is(want, got))
         DIE("get t%u k%u: wrong value, the model has %u", t, k, want);
+}
+
+/* One key; now and then most of a table, which is more than the store checks one by one. */
+static void
+op_get(struct session *x)
+{
+    const uint32_t t = roll(TABLES);
+
+    if (roll(25) == 0) {
+        for (uint32_t k = roll(12); k < KEYS; k++)
+            get_key(x, t, k);
+    } else {
+        get_key(x, t, roll_key());
+    }
 }
 
 static void
@@ -205,21 +222,57 @@ op_release(struct session *x)
     forget_savepoints(x, n);
 }
 
+/* Who has read nothing from its snapshot, or has nothing to write, never conflicts. */
+static bool
+is_checked(const struct session *x)
+{
+    return x->has_snapshot && memchr(x->own.written, true, sizeof x->own.written) != NULL;
+}
+
+/* How the transaction has read a key whose change by another one since its snapshot matters to it:
+ * READ, READ_MAYBE, both, or 0. */
+static uint8_t
+endangered(const struct session *x, uint32_t t, uint32_t k)
+{
+    if (know->last_write[t][k] <= x->snapshot_no)
+        return 0;
+    if (x->isolation == TXKV_SNAPSHOT && !x->own.written[t][k])
+        return 0;
+    return x->did[t][k] & (READ | READ_MAYBE);
+}
+
 /* Two answers for one commit: it must conflict, or it may. */
 static void
 predict(const struct session *x, bool *must, bool *may)
 {
-    *must = false;
-    *may = false;
-    for (uint32_t t = 0; t < TABLES; t++) {
-        for (uint32_t k = 0; k < KEYS; k++) {
-            const uint8_t did = x->did[t][k];
-            if (know->last_write[t][k] <= x->snapshot_no)
-                continue;
-            *must |= x->own.written[t][k] && (did & READ) != 0;
-            *may |= (did & WRITE_EVER) != 0 && (did & (READ | READ_MAYBE)) != 0;
-        }
-    }
+    uint8_t dangers = 0;
+
+    for (uint32_t t = 0; is_checked(x) && t < TABLES; t++)
+        for (uint32_t k = 0; k < KEYS; k++)
+            dangers |= endangered(x, t, k);
+    *must = (dangers & READ) != 0;
+    *may = dangers != 0;
+}
+
+/* The key that a conflict names is one that it can be about, and a second try ends as the first. */
+static void
+check_conflict(const struct session *x)
+{
+    struct txkv_bytes key;
+    struct txkv_error err;
+    uint32_t number;
+    uint32_t t = 0;
+    uint32_t k;
+
+    if (roll(3) == 0 && txkv_commit(x->s, TXKV_SYNC_OFF, &err) != TXKV_CONFLICT)
+        DIE("the second commit of a transaction in conflict went another way");
+    if (!txkv_conflict(x->s, &number, &key))
+        DIE("a conflict is about no key");
+    while (t < TABLES && tables[t] != number)
+        t++;
+    k = key_number(key);
+    if (t == TABLES || k == KEYS || endangered(x, t, k) == 0)
+        DIE("a conflict about t%u k%u, which is none of that transaction's", t, k);
 }
 
 static void
@@ -260,13 +313,15 @@ op_commit(struct session *x)
     if (rc != TXKV_OK && rc != TXKV_CONFLICT)
         DIE("commit: %s: %s", txkv_rc_name(rc), err.text);
     if (rc == TXKV_OK && must)
-        DIE("a commit over a newer version of a key that it had read succeeded");
+        DIE("a %s transaction committed that had read what another one changed",
+            x->isolation == TXKV_SNAPSHOT ? "snapshot" : "serializable");
     if (rc == TXKV_CONFLICT && !may)
         DIE("a conflict that the model does not know: %s", err.text);
     if (rc == TXKV_OK) {
         apply_commit(x);
     } else {
         know->count.conflicts++;
+        check_conflict(x);
         if (!txkv_in_transaction(x->s))
             DIE("a conflict ended the transaction");
         txkv_rollback(x->s);

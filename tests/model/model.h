@@ -21,8 +21,8 @@ enum {
 
 /* What a transaction did with a key. */
 enum {
-    READ = 1,       /* from its snapshot, by get, or returned by a scan */
-    READ_MAYBE = 2, /* its own write was read, or a scan passed where the key is not */
+    READ = 1,       /* from its snapshot: by get, or passed by a scan, present or absent */
+    READ_MAYBE = 2, /* an own write that a scan passed, an excluded bound, a read before begin */
     WRITE_EVER = 4  /* also when a savepoint undid it */
 };
 
@@ -69,6 +69,7 @@ struct held {
 
 struct session {
     struct txkv_session *s;
+    enum txkv_isolation isolation;
     bool open, has_snapshot;
     uint64_t snapshot_no;
     struct state snapshot;

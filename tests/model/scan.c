@@ -5,12 +5,16 @@
 
 #include <string.h>
 
-/* The transaction's reading of a row, or of nothing up to the end. */
+/* Keys inside the range that the cursor has passed: that they are absent has been read, or what
+ * they hold. */
 static void
 note_passed(struct session *x, const struct held *h, uint32_t from, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        note_read(x, h->table, h->descending ? from - i : from + i, READ_MAYBE);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t k = h->descending ? from - i : from + i;
+
+        note_read(x, h->table, k, h->fuzzy[k] ? READ_MAYBE : READ);
+    }
 }
 
 static bool
@@ -59,7 +63,7 @@ check_row(struct session *x, struct held *h, enum txkv_rc rc, const struct txkv_
         DIE("scan t%u: key %u should not be there", h->table, k);
     if (!is_value(row[k], value) && !(h->fuzzy[k] && is_any_value(x, h->table, k, value)))
         DIE("scan t%u: wrong value of key %u", h->table, k);
-    note_read(x, h->table, k, h->fuzzy[k] ? READ_MAYBE : READ);
+    note_passed(x, h, k, 1);
     know->count.rows++;
     if (h->descending)
         h->hi = k;

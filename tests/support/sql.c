@@ -65,3 +65,21 @@ sql_run(sqlite3 *db, const char *format, ...)
     if (rc != SQLITE_OK)
         test_die("%s: error %d: %s", format, rc, sqlite3_errmsg(db));
 }
+
+sqlite3_stmt *
+sql_prepare(sqlite3 *db, const char *text)
+{
+    sqlite3_stmt *statement = NULL;
+
+    if (sqlite3_prepare_v2(db, text, -1, &statement, NULL) != SQLITE_OK)
+        test_die("%s: %s", text, sqlite3_errmsg(db));
+    return statement;
+}
+
+void
+sql_execute(sqlite3_stmt *statement)
+{
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        test_die("%s: %s", sqlite3_sql(statement), sqlite3_errmsg(sqlite3_db_handle(statement)));
+    (void)sqlite3_reset(statement);
+}

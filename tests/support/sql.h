@@ -18,4 +18,10 @@ __attribute__((format(printf, 2, 3))) int sql_try(sqlite3 *db, const char *forma
 /* The same; dies when it fails. */
 __attribute__((format(printf, 2, 3))) void sql_run(sqlite3 *db, const char *format, ...);
 
+/* A prepared statement; dies when there is none. */
+sqlite3_stmt *sql_prepare(sqlite3 *db, const char *text);
+
+/* Run a statement that returns no row, and make it ready to run again; dies when it fails. */
+void sql_execute(sqlite3_stmt *statement);
+
 #endif /* TXKV_TEST_SQL_H */

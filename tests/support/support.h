@@ -58,8 +58,7 @@ void test_path(char out[TEST_PATH_BYTES], const char *dir, const char *name);
 uint64_t test_now_us(void);
 void test_sleep_us(uint64_t us);
 
-/* Wait for a child; true when it ended by itself with code 0, or by signal `may_die_of` (0: none).
- */
+/* Wait for a child; true when it ended with code 0, or by signal `may_die_of` (0: none). */
 bool test_child_ended_well(int pid, int may_die_of);
 
 /* The closing line, "N passed, N failed"; returns the exit code. */

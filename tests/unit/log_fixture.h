@@ -25,11 +25,12 @@
 #include "../../src/log.h"
 #include "../../src/mem.h"
 #include "../../src/os.h"
+#include "temp_dir.h"
 
 enum { SEGMENT = 65536, FILES_MAX = 64 };
 #define STORE UINT64_C(0x0123456789abcdef)
 
-static char dir[32];
+static char dir[TEMP_DIR_BYTES];
 static struct tx_log *log_now;
 static struct tx_log_scan scan;
 static struct txkv_error err;
@@ -49,24 +50,18 @@ setup(void **state)
     (void)state;
     tx_os = tx_os_system;
     live_before = tx_mem_live();
-    (void)strcpy(dir, "/tmp/txkv-log-XXXXXX"); // NOLINT(clang-analyzer-security*): it fits
-    return mkdtemp(dir) == NULL ? -1 : 0;
+    return temp_dir_make(dir) ? 0 : -1;
 }
 
 static inline int
 teardown(void **state)
 {
-    char command[64];
-
     (void)state;
     tx_os = tx_os_system;
     tx_mem_fail_at(0, false);
     tx_log_close(log_now);
     log_now = NULL;
-    (void)snprintf(command, sizeof command, "rm -r %s", dir);
-    if (system(command) != 0) // NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed command
-        return -1;
-    return tx_mem_live() == live_before ? 0 : -1;
+    return temp_dir_remove(dir) && tx_mem_live() == live_before ? 0 : -1;
 }
 
 static inline const char *

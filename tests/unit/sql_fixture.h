@@ -15,7 +15,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,21 +26,13 @@
 #endif
 
 #include "../../ext/init.h"
+#include "temp_dir.h"
 
 enum { TEXT_BYTES = 512 };
 
-static char dir[] = "/tmp/test_ext_sql.XXXXXX";
+static char dir[TEMP_DIR_BYTES];
 static unsigned stores;  /* one for each test */
 static char options[64]; /* of the tables that open_db makes: ", name=value" */
-
-static inline int
-remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
 
 static inline int
 use_new_store(void **state)
@@ -146,14 +137,14 @@ assert_row(sqlite3_stmt *statement, const char *expected)
 static inline bool
 fixture_start(void)
 {
-    return mkdtemp(dir) != NULL && sqlite3_initialize() == SQLITE_OK &&
+    return temp_dir_make(dir) && sqlite3_initialize() == SQLITE_OK &&
            sqlite3_auto_extension((void (*)(void))sqlite3_txkv_init) == SQLITE_OK;
 }
 
 static inline void
 fixture_end(void)
 {
-    (void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    (void)temp_dir_remove(dir);
 }
 
 #endif /* SQL_FIXTURE_H */

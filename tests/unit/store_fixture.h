@@ -28,10 +28,11 @@
 #include "../../src/mem.h"
 #include "../../src/os.h"
 #include "../../src/store.h"
+#include "temp_dir.h"
 
 enum { KIB = 1 << 10, MIB = 1 << 20, LIMIT_S = 30 };
 
-static char dir[64];
+static char dir[TEMP_DIR_BYTES];
 static struct txkv *db;
 static struct txkv_session *s1, *s2; /* two users of it */
 static uint32_t table;
@@ -115,8 +116,7 @@ make_dir(void **state)
     live_before = tx_mem_live();
     tx_os.fdatasync = hooked_fdatasync;
     memset(&err, 0, sizeof err);
-    (void)strcpy(dir, "/tmp/txkv-unit-XXXXXX"); // NOLINT(clang-analyzer-security*): it fits
-    return mkdtemp(dir) == NULL ? -1 : 0;
+    return temp_dir_make(dir) ? 0 : -1;
 }
 
 static inline int
@@ -132,8 +132,6 @@ setup(void **state)
 static inline int
 teardown(void **state)
 {
-    char command[192];
-
     (void)state;
     tx_mem_fail_at(0, false);
     tx_store_release_32(&sync_held, 0);
@@ -141,10 +139,7 @@ teardown(void **state)
         (void)close_all();
     tx_store_release_32(&sync_fails, 0);
     tx_os = tx_os_system;
-    (void)snprintf(command, sizeof command, "chmod -R u+rwX %s; rm -r %s", dir, dir);
-    if (system(command) != 0) // NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed command
-        return -1;
-    return tx_mem_live() == live_before ? 0 : -1;
+    return temp_dir_remove(dir) && tx_mem_live() == live_before ? 0 : -1;
 }
 
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

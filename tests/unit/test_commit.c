@@ -105,8 +105,7 @@ struct counter_thread {
 
 enum { THREADS = 12, ROUNDS = 400 };
 
-/* Adds one to a counter that all threads share, again until it wins, and writes a key of its own.
- */
+/* Adds one to a counter all threads share, again until it wins, and writes a key of its own. */
 static void *
 count_up(void *arg)
 {
@@ -239,7 +238,7 @@ the_first_committer_wins(void **state)
     assert_int_equal(try_commit(s1), TXKV_CONFLICT);
     txkv_rollback(s1);
     assert_true(has(s1, "k", "2"));
-    assert_int_equal(stat_of("conflicts_key"), 2);
+    assert_int_equal(stat_of("conflicts_written"), 2);
 }
 
 static void
@@ -249,11 +248,31 @@ blind_writes_and_plain_reads_never_conflict(void **state)
     set(s1, "a", "0");
     set(s1, "b", "0");
     begin(s1);
-    assert_true(has(s1, "a", "0"));
     put(s1, "b", "1"); /* not read */
     set(s2, "a", "2");
     set(s2, "b", "2");
     assert_true(has(s1, "b", "1")); /* its own write: no read of the store */
+    commit(s1);
+    expect_scan(s1, "(,)", "a=2 b=1 ");
+    begin(s1);
+    assert_true(has(s1, "a", "2"));
+    set(s2, "a", "3");
+    assert_true(has(s1, "a", "2"));
+    commit(s1); /* it wrote nothing: it stands at its snapshot */
+}
+
+static void
+a_key_that_was_only_read_conflicts_unless_a_snapshot_is_enough(void **state)
+{
+    (void)state;
+    set(s1, "a", "0");
+    begin(s1);
+    assert_true(has(s1, "a", "0"));
+    put(s1, "b", "1");
+    set(s2, "a", "2");
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    assert_int_equal(stat_of("conflicts_read"), 1);
+    txkv_set_isolation(s1, TXKV_SNAPSHOT);
     commit(s1);
     expect_scan(s1, "(,)", "a=2 b=1 ");
 }
@@ -344,7 +363,7 @@ a_conflict_is_found_in_the_history_after_a_checkpoint(void **state)
 }
 
 static void
-a_snapshot_older_than_the_history_is_refused_if_it_writes_what_it_read(void **state)
+a_snapshot_older_than_the_history_is_refused_if_what_it_read_matters(void **state)
 {
     const struct txkv_options options = { .map_size = 64 * MIB, .overlay_limit = MIB };
     static char large[700 * KIB];
@@ -368,6 +387,13 @@ a_snapshot_older_than_the_history_is_refused_if_it_writes_what_it_read(void **st
     set(s2, "large", large);
     checkpoint();
     put(s1, "blind", "1");
+    assert_int_equal(try_commit(s1), TXKV_CONFLICT);
+    txkv_set_isolation(s1, TXKV_SNAPSHOT); /* it wrote nothing that it read */
+    commit(s1);
+    begin(s1);
+    put(s1, "blind", "2"); /* and this one read nothing */
+    set(s2, "large", large);
+    checkpoint();
     commit(s1);
 }
 
@@ -422,10 +448,11 @@ main(void)
         STORE_TEST(leadership_is_handed_on_among_many_threads),
         STORE_TEST(the_first_committer_wins),
         STORE_TEST(blind_writes_and_plain_reads_never_conflict),
+        STORE_TEST(a_key_that_was_only_read_conflicts_unless_a_snapshot_is_enough),
         STORE_TEST(a_key_read_as_missing_conflicts_with_its_insert),
         STORE_TEST(a_scan_reads_as_far_as_it_went),
         STORE_TEST(a_conflict_is_found_in_the_history_after_a_checkpoint),
-        STORE_TEST(a_snapshot_older_than_the_history_is_refused_if_it_writes_what_it_read),
+        STORE_TEST(a_snapshot_older_than_the_history_is_refused_if_what_it_read_matters),
         STORE_TEST(a_conflict_beside_a_new_table_does_not_hang),
     };
 

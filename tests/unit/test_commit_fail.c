@@ -183,6 +183,45 @@ stalled_committers_wait_for_a_checkpoint_or_give_up(void **state)
     assert_true(has(s2, "a", "2"));
 }
 
+static uint32_t disk_full; /* atomic */
+
+static int
+hooked_fallocate(int fd, off_t offset, off_t bytes)
+{
+    return tx_load_acquire_32(&disk_full) != 0 ? ENOSPC : posix_fallocate(fd, offset, bytes);
+}
+
+/* The interval is a minute, and the test is killed before it is over. */
+static void
+a_log_that_finds_no_room_asks_for_a_checkpoint_and_goes_on_when_there_is_some(void **state)
+{
+    static char large[100 * KIB];
+    enum txkv_rc rc = TXKV_OK;
+
+    (void)state;
+    memset(large, 'x', sizeof large - 1);
+    tx_os.fallocate = hooked_fallocate;
+    reopen();
+    set(s1, "k", "0");
+    tx_store_release_32(&disk_full, 1);
+    begin(s1);
+    put(s1, "k", large);
+    for (int i = 0; rc == TXKV_OK && i < 10; i++) {
+        rc = try_commit(s1);
+        if (rc == TXKV_OK) {
+            begin(s1);
+            put(s1, "k", large);
+        }
+    }
+    assert_int_equal(rc, TXKV_FULL);
+    assert_non_null(strstr(err.text, "free space and try again"));
+    while (stat_of("checkpoints") == 0)
+        nap();
+    tx_store_release_32(&disk_full, 0);
+    commit(s1); /* the same transaction again */
+    assert_true(has(s2, "k", large));
+}
+
 int
 main(void)
 {
@@ -193,6 +232,7 @@ main(void)
         STORE_TEST(a_commit_without_memory_leaves_nothing_and_can_be_repeated),
         STORE_TEST(recovery_skips_void_records),
         STORE_TEST(stalled_committers_wait_for_a_checkpoint_or_give_up),
+        DIR_TEST(a_log_that_finds_no_room_asks_for_a_checkpoint_and_goes_on_when_there_is_some),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

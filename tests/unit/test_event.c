@@ -25,8 +25,7 @@ now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Waits as long as it takes; false when only the time limit ended it, though the value had changed.
- */
+/* Waits as long as it takes; false when the time limit ended it though the value had changed. */
 static bool
 woken_in_time(struct tx_event *event, uint32_t seen, uint32_t spin_turns)
 {

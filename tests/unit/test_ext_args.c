@@ -63,7 +63,7 @@ a_directory_alone_leaves_every_option_at_its_default(void **state)
     assert_string_equal(args.table, "kv");
     assert_null(args.wal_dir);
     assert_int_equal(args.sync, TXKV_SYNC_FULL);
-    assert_false(args.sync_given);
+    assert_int_equal(args.isolation, TXKV_SERIALIZABLE);
     assert_memory_equal(&args.options, &none, sizeof(none));
     assert_null(message);
 }
@@ -90,7 +90,6 @@ every_option_reaches_its_field(void **state)
                            "wal_dir='/fast/wal'"),
                      SQLITE_OK);
     assert_int_equal(args.sync, TXKV_SYNC_NORMAL);
-    assert_true(args.sync_given);
     assert_string_equal(args.table, "my table");
     assert_string_equal(args.wal_dir, "/fast/wal");
     assert_ptr_equal(args.options.wal_dir, args.wal_dir);
@@ -110,9 +109,9 @@ names_values_and_white_space_may_be_written_freely(void **state)
     assert_int_equal(PARSE("d", "\n SYNC\t=  \"Off\" ", "Table = T"), SQLITE_OK);
     assert_int_equal(args.sync, TXKV_SYNC_OFF);
     assert_string_equal(args.table, "T");
-    assert_int_equal(PARSE("d", "sync='FULL'"), SQLITE_OK);
+    assert_int_equal(PARSE("d", "sync='FULL'", "Isolation=SNAPSHOT"), SQLITE_OK);
     assert_int_equal(args.sync, TXKV_SYNC_FULL);
-    assert_true(args.sync_given);
+    assert_int_equal(args.isolation, TXKV_SNAPSHOT);
 }
 
 static void
@@ -201,7 +200,8 @@ an_unknown_option_is_refused_with_the_nearest_name(void **state)
     (void)state;
     assert_refused("snyc=full", "txkv: unknown option \"snyc\" (did you mean \"sync\"?)");
     assert_refused("flush_interval=1", "txkv: unknown option \"flush_interval\": there are sync, "
-                                       "table, wal_dir, flush_interval_ms, checkpoint_interval, "
+                                       "isolation, table, wal_dir, flush_interval_ms, "
+                                       "checkpoint_interval, "
                                        "checkpoint_bytes, map_size, overlay_limit and "
                                        "stall_timeout_ms");
     assert_refused("Waldir=1", "txkv: unknown option \"Waldir\" (did you mean \"wal_dir\"?)");
@@ -259,8 +259,9 @@ static void
 values_that_are_no_single_word_are_refused(void **state)
 {
     (void)state;
-    assert_refused("sync=", "txkv: sync=\"\" is none of full, normal and off");
-    assert_refused("sync=fast", "txkv: sync=\"fast\" is none of full, normal and off");
+    assert_refused("sync=", "txkv: sync=\"\" is none of full, normal, off");
+    assert_refused("sync=fast", "txkv: sync=\"fast\" is none of full, normal, off");
+    assert_refused("isolation=none", "txkv: isolation=\"none\" is none of serializable, snapshot");
     assert_refused("sync='full", "txkv: sync='full is not one value: put it in quotes, and double "
                                  "those inside");
     assert_refused("table=a b", "txkv: table=a b is not one value: put it in quotes, and double "

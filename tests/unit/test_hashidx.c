@@ -214,6 +214,29 @@ readers_find_every_published_key_while_the_index_grows(void **state)
     assert_int_equal(faults, 0);
 }
 
+/* Keys of three bytes in table 1 against their neighbours in the next tables. */
+static void
+short_keys_of_different_tables_have_different_hashes(void **state)
+{
+    static uint64_t hashes[1 << 16];
+    uint32_t equal = 0;
+
+    (void)state;
+    for (uint32_t t = 1; t <= 4; t++) {
+        for (uint32_t i = 0; i < 1 << 16; i++) {
+            const uint8_t data[3] = { 1, (uint8_t)(i >> 8), (uint8_t)i };
+            const struct tx_key key = { data, sizeof data, t };
+
+            if (t == 1)
+                hashes[i] = tx_key_hash(&key);
+            else
+                for (uint32_t bits = 0; bits < 8; bits++) /* the same key, and its neighbours */
+                    equal += hashes[i ^ bits] == tx_key_hash(&key);
+        }
+    }
+    assert_int_equal(equal, 0);
+}
+
 #define WITH_INDEX(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -223,6 +246,7 @@ main(void)
         WITH_INDEX(every_key_put_is_found_and_no_other),
         WITH_INDEX(keys_with_equal_hashes_are_told_apart),
         WITH_INDEX(the_hash_depends_on_the_table),
+        cmocka_unit_test(short_keys_of_different_tables_have_different_hashes),
         WITH_INDEX(running_out_of_memory_loses_no_key),
         WITH_INDEX(creating_an_index_without_memory_is_null),
         WITH_INDEX(readers_find_every_published_key_while_the_index_grows),

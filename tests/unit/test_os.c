@@ -18,26 +18,23 @@
 
 #include "../../src/mem.h"
 #include "../../src/os.h"
+#include "temp_dir.h"
 
-static char dir[] = "/tmp/txkv-os-XXXXXX";
+static char dir[TEMP_DIR_BYTES];
 static struct txkv_error err;
 
 static int
 make_dir(void **state)
 {
     (void)state;
-    memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
-    return mkdtemp(dir) == NULL;
+    return temp_dir_make(dir) ? 0 : -1;
 }
 
 static int
 remove_dir(void **state)
 {
-    char command[64];
-
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -r %s", dir);
-    return system(command); // NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed command
+    return temp_dir_remove(dir) ? 0 : -1;
 }
 
 static void

@@ -75,7 +75,7 @@ a_point_covers_its_key_alone(void **state)
     const struct tx_key key = key_in(1, "b"), other = key_in(2, "b");
 
     (void)state;
-    assert_int_equal(tx_readset_add_point(&set, tx_key_hash(&key), &err), TXKV_OK);
+    assert_int_equal(tx_readset_add_point(&set, &key, tx_key_hash(&key), &err), TXKV_OK);
     tx_readset_seal(&set);
     assert_true(covers("b"));
     assert_false(covers("a"));
@@ -97,12 +97,12 @@ every_point_that_was_added_stays_covered(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < 100000; i++)
-        assert_int_equal(tx_readset_add_point(&set, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
+        assert_int_equal(tx_readset_add_point(&set, &key, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
     for (uint64_t i = 0; i < 100000; i++)
         assert_true(tx_readset_covers(&set, &key, i * 0x9e3779b97f4a7c15u));
     assert_false(covers("never added"));
     for (uint64_t i = 0; i < 5000000; i++)
-        assert_int_equal(tx_readset_add_point(&set, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
+        assert_int_equal(tx_readset_add_point(&set, &key, i * 0x9e3779b97f4a7c15u, &err), TXKV_OK);
     assert_true(covers("never added"));
 }
 

@@ -18,12 +18,13 @@
 #include "../../src/mem.h"
 #include "../../src/os.h"
 #include "../../src/segment.h"
+#include "temp_dir.h"
 
 enum { BYTES = 65536 };
 #define STORE UINT64_C(0xfeedfacecafebeef)
 #define FIRST UINT64_C(0x1000)
 
-static char dir[] = "/tmp/txkv-segment-XXXXXX";
+static char dir[TEMP_DIR_BYTES];
 static char path[64];
 static struct txkv_error err;
 static uint64_t live_before;
@@ -34,8 +35,7 @@ setup(void **state)
     (void)state;
     tx_os = tx_os_system;
     live_before = tx_mem_live();
-    memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
-    if (mkdtemp(dir) == NULL)
+    if (!temp_dir_make(dir))
         return -1;
     (void)snprintf(path, sizeof path, "%s/0000000000001000.wal", dir);
     return 0;
@@ -44,14 +44,9 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    char command[64];
-
     (void)state;
     tx_os = tx_os_system;
-    (void)snprintf(command, sizeof command, "rm -r %s", dir);
-    if (tx_mem_live() != live_before)
-        return -1;
-    return system(command); // NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed command
+    return temp_dir_remove(dir) && tx_mem_live() == live_before ? 0 : -1;
 }
 
 static enum txkv_rc

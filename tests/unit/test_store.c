@@ -315,6 +315,29 @@ two_open_stores_cannot_share_a_log_directory(void **state)
     OK(txkv_close(other, &err));
 }
 
+/* The new store's segments have the names of the old one's. */
+static void
+a_store_whose_directory_was_replaced_leaves_the_new_one_alone(void **state)
+{
+    struct txkv *first;
+    int files;
+
+    (void)state;
+    OK(try_open(in_dir("store"), &small_store));
+    first = other;
+    OK(txkv_table(first, "t", "", true, &table, &err));
+    OK(rename(in_dir("store"), in_dir("moved")));
+    OK(try_open(in_dir("store"), &small_store));
+    OK(txkv_table(other, "t", "", true, &table, &err));
+    files = entries_in(in_dir("store/wal"));
+    assert_true(files > 0);
+    assert_int_equal(txkv_checkpoint(first, NULL, &err), TXKV_CANTOPEN);
+    assert_int_equal(txkv_close(first, &err), TXKV_CANTOPEN);
+    assert_non_null(strstr(err.text, "store/wal was removed or replaced"));
+    assert_int_equal(entries_in(in_dir("store/wal")), files);
+    OK(txkv_close(other, &err));
+}
+
 /* ---- damage ---- */
 
 static void
@@ -381,6 +404,7 @@ main(void)
         STORE_TEST(threads_may_open_and_close_at_once),
         DIR_TEST(the_store_remembers_where_its_log_is),
         DIR_TEST(two_open_stores_cannot_share_a_log_directory),
+        DIR_TEST(a_store_whose_directory_was_replaced_leaves_the_new_one_alone),
         STORE_TEST(damage_is_refused_and_can_be_salvaged),
     };
 

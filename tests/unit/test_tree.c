@@ -5,6 +5,7 @@
  */
 #include "tree_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 
@@ -61,6 +62,33 @@ a_new_store_has_an_id_no_tables_and_starts_at_lsn_0(void **state)
     tree = open_tree(MIB);
     assert_true(tx_tree_meta(tree)->store_id == id);
     tx_tree_close(tree);
+}
+
+static int
+fail_fallocate(int fd, off_t offset, off_t bytes)
+{
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    return ENOSPC;
+}
+
+/* A hole in it is a SIGBUS when LMDB writes there and the disk is full. */
+static void
+the_table_of_readers_has_its_space_before_lmdb_maps_it(void **state)
+{
+    char path[128];
+    struct stat st;
+
+    (void)state;
+    tx_os.fallocate = fail_fallocate;
+    assert_int_equal(try_open(), TXKV_FULL);
+    tx_os = tx_os_system;
+    assert_int_equal(try_open(), TXKV_OK);
+    (void)snprintf(path, sizeof path, "%s/lock.mdb", dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size > 0);
+    assert_true(st.st_blocks * 512 >= st.st_size);
 }
 
 static void
@@ -429,6 +457,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_new_store_has_an_id_no_tables_and_starts_at_lsn_0,
+                                        make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(the_table_of_readers_has_its_space_before_lmdb_maps_it,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rows_catalog_meta_and_log_directory_survive_reopening,
                                         make_dir, remove_dir),

@@ -18,24 +18,25 @@
 #include "../../src/mem.h"
 #include "../../src/os.h"
 #include "../../src/tree.h"
+#include "temp_dir.h"
 
 enum { MIB = 1 << 20 };
 
-static char dir[64], data_file[80];
+static char dir[TEMP_DIR_BYTES], data_file[80];
 static struct txkv_error err;
 
 static inline int
 make_dir(void **state)
 {
     (void)state;
-    (void)strcpy(dir, "/tmp/test_tree-XXXXXX");
-    if (mkdtemp(dir) == NULL)
+    if (!temp_dir_make(dir))
         return -1;
     (void)snprintf(data_file, sizeof data_file, "%s/data.mdb", dir);
     memset(&err, 0, sizeof err);
     return 0;
 }
 
+/* Nothing but LMDB's files may be left. */
 static inline int
 remove_dir(void **state)
 {
