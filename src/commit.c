@@ -55,6 +55,13 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
 {
     memset(commit, 0, sizeof *commit);
     commit->core = core;
+    tx_way_init(&commit->way);
+}
+
+void
+tx_commit_destroy(struct tx_commit *commit)
+{
+    tx_way_destroy(&commit->way);
 }
 
 static void
@@ -435,15 +442,20 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     if (txn->writes.count == 0)
         return TXKV_OK;
     session->conflict_key_bytes = 0;
+    tx_way_give(&commit->way, session);
     rc = admit(commit->core, txn, err);
     if (rc == TXKV_OK)
         rc = prepare(commit->core, txn, err);
     if (rc == TXKV_OK)
         rc = submit(commit, &request);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK) {
         session->last_lsn = request.lsn;
-    if (rc == TXKV_CONFLICT && session->conflict_key_bytes > 0)
-        return tx_validate_message(session, err);
+        tx_way_end(&commit->way, session);
+    } else if (rc == TXKV_CONFLICT) {
+        tx_way_lose(&commit->way, session);
+        if (session->conflict_key_bytes > 0)
+            return tx_validate_message(session, err);
+    }
     return rc;
 }
 

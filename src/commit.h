@@ -17,9 +17,11 @@
 
 #include "mpsc.h"
 #include "txn.h"
+#include "way.h"
 
 struct tx_commit {
     struct tx_core *core;
+    struct tx_way way;
     struct tx_mpsc submitted;
     /* Atomic: 1 while a thread leads. Taken by CAS, released with release [M11]. */
     uint32_t leading TX_ALIGNED;
@@ -29,6 +31,7 @@ struct tx_commit {
 };
 
 void tx_commit_init(struct tx_commit *commit, struct tx_core *core);
+void tx_commit_destroy(struct tx_commit *commit);
 
 /*
  * tx_commit_transaction -- commit the session's begun transaction; the errors are those of

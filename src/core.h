@@ -29,7 +29,7 @@ struct tx_limits {
 /* Any thread adds; relaxed reads. */
 struct tx_counters {
     uint64_t commits, groups;
-    uint64_t conflicts_written, conflicts_read, conflicts_history;
+    uint64_t conflicts_written, conflicts_read, conflicts_history, rights_of_way;
     uint64_t stalls, stall_timeouts;
     uint64_t checkpoints, checkpoints_failed;
     uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;

@@ -97,10 +97,11 @@ tx_os_make_dir(const char *path, struct txkv_error *err)
     if (tx_os.mkdir(path, 0700) == 0)
         return sync_parent(path, err);
     if (errno == ENOENT)
-        return tx_fail(err, TXKV_CANTOPEN,
-                       "cannot make directory %s: the one that should hold it is missing; make that "
-                       "one first",
-                       path);
+        return tx_fail(
+            err, TXKV_CANTOPEN,
+            "cannot make directory %s: the one that should hold it is missing; make that "
+            "one first",
+            path);
     if (errno != EEXIST)
         return tx_fail_errno(err, errno, "cannot make directory %s", path);
     if (stat(path, &st) != 0)

@@ -50,6 +50,8 @@ add_commits(struct list *list, struct tx_core *core)
         "of those: a key that was only read, or one in a range that was read, had been changed");
     add(list, "conflicts_history", load(&c->conflicts_history), "transactions",
         "of those: older than the history kept for the check");
+    add(list, "rights_of_way", load(&c->rights_of_way), "times",
+        "a session that had lost three times in a row was given right of way");
     add(list, "stalls", load(&c->stalls), "commits", "commits that waited for overlay_limit");
     add(list, "stall_timeouts", load(&c->stall_timeouts), "commits",
         "of those: gave up after stall_timeout_ms");

@@ -223,6 +223,7 @@ close_parts(struct txkv *store)
     if (store->lock_fd >= 0)
         (void)tx_os.close(store->lock_fd);
     tx_checkpoint_destroy(&store->checkpoint);
+    tx_commit_destroy(&store->commit);
     tx_catalog_destroy(&store->core.catalog);
     (void)pthread_mutex_destroy(&store->core.sessions_mutex);
     (void)pthread_mutex_destroy(&store->core.failure_mutex);

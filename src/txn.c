@@ -182,6 +182,7 @@ txkv_begin(struct txkv_session *session, struct txkv_error *err)
         return tx_fail(err, TXKV_MISUSE,
                        "a transaction is open already: commit or roll it back first");
     txn->begun = true;
+    session->begun_us = session->losses > 0 ? tx_os_now_us() : 0;
     tx_txn_ref(txn);
     return TXKV_OK;
 }

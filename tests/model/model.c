@@ -6,7 +6,7 @@
  * The model: keys are numbered in memcmp order, so a state of all tables is an array of value
  * numbers (0: no such key), the committed state is one such array, and a transaction is two copies
  * of it: its snapshot, and the same with its own writes. Several sessions in one thread interleave
- * their transactions, so the model knows every outcome, conflicts too.
+ * their transactions, at either isolation level, so the model knows every outcome, conflicts too.
  *
  * A seed is run as a chain of child processes. What the model knows lives in shared memory; a child
  * that "crashes" kills itself, and the next one opens the store and goes on from the same model.
@@ -226,7 +226,7 @@ op_release(struct session *x)
 static bool
 is_checked(const struct session *x)
 {
-    return x->has_snapshot && memchr(x->own.written, true, sizeof x->own.written) != NULL;
+    return x->has_snapshot && memchr(x->own.written, 1, sizeof x->own.written) != NULL;
 }
 
 /* How the transaction has read a key whose change by another one since its snapshot matters to it:
