@@ -59,14 +59,18 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
+.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
         install uninstall clean
 .SECONDARY:
 
-all: txkv.so $(OUT)/libtxkv.a $(OUT)/libtxkv-sqlite.a ## build txkv.so, and the store as a library
+# The root's txkv.so is for the shell, which cannot load one that was built with a sanitizer.
+all: $(if $(SAN)$(COV)$(FUZZ),$(OUT)/txkv.so,txkv.so) $(OUT)/libtxkv.a $(OUT)/libtxkv-sqlite.a ## build txkv.so, and the store as a library
 
-txkv.so: $(OUT)/txkv.so
-	$(Q)cp $< $@.new && mv $@.new $@
+# Whichever variant was built last, this is the one that was asked for.
+txkv.so: $(OUT)/txkv.so FORCE
+	$(Q)cmp -s $< $@ || { cp $< $@.new && mv $@.new $@; }
+
+FORCE:
 
 $(OUT)/txkv.so: $(SRC) $(EXT)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,txkv.so $(if $(SAN),,-Wl,-z,defs) $^ -o $@ $(LDFLAGS) $(LIBS)
