@@ -83,11 +83,7 @@ freeze(void *arg, struct txkv_error *err)
     enum txkv_rc rc;
 
     if (tx_log_stopped(core->log))
-        return tx_fail(
-            err, TXKV_STOPPED,
-            "store %s: an earlier sync of the log failed, so nothing can be checkpointed; "
-            "close every connection and open the store again to recover",
-            core->dir);
+        return tx_log_fail_stopped(core->log, err);
     job->from_lsn = core->checkpoint_lsn;
     job->to_lsn = tx_published_lsn(core);
     job->to_check = tx_log_end_check(core->log);

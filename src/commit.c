@@ -140,15 +140,6 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
     return TXKV_OK;
 }
 
-static enum txkv_rc
-fail_stopped(const struct tx_core *core, struct txkv_error *err)
-{
-    return tx_fail(err, TXKV_STOPPED,
-                   "store %s: an earlier sync of the log failed: no more commits until every "
-                   "connection is closed and the store is opened again",
-                   core->dir);
-}
-
 /* Validate, append, enter. On success the request is in the batch. */
 static enum txkv_rc
 enter(struct tx_commit *commit, struct request *request, struct batch *batch)
@@ -165,7 +156,7 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
 
     /* Before the check, which would count what a failed sync left unpublished as a conflict. */
     if (tx_log_stopped(core->log))
-        return fail_stopped(core, request->err);
+        return tx_log_fail_stopped(core->log, request->err);
     rc = tx_validate(request->session, request->err);
     if (rc != TXKV_OK)
         return rc;

@@ -21,10 +21,6 @@
 #include "mem.h"
 #include "os.h"
 
-static const char stopped_text[] = "an earlier sync of the log failed, and what it should have "
-                                   "written may be lost: no more commits until the store is "
-                                   "opened again";
-
 enum txkv_rc
 tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
 {
@@ -131,6 +127,18 @@ tx_log_stopped(const struct tx_log *log)
     return tx_load_acquire_64(&log->stopped) != 0; /* [M2] with tx_log_sync */
 }
 
+enum txkv_rc
+tx_log_fail_stopped(const struct tx_log *log, struct txkv_error *err)
+{
+    return tx_fail(
+        err, TXKV_STOPPED,
+        "log directory %s: an earlier sync of the log failed, and what it should have written may "
+        "be "
+        "lost: no more commits and no checkpoints until every connection is closed and the "
+        "store is opened again",
+        log->dir);
+}
+
 /* ---- appending ---- */
 
 void
@@ -220,7 +228,7 @@ tx_log_append(struct tx_log *log, const uint8_t *record, uint32_t record_bytes, 
     *segment = NULL;
     assert(record_bytes >= TX_RECORD_HEADER_BYTES && record_bytes % 8 == 0);
     if (tx_log_stopped(log))
-        return tx_fail(err, TXKV_STOPPED, "%s", stopped_text);
+        return tx_log_fail_stopped(log, err);
     if (log->current == NULL || tx_segment_end_lsn(log->current) - log->append_lsn < record_bytes) {
         const enum txkv_rc rc = roll(log, record_bytes, err);
 
@@ -344,7 +352,7 @@ tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
     if (tx_log_durable_lsn(log) >= lsn)
         goto out; /* another thread's sync covered it */
     if (tx_log_stopped(log)) {
-        rc = tx_fail(err, TXKV_STOPPED, "%s", stopped_text);
+        rc = tx_log_fail_stopped(log, err);
         goto out;
     }
     us = tx_os_now_us();

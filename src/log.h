@@ -121,6 +121,10 @@ TX_MUST_CHECK enum txkv_rc tx_log_sync(struct tx_log *log, uint64_t lsn, struct 
 /* The durable LSN. Any thread; acquire [M2]. */
 uint64_t tx_log_durable_lsn(const struct tx_log *log);
 
+/* TXKV_STOPPED with its sentence: what a log says after a failed sync, for whoever wanted to go on.
+ */
+enum txkv_rc tx_log_fail_stopped(const struct tx_log *log, struct txkv_error *err);
+
 /* True after a failed sync. */
 bool tx_log_stopped(const struct tx_log *log);
 

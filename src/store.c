@@ -262,8 +262,8 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
 }
 
 static enum txkv_rc
-open_store(const char *dir, const struct txkv_options *options, struct txkv **out,
-           struct txkv_error *err)
+open_store(const char *dir, const struct txkv_options *options, uint64_t device, uint64_t inode,
+           struct txkv **out, struct txkv_error *err)
 {
     struct txkv *store = tx_aligned_zalloc(sizeof *store);
     enum txkv_rc rc;
@@ -272,6 +272,8 @@ open_store(const char *dir, const struct txkv_options *options, struct txkv **ou
         return tx_fail_nomem(err);
     store->lock_fd = store->wal_lock_fd = -1;
     store->handles = 1;
+    store->device = device;
+    store->inode = inode;
     store->map_size = options->map_size;
     store->segment_bytes = options->segment_bytes;
     init_core(&store->core);
@@ -280,8 +282,6 @@ open_store(const char *dir, const struct txkv_options *options, struct txkv **ou
     tx_commit_init(&store->commit, &store->core);
     tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
     rc = absolute(dir, &store->core.dir, err);
-    if (rc == TXKV_OK)
-        rc = identify(dir, &store->device, &store->inode, err);
     if (rc == TXKV_OK)
         rc = open_parts(store, options, err);
     if (rc != TXKV_OK) {
@@ -349,7 +349,7 @@ open_or_join(const char *dir, const struct txkv_options *asked, struct txkv **ou
         return rc;
     *out = find_open(device, inode);
     if (*out == NULL)
-        return open_store(dir, &filled, out, err);
+        return open_store(dir, &filled, device, inode, out, err);
     rc = join_store(*out, asked, err);
     if (rc != TXKV_OK)
         *out = NULL;
