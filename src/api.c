@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "apply.h"
 #include "store.h"
 
 const char *
@@ -21,79 +22,95 @@ txkv_session_open(struct txkv *store, struct txkv_session **out, struct txkv_err
 /* ---- tables ---- */
 
 struct make_table {
-    struct txkv *store;
+    struct tx_core *core;
     struct tx_table_def def;
-    uint64_t lsn;
 };
 
+/* In the leader's place, at the log's end: nobody, in no process, makes a table meanwhile. */
 static enum txkv_rc
-append_table(void *arg, struct txkv_error *err)
+make_table(void *arg, struct txkv_error *err)
 {
     struct make_table *make = arg;
+    struct tx_core *core = make->core;
+    struct tx_catalog *catalog = &core->catalog;
+    enum txkv_rc rc = TXKV_OK;
+    uint64_t lsn = 0;
 
-    return tx_commit_append_table(&make->store->commit, &make->def, &make->lsn, err);
+    (void)pthread_mutex_lock(&catalog->mutex);
+    if (tx_catalog_find(catalog, make->def.name) != NULL)
+        goto out;
+    make->def.table = catalog->table_max + 1;
+    rc = make->def.table <= TX_TREE_TABLES_MAX
+             ? tx_catalog_add(catalog, &make->def, TX_LSN_NONE, false, err)
+             : tx_fail(err, TXKV_FULL, "store %s has %u tables and takes no more", core->dir,
+                       TX_TREE_TABLES_MAX);
+    if (rc != TXKV_OK)
+        goto out;
+    /* What may fail for want of memory is done: a record in the log cannot be taken back. */
+    rc = tx_commit_append_table(core, &make->def, &lsn, err);
+    if (rc == TXKV_OK)
+        catalog->entries->define_lsn = lsn;
+    else
+        tx_catalog_take_back(catalog);
+out:
+    (void)pthread_mutex_unlock(&catalog->mutex);
+    return rc;
 }
 
-/* Under the catalog's mutex, so that a name is given out once. */
+/* The table, if it is there and has that shape (NULL: any). TXKV_NOTFOUND when it is not there. */
 static enum txkv_rc
-make_table(struct txkv *store, const char *name, const char *shape, uint32_t *table,
+find_table(struct tx_core *core, const char *name, const char *shape, uint32_t *table,
            struct txkv_error *err)
 {
-    struct tx_catalog *catalog = &store->core.catalog;
-    struct make_table make = { .store = store,
-                               .def = { .table = catalog->table_max + 1,
-                                        .name = name,
-                                        .shape = shape,
-                                        .name_bytes = (uint32_t)strlen(name),
-                                        .shape_bytes = (uint32_t)strlen(shape) } };
-    enum txkv_rc rc;
+    const struct tx_catalog_entry *entry;
+    enum txkv_rc rc = TXKV_OK;
 
-    if (make.def.table > TX_TREE_TABLES_MAX)
-        return tx_fail(err, TXKV_FULL, "store %s has %u tables and takes no more", store->core.dir,
-                       TX_TREE_TABLES_MAX);
-    /* First what may fail for want of memory: a record in the log cannot be taken back. */
-    rc = tx_catalog_add(catalog, &make.def, TX_LSN_NONE, false, err);
-    if (rc != TXKV_OK)
-        return rc;
-    rc = tx_commit_run(&store->commit, &store->table_done, append_table, &make, err);
-    if (rc != TXKV_OK) {
-        tx_catalog_take_back(catalog);
-        return rc;
-    }
-    catalog->entries->define_lsn = make.lsn;
-    *table = make.def.table;
-    return TXKV_OK;
+    (void)pthread_mutex_lock(&core->catalog.mutex);
+    entry = tx_catalog_find(&core->catalog, name);
+    if (entry == NULL)
+        rc = TXKV_NOTFOUND;
+    else if (shape != NULL && strcmp(shape, entry->shape) != 0)
+        rc = tx_fail(
+            err, TXKV_SCHEMA,
+            "store %s: table %s exists with another shape: it is %.150s, and %.150s was asked "
+            "for; take the stored shape or another name",
+            core->dir, name, entry->shape, shape);
+    else
+        *table = entry->table;
+    (void)pthread_mutex_unlock(&core->catalog.mutex);
+    return rc;
 }
 
 enum txkv_rc
 txkv_table(struct txkv *store, const char *name, const char *shape, bool create, uint32_t *table,
            struct txkv_error *err)
 {
-    struct tx_catalog *catalog = &store->core.catalog;
-    const struct tx_catalog_entry *entry;
-    enum txkv_rc rc = tx_check_fork(&store->core, err);
+    struct tx_core *core = &store->core;
+    struct make_table make = { core, { .name = name, .shape = shape == NULL ? "" : shape } };
+    struct tx_event done;
+    enum txkv_rc rc = tx_check_fork(core, err);
 
     if (rc != TXKV_OK)
         return rc;
     if (name[0] == '\0' || strlen(name) > TXKV_TABLE_NAME_BYTES_MAX)
         return tx_fail(err, TXKV_MISUSE, "a table's name has 1 to %u bytes",
                        TXKV_TABLE_NAME_BYTES_MAX);
-    (void)pthread_mutex_lock(&catalog->mutex);
-    entry = tx_catalog_find(catalog, name);
-    if (entry == NULL && !create)
-        rc = tx_fail(err, TXKV_SCHEMA, "store %s has no table %s", store->core.dir, name);
-    else if (entry == NULL)
-        rc = make_table(store, name, shape == NULL ? "" : shape, table, err);
-    else if (shape != NULL && strcmp(shape, entry->shape) != 0)
-        rc = tx_fail(
-            err, TXKV_SCHEMA,
-            "store %s: table %s exists with another shape: it is %.150s, and %.150s was asked "
-            "for; take the stored shape or another name",
-            store->core.dir, name, entry->shape, shape);
-    else
-        *table = entry->table;
-    (void)pthread_mutex_unlock(&catalog->mutex);
-    return rc;
+    rc = find_table(core, name, shape, table, err);
+    if (rc != TXKV_NOTFOUND)
+        return rc;
+    /* Another process may have made it. */
+    rc = tx_apply_published(core, tx_published_lsn(core), err);
+    if (rc == TXKV_OK)
+        rc = find_table(core, name, shape, table, err);
+    if (rc == TXKV_NOTFOUND && !create)
+        return tx_fail(err, TXKV_SCHEMA, "store %s has no table %s", core->dir, name);
+    if (rc != TXKV_NOTFOUND)
+        return rc;
+    make.def.name_bytes = (uint32_t)strlen(name);
+    make.def.shape_bytes = (uint32_t)strlen(make.def.shape);
+    tx_event_init(&done);
+    rc = tx_commit_run(&store->commit, &done, make_table, &make, err);
+    return rc == TXKV_OK ? find_table(core, name, shape, table, err) : rc;
 }
 
 uint64_t
@@ -142,7 +159,7 @@ txkv_checkpoint(struct txkv *store, struct txkv_checkpoint_report *report, struc
 {
     const enum txkv_rc rc = tx_check_fork(&store->core, err);
 
-    return rc == TXKV_OK ? tx_checkpoint_run(&store->checkpoint, report, err) : rc;
+    return rc == TXKV_OK ? tx_checkpoint_run(&store->checkpoint, TX_LSN_NONE, report, err) : rc;
 }
 
 void

@@ -124,6 +124,27 @@ tx_cas_32(uint32_t *p, uint32_t from, uint32_t to)
 #endif
 }
 
+/* True when *p was `from` and is now `to`. A full barrier. */
+static inline bool
+tx_cas_64(uint64_t *p, uint64_t from, uint64_t to)
+{
+#ifdef TX_TSAN
+    return __atomic_compare_exchange_n(p, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+#else
+    return ck_pr_cas_64(p, from, to);
+#endif
+}
+
+/* Raises *p to v unless it is there or beyond already. A full barrier when it does. */
+static inline void
+tx_raise_64(uint64_t *p, uint64_t v)
+{
+    uint64_t now = tx_load_acquire_64(p);
+
+    while (now < v && !tx_cas_64(p, now, v))
+        now = tx_load_acquire_64(p);
+}
+
 /* Stores and returns the value before. A full barrier. */
 static inline uint32_t
 tx_swap_32(uint32_t *p, uint32_t v)

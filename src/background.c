@@ -62,7 +62,7 @@ flush_once(struct tx_background *background)
         return;
     sleep_until(background, &core->flusher_wake,
                 now + tx_load_relaxed_64(&core->limits.flush_interval_us));
-    if (tx_log_sync(core->log, tx_published_lsn(core), NULL) != TXKV_OK)
+    if (tx_log_sync(core->log, tx_load_relaxed_64(&core->flush_lsn), NULL) != TXKV_OK)
         assert(tx_log_stopped(core->log)); /* every committer is told from now on */
 }
 
@@ -91,8 +91,7 @@ flusher_main(void *arg)
 static bool
 checkpoint_due(const struct tx_core *core)
 {
-    return tx_published_lsn(core) > tx_load_acquire_64(&core->checkpoint_lsn) && /* [M14] */
-           !tx_log_stopped(core->log);
+    return tx_waiting_bytes(core) > 0 && !tx_log_stopped(core->log);
 }
 
 static bool
@@ -112,7 +111,7 @@ wait_for_work(struct tx_background *background)
 
     for (;;) {
         const uint32_t seen = tx_event_value(&core->checkpointer_wake);
-        const uint64_t from = tx_load_acquire_64(&core->checkpoint_lsn);
+        const uint64_t from = tx_checkpoint_lsn(core);
         uint64_t now, deadline;
 
         if (stopping(background) || has_request(core))
@@ -146,6 +145,7 @@ checkpointer_main(void *arg)
 
     while (!stopping(background)) {
         const bool timed = wait_for_work(background);
+        const uint64_t seen_lsn = tx_checkpoint_lsn(core);
         enum txkv_rc rc;
 
         if (stopping(background))
@@ -157,7 +157,7 @@ checkpointer_main(void *arg)
         }
         if (tx_swap_32(&core->checkpoint_wanted, 0) == 0 && !timed)
             continue;
-        rc = tx_checkpoint_run(background->checkpoint, NULL, NULL);
+        rc = tx_checkpoint_run(background->checkpoint, seen_lsn, NULL, NULL);
         if (rc != TXKV_OK)
             sleep_until(background, &core->checkpointer_wake,
                         tx_os_now_us() + (rc == TXKV_BUSY ? RETRY_BUSY_US : RETRY_US));

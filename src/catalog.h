@@ -6,7 +6,8 @@
  * the table, 0 for one that LMDB had when the store was opened: a checkpoint up to X defines in
  * LMDB what has define_lsn < X and is not there yet.
  *
- * Threads: any; one mutex. Layer 5: mem.h, record.h.
+ * Threads: any; one mutex, held for a few steps; tables are made in the leader's place. Layer 5:
+ * mem.h, record.h.
  */
 #ifndef TX_CATALOG_H
 #define TX_CATALOG_H
@@ -26,7 +27,7 @@ struct tx_catalog_entry {
 };
 
 struct tx_catalog {
-    pthread_mutex_t mutex; /* held over a lookup and the creation that follows it */
+    pthread_mutex_t mutex;
     struct tx_catalog_entry *entries;
     uint32_t table_max; /* atomic: the highest number given out; written under the mutex */
 };

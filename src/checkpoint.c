@@ -5,12 +5,10 @@
 
 #include <string.h>
 
+#include "apply.h"
 #include "os.h"
 
-enum {
-    GROW_WAIT_MS = 1000,
-    VIEW_MEMTABLES_MAX = 64 /* a view this long keeps no checkpointed memtable for its history */
-};
+enum { GROW_WAIT_MS = 1000 };
 
 /* One checkpoint on its way. */
 struct job {
@@ -46,35 +44,13 @@ collect_memtables(struct job *job, const struct tx_view *view, struct txkv_error
     job->nodes = tx_malloc(view->count * sizeof(struct tx_node *));
     if (job->memtables == NULL || job->nodes == NULL)
         return tx_fail_nomem(err);
-    for (uint32_t i = 1; i < view->count; i++)
-        if (!view->memtables[i]->checkpointed)
-            job->memtables[job->count++] = view->memtables[i];
+    for (uint32_t i = 1; i < view->count && view->memtables[i]->end_lsn > job->from_lsn; i++)
+        job->memtables[job->count++] = view->memtables[i];
     return TXKV_OK;
 }
 
-/* Put a new active memtable in front of the view. */
-static enum txkv_rc
-freeze_active(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
-{
-    const struct tx_view *view = tx_views_current(&core->views);
-    struct tx_memtable **memtables = tx_malloc((view->count + 1) * sizeof(struct tx_memtable *));
-    enum txkv_rc rc;
-
-    if (memtables == NULL)
-        return tx_fail_nomem(err);
-    memcpy(memtables + 1, view->memtables, view->count * sizeof(struct tx_memtable *));
-    rc = tx_memtable_create(lsn, &memtables[0], err);
-    if (rc == TXKV_OK) {
-        rc = tx_views_replace(&core->views, memtables, view->count + 1, view->history_lsn);
-        if (rc != TXKV_OK) {
-            tx_memtable_free(memtables[0]);
-            rc = tx_fail_nomem(err);
-        }
-    }
-    tx_free(memtables);
-    return rc;
-}
-
+/* Nothing is appended meanwhile, so what is frozen here ends where every process will split its
+ * overlay: none has a record behind it yet. */
 static enum txkv_rc
 freeze(void *arg, struct txkv_error *err)
 {
@@ -84,76 +60,39 @@ freeze(void *arg, struct txkv_error *err)
 
     if (tx_log_stopped(core->log))
         return tx_log_fail_stopped(core->log, err);
-    job->from_lsn = core->checkpoint_lsn;
-    job->to_lsn = tx_published_lsn(core);
+    job->to_lsn = tx_log_end_lsn(core->log);
     job->to_check = tx_log_end_check(core->log);
-    assert(job->to_lsn == tx_log_end_lsn(core->log)); /* the check belongs to that LSN */
     if (job->to_lsn == job->from_lsn)
         return TXKV_OK;
     if (tx_views_current(&core->views)->memtables[0]->list.count > 0) {
-        rc = freeze_active(core, job->to_lsn, err);
+        rc = tx_apply_freeze(core, job->to_lsn, err);
         if (rc != TXKV_OK)
             return rc;
     }
+    tx_store_release_64(&core->shared->freeze_lsn, job->to_lsn); /* [P1] */
     return collect_memtables(job, tx_views_current(&core->views), err);
 }
 
-/*
- * Publish a view without the checkpointed memtables that no open snapshot is older than. They cover
- * the LSNs without a gap, so the oldest one kept says where the history begins.
- */
+/* ---- beside the leader ---- */
+
 static void
-drop_checkpointed(struct tx_core *core)
+tidy(struct tx_core *core)
 {
-    const struct tx_view *view = tx_views_current(&core->views);
-    uint32_t count, open;
-    const uint64_t oldest = tx_oldest_snap(core, &open);
-    uint64_t room = tx_load_relaxed_64(&core->limits.overlay_limit) / 2;
-
-    for (count = 0; count < view->count; count++) {
-        const struct tx_memtable *memtable = view->memtables[count];
-
-        if (memtable->checkpointed) {
-            const uint64_t bytes = tx_memtable_bytes(memtable);
-
-            if (memtable->end_lsn <= oldest || bytes > room || count >= VIEW_MEMTABLES_MAX)
-                break;
-            room -= bytes;
-        }
-    }
-    /* Without memory for a new view the old one serves as well; the next tidy tries again. */
-    if (count < view->count && tx_views_replace(&core->views, view->memtables, count,
-                                                view->memtables[count - 1]->first_lsn) != TXKV_OK)
-        return;
-    (void)tx_views_collect(&core->views);
-    /* A reader stood between the pointer to a view and its pin, and may have pinned another: it
-     * will not ask for this one. */
-    if (core->views.deferred_count > 0)
-        tx_core_want_tidy(core);
+    (void)pthread_mutex_lock(&core->overlay_mutex);
+    tx_apply_tidy(core);
+    tx_apply_measure(core);
+    (void)pthread_mutex_unlock(&core->overlay_mutex);
+    tx_event_signal(&core->drained);
 }
 
-static enum txkv_rc
-install(void *arg, struct txkv_error *err)
+static void
+install(struct job *job)
 {
-    struct job *job = arg;
     struct tx_core *core = job->checkpoint->core;
 
-    (void)err;
-    for (uint32_t i = 0; i < job->count; i++)
-        job->memtables[i]->checkpointed = true;
-    core->checkpoint_check = job->to_check;
-    tx_store_release_64(&core->checkpoint_lsn, job->to_lsn); /* [M14] */
-    drop_checkpointed(core);
-    tx_commit_measure_overlay(core);
-    return TXKV_OK;
-}
-
-static enum txkv_rc
-tidy(void *arg, struct txkv_error *err)
-{
-    (void)err;
-    drop_checkpointed(arg);
-    return TXKV_OK;
+    core->shared->checkpoint_check = job->to_check;
+    tx_raise_64(&core->shared->checkpoint_lsn, job->to_lsn); /* [M14] */
+    tidy(core);
 }
 
 /* ---- writing ---- */
@@ -224,7 +163,8 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
     for (uint32_t i = 0; i < job->count; i++)
         job->nodes[i] = tx_skiplist_first(&job->memtables[i]->list);
     while (rc == TXKV_OK && (key = next_key(job, &version)) != NULL) {
-        if (version == NULL)
+        /* A memtable can reach back behind the last checkpoint, when that was another process's. */
+        if (version == NULL || version->lsn < job->from_lsn)
             continue;
         if (version->value == NULL) {
             rc = tx_tree_batch_delete(batch, key->table, key->data, key->bytes, map_full, err);
@@ -280,6 +220,7 @@ write_all(struct job *job, struct txkv_error *err)
 
 /* ---- the whole ---- */
 
+/* Under TX_LOCK_CHECKPOINT. */
 static enum txkv_rc
 run_job(struct job *job, struct txkv_error *err)
 {
@@ -287,6 +228,7 @@ run_job(struct job *job, struct txkv_error *err)
     struct tx_core *core = checkpoint->core;
     enum txkv_rc rc;
 
+    job->from_lsn = tx_checkpoint_lsn(core);
     rc = tx_commit_run(checkpoint->commit, &checkpoint->done, freeze, job, err);
     if (rc != TXKV_OK || job->to_lsn == job->from_lsn)
         return rc;
@@ -298,10 +240,26 @@ run_job(struct job *job, struct txkv_error *err)
         job->report.bytes += job->memtables[i]->log_bytes;
     }
     mark_defined(job);
-    rc = tx_commit_run(checkpoint->commit, &checkpoint->done, install, job, err);
-    assert(rc == TXKV_OK);
-    tx_event_signal(&core->drained);
+    install(job);
     return tx_log_trim(core->log, job->to_lsn, &job->report.segments_deleted, err);
+}
+
+/* Run the job, unless another process has checkpointed since `seen_lsn` was the checkpoint LSN. */
+static enum txkv_rc
+lock_and_run(struct job *job, uint64_t seen_lsn, struct txkv_error *err)
+{
+    struct tx_core *core = job->checkpoint->core;
+    enum txkv_rc rc = tx_shared_lock(core->shared, TX_LOCK_CHECKPOINT,
+                                     tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (tx_checkpoint_lsn(core) <= seen_lsn)
+        rc = run_job(job, err);
+    else
+        tidy(core);
+    tx_shared_unlock(core->shared, TX_LOCK_CHECKPOINT);
+    return rc;
 }
 
 static void
@@ -326,8 +284,8 @@ note_result(struct tx_core *core, const struct job *job, enum txkv_rc rc,
 }
 
 enum txkv_rc
-tx_checkpoint_run(struct tx_checkpoint *checkpoint, struct txkv_checkpoint_report *report,
-                  struct txkv_error *err)
+tx_checkpoint_run(struct tx_checkpoint *checkpoint, uint64_t seen_lsn,
+                  struct txkv_checkpoint_report *report, struct txkv_error *err)
 {
     struct job job = { .checkpoint = checkpoint };
     struct txkv_error own = { TXKV_OK, "" };
@@ -335,7 +293,7 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, struct txkv_checkpoint_repor
 
     (void)pthread_mutex_lock(&checkpoint->mutex);
     job.report.duration_us = tx_os_now_us();
-    rc = run_job(&job, &own);
+    rc = lock_and_run(&job, seen_lsn, &own);
     job.report.from_lsn = job.from_lsn;
     job.report.to_lsn = job.to_lsn;
     job.report.duration_us = tx_os_now_us() - job.report.duration_us;
@@ -353,12 +311,9 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, struct txkv_checkpoint_repor
 void
 tx_checkpoint_tidy(struct tx_checkpoint *checkpoint)
 {
-    enum txkv_rc rc;
-
+    /* Not while a checkpoint looks at the memtables. */
     (void)pthread_mutex_lock(&checkpoint->mutex);
-    rc = tx_commit_run(checkpoint->commit, &checkpoint->done, tidy, checkpoint->core, NULL);
-    assert(rc == TXKV_OK);
-    (void)rc;
+    tidy(checkpoint->core);
     (void)pthread_mutex_unlock(&checkpoint->mutex);
 }
 
@@ -386,22 +341,39 @@ count_operations(void *arg, const struct tx_record *record, struct tx_segment *s
     return TXKV_OK;
 }
 
+/* Nothing is trimmed meanwhile. */
+static enum txkv_rc
+verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct tx_log_scan *scan,
+              struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    report->checkpoint_lsn = tx_checkpoint_lsn(core);
+    report->end_lsn = tx_max_u64(tx_published_lsn(core), report->checkpoint_lsn);
+    rc = tx_apply_published(core, tx_published_lsn(core), err);
+    if (rc == TXKV_OK && report->end_lsn > report->checkpoint_lsn)
+        rc = tx_log_verify(core->log, report->checkpoint_lsn, core->shared->checkpoint_check,
+                           report->end_lsn, count_operations, report, scan, err);
+    return rc;
+}
+
 enum txkv_rc
 tx_checkpoint_verify(struct tx_checkpoint *checkpoint, struct txkv_recovery_report *report,
                      struct txkv_error *err)
 {
     struct tx_core *core = checkpoint->core;
     struct tx_log_scan scan = { 0 };
-    enum txkv_rc rc = TXKV_OK;
     const uint64_t started = tx_os_now_us();
+    enum txkv_rc rc;
 
     memset(report, 0, sizeof *report);
-    (void)pthread_mutex_lock(&checkpoint->mutex); /* nothing is trimmed meanwhile */
-    report->checkpoint_lsn = core->checkpoint_lsn;
-    report->end_lsn = tx_published_lsn(core);
-    if (report->end_lsn > report->checkpoint_lsn)
-        rc = tx_log_verify(core->log, report->checkpoint_lsn, core->checkpoint_check,
-                           report->end_lsn, count_operations, report, &scan, err);
+    (void)pthread_mutex_lock(&checkpoint->mutex);
+    rc = tx_shared_lock(core->shared, TX_LOCK_CHECKPOINT,
+                        tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+    if (rc == TXKV_OK) {
+        rc = verify_locked(core, report, &scan, err);
+        tx_shared_unlock(core->shared, TX_LOCK_CHECKPOINT);
+    }
     (void)pthread_mutex_unlock(&checkpoint->mutex);
     report->segments = scan.segments;
     report->bytes_verified = scan.bytes_verified;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "apply.h"
 #include "cursor.h"
 #include "os.h"
 #include "validate.h"
@@ -42,12 +43,13 @@ struct request {
 };
 CK_STACK_CONTAINER(struct request, link, request_of)
 
-/* Transactions of one group that are in the log and the memtable, not yet published. */
+/* Requests of one group that are in the log and the memtable, not yet published. */
 struct batch {
     struct request *first, **last;
-    uint32_t count;
+    uint32_t count; /* transactions */
     bool wants_sync, wants_flush;
-    uint64_t end_lsn;
+    uint64_t end_lsn;  /* 0: nothing was appended */
+    uint64_t sync_lsn; /* what must be durable before it is published */
 };
 
 void
@@ -140,6 +142,14 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
     return TXKV_OK;
 }
 
+static void
+add_to_batch(struct batch *batch, struct request *request)
+{
+    request->next = NULL;
+    *batch->last = request;
+    batch->last = &request->next;
+}
+
 /* Validate, append, enter. On success the request is in the batch. */
 static enum txkv_rc
 enter(struct tx_commit *commit, struct request *request, struct batch *batch)
@@ -147,11 +157,10 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     struct tx_core *core = commit->core;
     struct tx_memtable *memtable = tx_views_current(&core->views)->memtables[0];
     const struct tx_txn *txn = request->session->current;
+    const uint8_t *record = txn->writes.record;
     const uint32_t bytes =
         (uint32_t)tx_record_length(txn->writes.record_used - TX_RECORD_HEADER_BYTES);
-    struct tx_segment *segment;
-    uint8_t *mapped;
-    uint64_t lsn;
+    struct tx_log_place place;
     enum txkv_rc rc;
 
     /* Before the check, which would count what a failed sync left unpublished as a conflict. */
@@ -160,87 +169,119 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     rc = tx_validate(request->session, request->err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_log_append(core->log, txn->writes.record, bytes, &lsn, &mapped, &segment, request->err);
+    rc = tx_log_place(core->log, record, bytes, &place, request->err);
     if (rc == TXKV_FULL)
         tx_core_want_checkpoint(core); /* it removes what it can of the log */
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_memtable_pin_segment(memtable, segment);
+    rc = tx_memtable_pin_segment(memtable, place.segment);
     if (rc == TXKV_OK)
-        rc = enter_writes(memtable, &txn->writes, lsn, mapped);
-    if (rc != TXKV_OK) {
-        tx_log_void(core->log, mapped);
-        tx_memtable_account(memtable, lsn, bytes, 0);
-        batch->end_lsn = lsn + bytes;
+        rc = enter_writes(memtable, &txn->writes, place.lsn, place.mapped);
+    /* A void record keeps the bytes from being used again: the overlay may have kept keys that
+     * point into them. */
+    tx_log_finish(core->log, record, &place, rc != TXKV_OK);
+    tx_memtable_account(memtable, place.lsn, bytes, rc == TXKV_OK);
+    if (rc != TXKV_OK)
         return tx_fail_nomem(request->err);
-    }
-    tx_memtable_account(memtable, lsn, bytes, 1);
-    request->lsn = lsn;
-    request->next = NULL;
-    *batch->last = request;
-    batch->last = &request->next;
+    request->lsn = place.lsn;
+    add_to_batch(batch, request);
     batch->count++;
-    batch->end_lsn = lsn + bytes;
     batch->wants_sync |= request->sync == TXKV_SYNC_FULL;
     batch->wants_flush |= request->sync == TXKV_SYNC_NORMAL;
     return TXKV_OK;
 }
 
-/* ---- publishing a batch ---- */
-
-void
-tx_commit_measure_overlay(struct tx_core *core)
+static void
+run_function(struct tx_core *core, struct request *request, struct batch *batch)
 {
-    const struct tx_view *view = tx_views_current(&core->views);
-    uint64_t bytes = 0;
+    const uint64_t before_lsn = tx_log_end_lsn(core->log);
+    const enum txkv_rc rc = request->fn(request->arg, request->err);
 
-    for (uint32_t i = 0; i < view->count; i++)
-        if (!view->memtables[i]->checkpointed)
-            bytes += tx_memtable_bytes(view->memtables[i]);
-    tx_store_relaxed_64(&core->overlay_bytes, bytes);
+    batch->wants_sync |= tx_log_end_lsn(core->log) > before_lsn;
+    if (rc == TXKV_OK)
+        add_to_batch(batch, request);
+    else
+        finish(request, rc);
 }
+
+/* ---- the log, for a group ---- */
+
+/* Take the log for this process, and come up to its end. */
+static enum txkv_rc
+take_log(struct tx_core *core, struct txkv_error *err)
+{
+    struct tx_shared *shared = core->shared;
+    uint64_t end_lsn;
+    enum txkv_rc rc = tx_shared_lock(shared, TX_LOCK_APPEND,
+                                     tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    (void)pthread_mutex_lock(&core->overlay_mutex);
+    end_lsn = tx_shared_append_lsn(shared); /* [P1] */
+    if (tx_log_end_lsn(core->log) < end_lsn)
+        rc = tx_apply_upto(core, end_lsn, err);
+    if (rc == TXKV_OK)
+        rc = tx_apply_split(core, end_lsn, err);
+    if (rc != TXKV_OK) {
+        (void)pthread_mutex_unlock(&core->overlay_mutex);
+        tx_shared_unlock(shared, TX_LOCK_APPEND);
+    }
+    return rc;
+}
+
+static void
+give_log_back(struct tx_core *core, struct batch *batch, uint64_t began_lsn)
+{
+    struct tx_shared *shared = core->shared;
+    const uint64_t end_lsn = tx_log_end_lsn(core->log);
+
+    if (end_lsn > began_lsn) {
+        batch->end_lsn = end_lsn;
+        if (batch->wants_sync)
+            shared->sync_lsn = end_lsn;
+        tx_store_release_64(&core->applied_lsn, end_lsn); /* [P2] */
+        tx_apply_measure(core);
+    }
+    batch->sync_lsn = shared->sync_lsn;
+    (void)pthread_mutex_unlock(&core->overlay_mutex);
+    tx_shared_unlock(shared, TX_LOCK_APPEND);
+}
+
+/* ---- publishing a batch ---- */
 
 /* Wake the background threads that have something to do now. */
 static void
 nudge_background(struct tx_core *core, bool wants_flush)
 {
-    const uint64_t log_bytes = core->published_lsn - tx_load_relaxed_64(&core->checkpoint_lsn);
-
     if (wants_flush || tx_log_wants_prepare(core->log))
         tx_core_nudge(&core->flusher_idle, &core->flusher_wake);
-    if (log_bytes > tx_load_relaxed_64(&core->limits.checkpoint_bytes))
+    if (tx_waiting_bytes(core) > tx_load_relaxed_64(&core->limits.checkpoint_bytes))
         tx_core_want_checkpoint(core);
     else
         tx_core_nudge(&core->checkpointer_idle, &core->checkpointer_wake);
 }
 
-static void
-publish(struct tx_core *core, uint64_t end_lsn)
-{
-    assert(end_lsn > core->published_lsn);
-    tx_store_release_64(&core->published_lsn, end_lsn); /* [M9]; here the batch becomes visible */
-}
-
+/*
+ * Sync, publish, wake. Other processes may have appended behind the batch, and published it with
+ * their own by now: that they may do when all that had to be durable is.
+ */
 static void
 flush_batch(struct tx_commit *commit, struct batch *batch)
 {
     struct tx_core *core = commit->core;
+    const bool wants_flush = batch->wants_flush && !batch->wants_sync;
     struct txkv_error err = { TXKV_OK, "" };
-    enum txkv_rc rc = TXKV_OK;
+    enum txkv_rc rc = tx_log_sync(core->log, batch->sync_lsn, &err);
 
-    if (batch->end_lsn == 0)
-        return;
-    if (batch->wants_sync)
-        rc = tx_log_sync(core->log, batch->end_lsn, &err);
     tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
-    if (rc == TXKV_OK) {
-        if (batch->wants_flush && !batch->wants_sync)
+    if (rc == TXKV_OK && batch->end_lsn > 0) {
+        if (wants_flush)
             tx_store_relaxed_64(&core->flush_lsn, batch->end_lsn);
-        publish(core, batch->end_lsn);
+        tx_raise_64(&core->shared->published_lsn, batch->end_lsn); /* [M9] visible from here on */
         tx_count(&core->counters.commits, batch->count);
         tx_count(&core->counters.groups, batch->count > 0);
-        tx_commit_measure_overlay(core);
-        nudge_background(core, batch->wants_flush && !batch->wants_sync);
+        nudge_background(core, wants_flush);
     }
     while (batch->first != NULL) {
         struct request *request = batch->first;
@@ -250,29 +291,49 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
             *request->err = err;
         finish(request, rc);
     }
-    *batch = (struct batch){ .last = &batch->first };
+}
+
+static void
+fail_all(ck_stack_entry_t *stack, enum txkv_rc rc, const struct txkv_error *err)
+{
+    while (stack != NULL) {
+        struct request *request = request_of(stack);
+
+        stack = stack->next;
+        if (request->err != NULL)
+            *request->err = *err;
+        finish(request, rc);
+    }
 }
 
 /* Work off a drained stack. */
 static void
 work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
 {
+    struct tx_core *core = commit->core;
     struct batch batch = { .last = &batch.first };
+    struct txkv_error err;
+    enum txkv_rc rc = take_log(core, &err);
+    uint64_t began_lsn;
 
+    if (rc != TXKV_OK) {
+        fail_all(stack, rc, &err);
+        return;
+    }
+    began_lsn = tx_log_end_lsn(core->log);
     while (stack != NULL) {
         struct request *request = request_of(stack);
-        enum txkv_rc rc;
 
         stack = stack->next;
-        if (request->session != NULL) {
-            rc = enter(commit, request, &batch);
-            if (rc != TXKV_OK)
-                finish(request, rc);
-        } else {
-            flush_batch(commit, &batch);
-            finish(request, request->fn(request->arg, request->err));
+        if (request->session == NULL) {
+            run_function(core, request, &batch);
+            continue;
         }
+        rc = enter(commit, request, &batch);
+        if (rc != TXKV_OK)
+            finish(request, rc);
     }
+    give_log_back(core, &batch, began_lsn);
     flush_batch(commit, &batch);
 }
 
@@ -463,27 +524,25 @@ tx_commit_run(struct tx_commit *commit, struct tx_event *done,
 /* ---- other users of the leader's place ---- */
 
 enum txkv_rc
-tx_commit_append_table(struct tx_commit *commit, const struct tx_table_def *def, uint64_t *lsn,
+tx_commit_append_table(struct tx_core *core, const struct tx_table_def *def, uint64_t *lsn,
                        struct txkv_error *err)
 {
-    struct tx_core *core = commit->core;
     const uint32_t body_bytes = tx_table_def_bytes(def);
     const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
-    uint8_t *record = tx_zalloc(bytes), *mapped;
-    struct tx_segment *segment;
+    uint8_t *record = tx_zalloc(bytes);
+    struct tx_log_place place;
     enum txkv_rc rc;
 
     if (record == NULL)
         return tx_fail_nomem(err);
     tx_table_def_encode(record + TX_RECORD_HEADER_BYTES, def);
     tx_record_finish_body(record, TX_RECORD_TABLE, body_bytes, core->store_id);
-    rc = tx_log_append(core->log, record, bytes, lsn, &mapped, &segment, err);
+    rc = tx_log_place(core->log, record, bytes, &place, err);
+    if (rc == TXKV_OK) {
+        tx_log_finish(core->log, record, &place, false);
+        tx_memtable_account(tx_views_current(&core->views)->memtables[0], place.lsn, bytes, 0);
+        *lsn = place.lsn;
+    }
     tx_free(record);
-    if (rc != TXKV_OK)
-        return rc;
-    tx_memtable_account(tx_views_current(&core->views)->memtables[0], *lsn, bytes, 0);
-    rc = tx_log_sync(core->log, *lsn + bytes, err);
-    if (rc == TXKV_OK)
-        publish(core, *lsn + bytes);
     return rc;
 }

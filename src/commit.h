@@ -1,16 +1,17 @@
 /*
  * commit.h - makes transactions durable and visible, many per fdatasync.
  *
- * Committers push a request and try to lead. The leader drains the stack, validates, appends one
- * batch, syncs once, publishes, and wakes the rest. Batches are in LSN order, so every prefix of
- * the log is a state the store has been in. A failed sync is final: the kernel may have dropped the
- * pages.
+ * Committers push a request and try to lead. The leader drains the stack, takes the log for this
+ * process (TX_LOCK_APPEND), enters what other processes have appended, validates, appends one
+ * batch, and gives the log back; then it syncs once, publishes, and wakes the rest. Batches are in
+ * LSN order, so every prefix of the log is a state the store has been in. A failed sync is final:
+ * the kernel may have dropped the pages.
  *
- * The leader's place is also where everything else that touches the log's end, the active memtable
- * or the view is done: tx_commit_run sends a function there.
+ * The leader's place is also where everything else that touches the log's end is done:
+ * tx_commit_run sends a function there.
  *
- * Threads: any may submit; the leader does everything else. Order of locks: leader, then the log's
- * mutexes. Layer 6: txn.h, mpsc.h.
+ * Threads: any may submit; the leader does everything else. Order of locks: leader, TX_LOCK_APPEND,
+ * overlay_mutex, then the log's mutexes. Layer 6: txn.h, apply.h, mpsc.h.
  */
 #ifndef TX_COMMIT_H
 #define TX_COMMIT_H
@@ -42,23 +43,19 @@ TX_MUST_CHECK enum txkv_rc tx_commit_transaction(struct tx_commit *commit,
                                                  struct txkv_error *err);
 
 /*
- * tx_commit_run -- run fn(arg, err) in the leader's place, when everything that was appended before
- * is published or has failed. `done` is the caller's own event, used for nothing else meanwhile.
- * Returns fn's result.
+ * tx_commit_run -- run fn(arg, err) in the leader's place, with TX_LOCK_APPEND and overlay_mutex
+ * held and the overlay at the log's end. What fn appends is made durable and published; either way
+ * this returns when all that stands in the log before is as durable as its commits asked for.
+ * `done` is the caller's own event, used for nothing else meanwhile. Returns fn's result, or why
+ * that failed.
  */
 TX_MUST_CHECK enum txkv_rc tx_commit_run(struct tx_commit *commit, struct tx_event *done,
                                          enum txkv_rc (*fn)(void *arg, struct txkv_error *err),
                                          void *arg, struct txkv_error *err);
 
-/*
- * tx_commit_append_table -- in the leader's place: append a table record, make it durable, publish
- * it. *lsn is the record's.
- */
-TX_MUST_CHECK enum txkv_rc tx_commit_append_table(struct tx_commit *commit,
+/* In such a function: append a table's record. *lsn is the record's. */
+TX_MUST_CHECK enum txkv_rc tx_commit_append_table(struct tx_core *core,
                                                   const struct tx_table_def *def, uint64_t *lsn,
                                                   struct txkv_error *err);
-
-/* In the leader's place: store the sum of what waits for a checkpoint. */
-void tx_commit_measure_overlay(struct tx_core *core);
 
 #endif /* TX_COMMIT_H */

@@ -1,7 +1,7 @@
 /*
  * core.h - the parts of one open store that its layers share.
  *
- * Layer 5: view.h, log.h, tree.h, event.h, catalog.h.
+ * Layer 5: view.h, log.h, shared.h, tree.h, event.h, catalog.h.
  */
 #ifndef TX_CORE_H
 #define TX_CORE_H
@@ -11,6 +11,7 @@
 #include "catalog.h"
 #include "event.h"
 #include "log.h"
+#include "shared.h"
 #include "tree.h"
 #include "view.h"
 
@@ -44,22 +45,28 @@ struct tx_core {
     struct tx_tree *tree;
     struct tx_log *log;
 
+    struct tx_shared *shared; /* what all processes of the store agree on */
+
     struct tx_limits limits;
     struct tx_catalog catalog;
+
+    /*
+     * Who holds this mutex is the writer: of the log's end in this process (log.h), of the active
+     * memtable, of the views, and of the epoch. That is the leader, for a group, and whoever brings
+     * the overlay up to what other processes have appended. Never held over a sync.
+     */
+    pthread_mutex_t overlay_mutex;
     struct tx_views views;
 
-    /* End of the last record that is committed and visible. The leader stores with release [M9],
-     * readers load with acquire before they pin a view. Never decreases. */
-    uint64_t published_lsn TX_ALIGNED;
+    /* The overlay has every record before it. The writer stores it with release [P2]. */
+    uint64_t applied_lsn TX_ALIGNED;
+    /* The checkpoint LSN that the overlay was last tidied for. The writer stores, any thread loads,
+     * relaxed. */
+    uint64_t tidied_lsn;
     /* End of the last record whose commit waits for the flusher (sync=normal). Leader stores. */
     uint64_t flush_lsn;
-    /* Bytes of memory and log that wait for a checkpoint. Leader stores. */
+    /* Bytes of memory and log that wait for a checkpoint. The writer stores. */
     uint64_t overlay_bytes;
-
-    /* Everything before it is in LMDB. Stored in the leader's place after the LMDB commit, read by
-     * any thread. */
-    uint64_t checkpoint_lsn TX_ALIGNED;
-    uint64_t checkpoint_check; /* the chain's value there; under the checkpoint mutex */
 
     /* Signalled when a checkpoint has freed overlay memory. */
     struct tx_event drained;
@@ -87,7 +94,23 @@ struct tx_core {
 static inline uint64_t
 tx_published_lsn(const struct tx_core *core)
 {
-    return tx_load_acquire_64(&core->published_lsn); /* [M9] */
+    return tx_load_acquire_64(&core->shared->published_lsn); /* [M9] */
+}
+
+/* Everything before it is in LMDB. */
+static inline uint64_t
+tx_checkpoint_lsn(const struct tx_core *core)
+{
+    return tx_load_acquire_64(&core->shared->checkpoint_lsn); /* [M14] */
+}
+
+/* Bytes of log that are visible and that LMDB lacks. */
+static inline uint64_t
+tx_waiting_bytes(const struct tx_core *core)
+{
+    const uint64_t checkpoint = tx_checkpoint_lsn(core), published = tx_published_lsn(core);
+
+    return published > checkpoint ? published - checkpoint : 0;
 }
 
 static inline void

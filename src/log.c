@@ -1,11 +1,11 @@
 /*
  * log.c - appending to the log and making it durable.
  *
- * The leader copies records into the mapped tail segment: no system call and no lock, until a
- * segment is full. A sync takes the segments between the durable LSN and its target one by one,
- * holding a reference on each and never the list's mutex while the disk works, so the leader goes
- * on appending. On Linux fdatasync writes the dirty pages of every shared mapping of the file; the
- * log depends on that and never calls msync.
+ * The writer copies records into the mapped tail segment: no system call and no lock of its own,
+ * until a segment is full. A sync takes the segments between the durable LSN and its target one by
+ * one, holding a reference on each and never the list's mutex while the disk works, so the writer
+ * goes on appending. On Linux fdatasync writes the dirty pages of every shared mapping of the file,
+ * whichever process wrote to them; the log depends on that and never calls msync.
  *
  * A new segment's name must be durable before its records are acknowledged: the first sync that
  * reaches past named_lsn syncs the directory.
@@ -21,36 +21,52 @@
 #include "mem.h"
 #include "os.h"
 
+enum { SYNC_WAIT_US = 1000000 }; /* for another process's sync; then this one syncs beside it */
+
 enum txkv_rc
 tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
 {
     struct tx_log *log = tx_aligned_zalloc(sizeof *log);
     struct stat st;
+    enum txkv_rc rc;
 
     *out = NULL;
     if (log == NULL)
         return tx_fail_nomem(err);
+    (void)pthread_mutex_init(&log->sync_mutex, NULL); /* cannot fail with default attributes */
+    (void)pthread_mutex_init(&log->list_mutex, NULL);
+    log->shared = config->shared;
+    log->owns_shared = config->shared == NULL;
+    if (log->owns_shared)
+        log->shared = tx_shared_private();
     log->dir = tx_strdup(config->dir);
-    if (log->dir == NULL) {
-        tx_free(log);
+    if (log->shared == NULL || log->dir == NULL) {
+        tx_log_close(log);
         return tx_fail_nomem(err);
     }
     if (stat(log->dir, &st) != 0) {
-        const enum txkv_rc rc = tx_fail_errno(err, errno, "log directory %s", log->dir);
-
-        tx_free(log->dir);
-        tx_free(log);
+        rc = tx_fail_errno(err, errno, "log directory %s", log->dir);
+        tx_log_close(log);
         return rc;
     }
     log->dir_device = st.st_dev;
     log->dir_inode = st.st_ino;
     log->store_id = config->store_id;
     log->segment_bytes = config->segment_bytes;
-    log->prepare_at_lsn = UINT64_MAX;                 /* a log that is only read makes no files */
-    (void)pthread_mutex_init(&log->sync_mutex, NULL); /* cannot fail with default attributes */
-    (void)pthread_mutex_init(&log->list_mutex, NULL);
+    log->prepare_at_lsn = UINT64_MAX; /* a log that is only read makes no files */
     *out = log;
     return TXKV_OK;
+}
+
+enum txkv_rc
+tx_log_attach(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_log_new(config, out, err);
+
+    assert(config->shared != NULL);
+    if (rc == TXKV_OK)
+        tx_log_skip(*out, config->start_lsn, config->start_check);
+    return rc;
 }
 
 /*
@@ -58,8 +74,8 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
  * that one's files have the same names, and must not be replaced or removed. The number cannot have
  * been given to another directory: the store keeps this one open.
  */
-static enum txkv_rc
-check_dir(const struct tx_log *log, struct txkv_error *err)
+enum txkv_rc
+tx_log_check_dir(const struct tx_log *log, struct txkv_error *err)
 {
     struct stat st;
 
@@ -76,18 +92,11 @@ tx_log_close(struct tx_log *log)
 {
     if (log == NULL)
         return;
-    if (check_dir(log, NULL) == TXKV_OK)
-        tx_segment_discard(log->prepared);
-    else
-        tx_segment_unref(log->prepared);
-    while (log->head != NULL) {
-        struct tx_segment *next = log->head->next;
-
-        tx_segment_unref(log->head);
-        log->head = next;
-    }
+    tx_log_skip(log, 0, 0);
     (void)pthread_mutex_destroy(&log->list_mutex);
     (void)pthread_mutex_destroy(&log->sync_mutex);
+    if (log->owns_shared)
+        tx_free(log->shared);
     tx_free(log->dir);
     tx_free(log);
 }
@@ -106,25 +115,25 @@ tx_log_link(struct tx_log *log, struct tx_segment *segment)
 uint64_t
 tx_log_end_lsn(const struct tx_log *log)
 {
-    return log->append_lsn;
+    return tx_load_relaxed_64(&log->end_lsn);
 }
 
 uint64_t
 tx_log_end_check(const struct tx_log *log)
 {
-    return log->append_check;
+    return log->end_check;
 }
 
 uint64_t
 tx_log_durable_lsn(const struct tx_log *log)
 {
-    return tx_load_acquire_64(&log->durable_lsn); /* [M2] with tx_log_sync */
+    return tx_load_acquire_64(&log->shared->durable_lsn); /* [M2] with tx_log_sync */
 }
 
 bool
 tx_log_stopped(const struct tx_log *log)
 {
-    return tx_load_acquire_64(&log->stopped) != 0; /* [M2] with tx_log_sync */
+    return tx_load_acquire_64(&log->shared->stopped) != 0; /* [M2] with tx_log_sync */
 }
 
 enum txkv_rc
@@ -154,6 +163,25 @@ tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t bod
     tx_store_release_64((uint64_t *)(void *)at, check);
 }
 
+/* The file made ahead of time, as a segment, or *out NULL when there is none that is large enough.
+ */
+static enum txkv_rc
+take_prepared(struct tx_log *log, uint64_t need, struct tx_segment **out, struct txkv_error *err)
+{
+    const uint64_t bytes = tx_load_acquire_64(&log->shared->prepared_bytes);
+    enum txkv_rc rc;
+
+    *out = NULL;
+    if (bytes < need)
+        return TXKV_OK;
+    rc = tx_segment_take(log->dir, TX_SEGMENT_PREPARED_NAME, bytes, out, err);
+    if (rc != TXKV_CANTOPEN)
+        return rc;
+    /* Whoever took it died between giving it its name and saying so. */
+    tx_store_release_64(&log->shared->prepared_bytes, 0);
+    return TXKV_OK;
+}
+
 /* Space for a record of that many bytes in a segment that begins at first_lsn. */
 static enum txkv_rc
 next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint64_t prev_check,
@@ -162,29 +190,39 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint
     const uint64_t need = TX_SEGMENT_HEADER_BYTES + (uint64_t)record_bytes;
     const uint64_t bytes = tx_max_u64(log->segment_bytes, tx_round_up(need, 4096));
     struct tx_segment *s = NULL;
-    enum txkv_rc rc = check_dir(log, err);
+    enum txkv_rc rc = tx_log_check_dir(log, err);
 
+    if (rc == TXKV_OK)
+        rc = take_prepared(log, need, &s, err);
     if (rc != TXKV_OK)
         return rc;
-    (void)pthread_mutex_lock(&log->list_mutex);
-    if (log->prepared != NULL && log->prepared->bytes >= need)
-        s = log->prepared;
-    /* Started under the mutex: until the file has its name nobody may prepare another one. */
     if (s != NULL) {
         rc = tx_segment_start(s, log->dir, log->store_id, first_lsn, prev_check, err);
-        if (rc == TXKV_OK)
-            tx_store_release_ptr((void **)&log->prepared, NULL);
-    }
-    (void)pthread_mutex_unlock(&log->list_mutex);
-    if (rc == TXKV_OK && s == NULL)
+        if (rc != TXKV_OK) {
+            tx_segment_unref(s);
+            return rc;
+        }
+        /* Now that the file has its new name, another one may be prepared under the old. */
+        tx_store_release_64(&log->shared->prepared_bytes, 0);
+    } else {
         rc = tx_segment_create(log->dir, log->store_id, first_lsn, bytes, prev_check, &s, err);
-    if (rc != TXKV_OK)
-        return rc;
+        if (rc != TXKV_OK)
+            return rc;
+    }
     (void)pthread_mutex_lock(&log->list_mutex);
     tx_log_link(log, s);
     log->current = s;
     (void)pthread_mutex_unlock(&log->list_mutex);
     return TXKV_OK;
+}
+
+/* The writer's own place and the one that all processes see. */
+static void
+move_end(struct tx_log *log, uint64_t lsn, uint64_t check)
+{
+    log->end_check = check;
+    tx_store_relaxed_64(&log->end_lsn, lsn);
+    tx_shared_append(log->shared, lsn, check); /* [P1] */
 }
 
 /* Seal the current segment, if there is one, and go on in a new one that has room for a record. */
@@ -193,10 +231,10 @@ roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
 {
     uint8_t seal[TX_RECORD_HEADER_BYTES];
     const struct tx_segment *old = log->current;
-    const uint64_t lsn = log->append_lsn;
+    const uint64_t lsn = log->end_lsn;
     const uint64_t first_lsn = old != NULL ? tx_segment_end_lsn(old) : lsn;
     const bool has_room = first_lsn - lsn >= TX_RECORD_HEADER_BYTES;
-    uint64_t check = log->append_check;
+    uint64_t check = log->end_check;
     enum txkv_rc rc;
 
     if (has_room) {
@@ -209,78 +247,98 @@ roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
         return rc;
     if (has_room)
         tx_log_put(old->map + (lsn - old->first_lsn), seal, NULL, 0);
-    log->append_check = check;
-    tx_store_relaxed_64(&log->append_lsn, first_lsn + TX_SEGMENT_HEADER_BYTES);
-    tx_store_relaxed_64(&log->prepare_at_lsn, first_lsn + log->current->bytes / 2);
+    move_end(log, first_lsn + TX_SEGMENT_HEADER_BYTES, check);
     return TXKV_OK;
 }
 
 enum txkv_rc
-tx_log_append(struct tx_log *log, const uint8_t *record, uint32_t record_bytes, uint64_t *lsn,
-              uint8_t **mapped, struct tx_segment **segment, struct txkv_error *err)
+tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
+             struct tx_log_place *place, struct txkv_error *err)
 {
-    uint8_t header[TX_RECORD_HEADER_BYTES];
-    uint64_t at_lsn;
-    uint8_t *at;
+    const uint32_t body_bytes = record_bytes - TX_RECORD_HEADER_BYTES;
 
-    *lsn = 0;
-    *mapped = NULL;
-    *segment = NULL;
+    *place = (struct tx_log_place){ .bytes = record_bytes };
     assert(record_bytes >= TX_RECORD_HEADER_BYTES && record_bytes % 8 == 0);
+    assert(log->end_lsn == tx_shared_append_lsn(log->shared));
     if (tx_log_stopped(log))
         return tx_log_fail_stopped(log, err);
-    if (log->current == NULL || tx_segment_end_lsn(log->current) - log->append_lsn < record_bytes) {
+    if (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < record_bytes) {
         const enum txkv_rc rc = roll(log, record_bytes, err);
 
         if (rc != TXKV_OK)
             return rc;
     }
-    at_lsn = log->append_lsn;
-    at = log->current->map + (at_lsn - log->current->first_lsn);
-    memcpy(header, record, sizeof header);
-    log->append_check = tx_record_finish_header(header, at_lsn, tx_log_durable_lsn(log),
-                                                log->append_check, log->store_id);
-    tx_log_put(at, header, record + sizeof header, record_bytes - (uint32_t)sizeof header);
-    tx_store_relaxed_64(&log->append_lsn, at_lsn + record_bytes);
-    tx_store_relaxed_64(&log->appended_bytes, log->appended_bytes + record_bytes);
-    tx_store_relaxed_64(&log->appended_records, log->appended_records + 1);
-    *lsn = at_lsn;
-    *mapped = at;
-    *segment = log->current;
+    place->lsn = log->end_lsn;
+    place->segment = log->current;
+    place->mapped = log->current->map + (place->lsn - log->current->first_lsn);
+    memcpy(place->mapped + TX_RECORD_HEADER_BYTES, record + TX_RECORD_HEADER_BYTES, body_bytes);
     return TXKV_OK;
 }
 
 void
-tx_log_void(struct tx_log *log, uint8_t *mapped)
+tx_log_finish(struct tx_log *log, const uint8_t *record, const struct tx_log_place *place,
+              bool is_void)
 {
-    log->append_check = tx_record_void(mapped, log->store_id);
+    const struct tx_segment *s = log->current;
+    uint8_t header[TX_RECORD_HEADER_BYTES];
+    uint64_t check;
+
+    memcpy(header, record, sizeof header);
+    if (is_void)
+        tx_record_make_void(header);
+    check = tx_record_finish_header(header, place->lsn, tx_log_durable_lsn(log), log->end_check,
+                                    log->store_id);
+    tx_log_put(place->mapped, header, NULL, 0);
+    move_end(log, place->lsn + place->bytes, check);
+    tx_store_relaxed_64(&log->prepare_at_lsn, s->first_lsn + s->bytes / 2);
+    tx_store_relaxed_64(&log->appended_bytes, log->appended_bytes + place->bytes);
+    tx_store_relaxed_64(&log->appended_records, log->appended_records + 1);
 }
 
 bool
 tx_log_wants_prepare(const struct tx_log *log)
 {
-    return tx_load_relaxed_64(&log->append_lsn) >= tx_load_relaxed_64(&log->prepare_at_lsn) &&
-           tx_load_acquire_ptr((void *const *)&log->prepared) == NULL;
+    return tx_load_relaxed_64(&log->end_lsn) >= tx_load_relaxed_64(&log->prepare_at_lsn) &&
+           tx_load_acquire_64(&log->shared->prepared_bytes) == 0;
+}
+
+/* Under TX_LOCK_PREPARE, with nothing prepared: the name is nobody's. */
+static enum txkv_rc
+prepare(struct tx_log *log, struct txkv_error *err)
+{
+    struct tx_segment *s;
+    char *path = tx_os_join(log->dir, TX_SEGMENT_PREPARED_NAME);
+    enum txkv_rc rc;
+
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    /* What a process left that died. It is not cut to length: another one may have it mapped. */
+    (void)tx_os.unlink(path);
+    tx_free(path);
+    rc = tx_segment_allocate(log->dir, TX_SEGMENT_PREPARED_NAME, log->segment_bytes, &s, err);
+    if (rc != TXKV_OK)
+        return rc;
+    tx_segment_unref(s);
+    tx_store_release_64(&log->shared->prepared_bytes, log->segment_bytes);
+    return TXKV_OK;
 }
 
 enum txkv_rc
 tx_log_prepare(struct tx_log *log, struct txkv_error *err)
 {
-    struct tx_segment *s;
     enum txkv_rc rc;
 
     if (!tx_log_wants_prepare(log))
         return TXKV_OK;
-    rc = check_dir(log, err);
+    rc = tx_log_check_dir(log, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_segment_allocate(log->dir, TX_SEGMENT_PREPARED_NAME, log->segment_bytes, &s, err);
-    if (rc != TXKV_OK)
-        return rc;
-    (void)pthread_mutex_lock(&log->list_mutex);
-    tx_store_release_ptr((void **)&log->prepared, s);
-    (void)pthread_mutex_unlock(&log->list_mutex);
-    return TXKV_OK;
+    if (tx_shared_lock(log->shared, TX_LOCK_PREPARE, 0, NULL, NULL) != TXKV_OK)
+        return TXKV_OK; /* another process is at it */
+    if (tx_load_acquire_64(&log->shared->prepared_bytes) == 0)
+        rc = prepare(log, err);
+    tx_shared_unlock(log->shared, TX_LOCK_PREPARE);
+    return rc;
 }
 
 /* ---- syncing ---- */
@@ -314,21 +372,37 @@ segment_after(struct tx_log *log, uint64_t lsn, uint64_t end_lsn)
     return s;
 }
 
-/* Under sync_mutex. */
-static enum txkv_rc
-sync_segments(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+void
+tx_log_touch(const struct tx_segment *segment, uint64_t from, uint64_t to)
 {
+    for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
+        volatile uint8_t *byte = segment->map + at;
+        const uint8_t same = *byte;
+
+        *byte = same;
+    }
+}
+
+/* Everything from the durable LSN to lsn. Under sync_mutex. */
+static enum txkv_rc
+sync_segments(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error *err)
+{
+    struct tx_shared *shared = log->shared;
     uint64_t done_lsn = tx_log_durable_lsn(log);
     struct tx_segment *s;
 
     while ((s = segment_after(log, done_lsn, lsn)) != NULL) {
-        const bool is_named = s->first_lsn < log->named_lsn;
-        enum txkv_rc rc = tx_log_sync_file(s, err);
+        const bool is_named = s->first_lsn < tx_load_acquire_64(&shared->named_lsn);
+        enum txkv_rc rc;
 
+        if (rewrite)
+            tx_log_touch(s, tx_max_u64(done_lsn, s->first_lsn) - s->first_lsn,
+                         tx_min_u64(lsn, tx_segment_end_lsn(s)) - s->first_lsn);
+        rc = tx_log_sync_file(s, err);
         if (rc == TXKV_OK && !is_named)
             rc = tx_os_sync_dir(log->dir, err);
         if (rc == TXKV_OK && !is_named)
-            log->named_lsn = lsn;
+            tx_raise_64(&shared->named_lsn, lsn);
         done_lsn = tx_segment_end_lsn(s);
         /* A segment that is durable to its end is never synced again. */
         if (rc == TXKV_OK && done_lsn <= lsn)
@@ -340,28 +414,49 @@ sync_segments(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
     return TXKV_OK;
 }
 
-enum txkv_rc
-tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+/*
+ * How far a sync that begins now reaches: what has been appended, by whatever process, to the
+ * segments that this one has open.
+ */
+static uint64_t
+sync_target(struct tx_log *log, uint64_t lsn)
 {
+    const uint64_t append_lsn = tx_shared_append_lsn(log->shared); /* [P1] */
+    uint64_t open_lsn;
+
+    (void)pthread_mutex_lock(&log->list_mutex);
+    open_lsn = log->tail == NULL ? 0 : tx_segment_end_lsn(log->tail);
+    (void)pthread_mutex_unlock(&log->list_mutex);
+    return tx_max_u64(lsn, tx_min_u64(append_lsn, open_lsn));
+}
+
+/* Under sync_mutex: sync, unless another process has done it meanwhile. */
+static enum txkv_rc
+sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+{
+    struct tx_shared *shared = log->shared;
+    bool abandoned = false;
+    const bool locked =
+        tx_shared_lock(shared, TX_LOCK_SYNC, SYNC_WAIT_US, &abandoned, NULL) == TXKV_OK;
     enum txkv_rc rc = TXKV_OK;
     uint64_t us;
 
     if (tx_log_durable_lsn(log) >= lsn)
-        return TXKV_OK;
-    (void)pthread_mutex_lock(&log->sync_mutex);
-    if (tx_log_durable_lsn(log) >= lsn)
-        goto out; /* another thread's sync covered it */
+        goto out; /* another process's sync covered it */
     if (tx_log_stopped(log)) {
         rc = tx_log_fail_stopped(log, err);
         goto out;
     }
     us = tx_os_now_us();
-    rc = sync_segments(log, lsn, err);
+    lsn = sync_target(log, lsn);
+    /* A syncer that died, or does not go on, may have seen a failure and not told of it: the kernel
+     * takes pages that it could not write for clean. */
+    rc = sync_segments(log, lsn, abandoned || !locked, err);
     us = tx_os_now_us() - us;
     if (rc == TXKV_OK) {
-        tx_store_release_64(&log->durable_lsn, lsn); /* [M2] with tx_log_durable_lsn */
+        tx_raise_64(&shared->durable_lsn, lsn); /* [M2] with tx_log_durable_lsn */
     } else {
-        tx_store_release_64(&log->stopped, 1); /* [M2] with tx_log_stopped */
+        tx_store_release_64(&shared->stopped, 1); /* [M2] with tx_log_stopped */
         rc = TXKV_IOERR; /* whatever the system said: nothing that waiting could cure */
         if (err != NULL)
             err->rc = rc;
@@ -370,60 +465,26 @@ tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
     tx_store_relaxed_64(&log->sync_us_total, log->sync_us_total + us);
     tx_store_relaxed_64(&log->sync_us_max, tx_max_u64(log->sync_us_max, us));
 out:
+    if (locked)
+        tx_shared_unlock(shared, TX_LOCK_SYNC);
+    return rc;
+}
+
+enum txkv_rc
+tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    if (tx_log_durable_lsn(log) >= lsn)
+        return TXKV_OK;
+    (void)pthread_mutex_lock(&log->sync_mutex);
+    if (tx_log_durable_lsn(log) < lsn)
+        rc = sync_once(log, lsn, err);
     (void)pthread_mutex_unlock(&log->sync_mutex);
     return rc;
 }
 
-/* ---- trimming and figures ---- */
-
-/* Takes the list's first segment out if it ends at or below lsn and takes no more records. */
-static struct tx_segment *
-unlink_head(struct tx_log *log, uint64_t lsn)
-{
-    struct tx_segment *s;
-
-    (void)pthread_mutex_lock(&log->list_mutex);
-    s = log->head;
-    if (s != NULL && (s == log->current || tx_segment_end_lsn(s) > lsn))
-        s = NULL;
-    if (s != NULL) {
-        log->head = s->next;
-        if (log->head == NULL)
-            log->tail = NULL;
-    }
-    (void)pthread_mutex_unlock(&log->list_mutex);
-    return s;
-}
-
-enum txkv_rc
-tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted, struct txkv_error *err)
-{
-    const enum txkv_rc dir_rc = check_dir(log, err);
-    enum txkv_rc rc = dir_rc;
-    struct tx_segment *s;
-
-    *deleted = 0;
-    /* The directory is not synced: a file that comes back is below the checkpoint LSN. */
-    while ((s = unlink_head(log, lsn)) != NULL) {
-        if (dir_rc == TXKV_OK && tx_os.unlink(s->path) == 0)
-            (*deleted)++;
-        else if (dir_rc == TXKV_OK && errno != ENOENT && rc == TXKV_OK)
-            rc = tx_fail_errno(err, errno, "cannot remove log file %s", s->path);
-        tx_segment_unref(s);
-    }
-    return rc;
-}
-
-enum txkv_rc
-tx_log_remove(struct tx_log *log, struct txkv_error *err)
-{
-    uint64_t deleted;
-
-    (void)pthread_mutex_lock(&log->list_mutex);
-    log->current = NULL;
-    (void)pthread_mutex_unlock(&log->list_mutex);
-    return tx_log_trim(log, UINT64_MAX, &deleted, err);
-}
+/* ---- figures ---- */
 
 void
 tx_log_stats(struct tx_log *log, struct tx_log_stats *stats)
@@ -439,9 +500,9 @@ tx_log_stats(struct tx_log *log, struct tx_log_stats *stats)
         stats->segments++;
         stats->segment_bytes += s->file_bytes;
     }
-    if (log->prepared != NULL) {
+    if (tx_load_acquire_64(&log->shared->prepared_bytes) > 0) {
         stats->segments++;
-        stats->segment_bytes += log->prepared->bytes;
+        stats->segment_bytes += log->shared->prepared_bytes;
     }
     (void)pthread_mutex_unlock(&log->list_mutex);
 }

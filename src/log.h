@@ -1,9 +1,12 @@
 /*
- * log.h - the write-ahead log: append, sync, scan, trim, over a list of segments.
+ * log.h - the write-ahead log: append, follow, sync, scan, trim, over a list of segments.
  *
- * One thread at a time appends (the leader). Any thread may sync; syncs are one at a time under a
- * mutex, and one that finds its LSN durable already returns at once. A failed sync is final: the
- * log refuses every append and sync after it, since the kernel may have dropped the pages.
+ * The log is one sequence, which the processes of a store append to in turn, under TX_LOCK_APPEND
+ * of shared.h; where it ends stands there. Each process reads what the others append, and has its
+ * own end: how far it has read or written. In a process one thread at a time is the writer, who
+ * moves that end: the holder of the overlay's mutex (core.h). Any thread may sync; one that finds
+ * its LSN durable already returns at once. A failed sync is final, for every process: the log
+ * refuses every append and sync after it, since the kernel may have dropped the pages.
  *
  * When a record does not fit into the current segment, the log writes a seal record (if a header
  * still fits: fewer bytes than a header left mean the same) and goes on in a new segment whose
@@ -11,8 +14,8 @@
  * size. The next standard segment is made ahead of time by tx_log_prepare, called from a background
  * thread. LSNs of records are multiples of 8.
  *
- * Threads: tx_log_append by the leader only; the rest by any thread. Order of locks: sync mutex,
- * then list mutex. Layer 2: segment.h, record.h, os.h.
+ * Threads: what is the writer's says so; the rest by any thread. Order of locks: sync mutex,
+ * TX_LOCK_SYNC, list mutex. Layer 2: segment.h, record.h, shared.h, os.h.
  */
 #ifndef TX_LOG_H
 #define TX_LOG_H
@@ -23,6 +26,7 @@
 #include "segment.h"
 
 struct tx_log;
+struct tx_shared;
 
 struct tx_log_config {
     const char *dir; /* copied */
@@ -31,6 +35,7 @@ struct tx_log_config {
     /* For tx_log_recover: the checkpoint LSN, the chain's value there, what to do about damage. */
     uint64_t start_lsn, start_check;
     bool salvage;
+    struct tx_shared *shared; /* NULL: no other process uses this log */
 };
 
 /* What a scan found. */
@@ -78,43 +83,67 @@ TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, tx
                                           void *arg, struct tx_log_scan *scan, struct tx_log **out,
                                           struct txkv_error *err);
 
+/*
+ * tx_log_attach -- open the log beside other processes that have it open, from start_lsn (the
+ * checkpoint LSN) on. Reads nothing yet. Needs config->shared.
+ */
+TX_MUST_CHECK enum txkv_rc tx_log_attach(const struct tx_log_config *config, struct tx_log **out,
+                                         struct txkv_error *err);
+
 /* Unmaps and frees. Does not sync. NULL is allowed. */
 void tx_log_close(struct tx_log *log);
 
 /*
- * Where the next record would go at the least, and the chain's value there. Leader only. After
+ * How far this process has read or written the log, and the chain's value there. Writer only. After
  * tx_log_recover everything before it is durable, and no record stands between scan.end_lsn and it.
  */
 uint64_t tx_log_end_lsn(const struct tx_log *log);
 uint64_t tx_log_end_check(const struct tx_log *log);
 
 /*
- * tx_log_append -- copy a record that tx_record_finish_body has prepared (record_bytes long) to the
- * end of the log and finish its header.
+ * tx_log_read -- visit what other processes have appended, from this one's end to upto_lsn, which
+ * is an end of a record that is complete. Writer only.
  *
- * lsn      out: the record's LSN.
- * mapped   out: where its first header byte stands in the segment's map; valid while that is.
- * segment  out: that segment; the caller takes its own reference if it keeps pointers.
+ * TXKV_NOTFOUND: a checkpoint has removed the files: go on from LMDB, tx_log_skip. What visit
+ * returns ends the reading before that record.
+ */
+TX_MUST_CHECK enum txkv_rc tx_log_read(struct tx_log *log, uint64_t upto_lsn, tx_log_visit *visit,
+                                       void *arg, struct txkv_error *err);
+
+/* Go on reading at lsn, where check is the chain's value. Writer only. */
+void tx_log_skip(struct tx_log *log, uint64_t lsn, uint64_t check);
+
+/*
+ * Appending, in two steps, by the writer that holds TX_LOCK_APPEND and has read up to the log's
+ * end.
+ *
+ * tx_log_place copies the body of a record that tx_record_finish_body has prepared (bytes long) to
+ * where it will stand. tx_log_finish writes the header: from then on the record is in the log, for
+ * every process. In between its bytes can be pointed at; the caller takes its own reference on the
+ * segment if it keeps pointers. A record whose transaction turns out to be impossible is finished
+ * as a void one, which every reader passes over.
  *
  * Nothing is durable before tx_log_sync. TXKV_FULL and TXKV_IOERR from making a segment leave the
  * log as it was. TXKV_STOPPED after a failed sync.
  */
-TX_MUST_CHECK enum txkv_rc tx_log_append(struct tx_log *log, const uint8_t *record,
-                                         uint32_t record_bytes, uint64_t *lsn, uint8_t **mapped,
-                                         struct tx_segment **segment, struct txkv_error *err);
-
-/*
- * tx_log_void -- turn the record appended last, at `mapped`, into a void one, which recovery skips:
- * its transaction failed before it was published. Its bytes stay, since the overlay may have kept
- * keys that point into them. Leader only.
- */
-void tx_log_void(struct tx_log *log, uint8_t *mapped);
+struct tx_log_place {
+    uint64_t lsn;
+    uint8_t *mapped; /* where its first header byte will stand */
+    struct tx_segment *segment;
+    uint32_t bytes;
+};
+TX_MUST_CHECK enum txkv_rc tx_log_place(struct tx_log *log, const uint8_t *record,
+                                        uint32_t record_bytes, struct tx_log_place *place,
+                                        struct txkv_error *err);
+void tx_log_finish(struct tx_log *log, const uint8_t *record, const struct tx_log_place *place,
+                   bool is_void);
 
 /*
  * tx_log_sync -- make everything before lsn durable: fdatasync of each segment from the durable LSN
- * to there, oldest first, the directory too when a segment is new; then raise the durable LSN to
- * lsn. lsn is an end of a record. Records appended by other threads meanwhile are not claimed. A
- * failure is TXKV_IOERR and final.
+ * to there, oldest first, the directory too when a segment is new; then raise the durable LSN. lsn
+ * is an end of a record that this process has read or written. What was appended before the sync
+ * began, by whatever process, is claimed too; what comes meanwhile is not. A failure is TXKV_IOERR
+ * and final.
  */
 TX_MUST_CHECK enum txkv_rc tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err);
 
@@ -134,15 +163,18 @@ TX_MUST_CHECK enum txkv_rc tx_log_prepare(struct tx_log *log, struct txkv_error 
 /* True when tx_log_prepare has something to do. Cheap; any thread. */
 bool tx_log_wants_prepare(const struct tx_log *log);
 
+/* Drop the references on segments that end at or below lsn: another process removes their files. */
+void tx_log_forget(struct tx_log *log, uint64_t lsn);
+
 /*
- * Remove the files of segments that end at or below lsn (also files of earlier runs), and drop the
- * log's reference. *deleted counts them.
+ * Remove the files of segments that end at or below lsn (also those that this process never read),
+ * and drop the log's reference. *deleted counts them.
  */
 TX_MUST_CHECK enum txkv_rc tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted,
                                        struct txkv_error *err);
 
 /*
- * tx_log_remove -- remove every segment's file, the current one's too: for a close after a
+ * tx_log_remove -- remove every file of the log, the current segment's too: for a close after a
  * checkpoint of everything. Nothing may be appended after it.
  */
 TX_MUST_CHECK enum txkv_rc tx_log_remove(struct tx_log *log, struct txkv_error *err);

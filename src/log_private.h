@@ -10,6 +10,7 @@
 
 #include "atomic.h"
 #include "log.h"
+#include "shared.h"
 
 struct tx_log {
     /* Fixed after open. */
@@ -17,30 +18,26 @@ struct tx_log {
     uint64_t dir_device, dir_inode; /* which directory that was */
     uint64_t store_id;
     uint32_t segment_bytes;
+    struct tx_shared *shared;
+    bool owns_shared;
 
-    /* Leader only. */
-    uint64_t append_check; /* the chain's value at append_lsn */
+    /* The writer's only (log.h). */
+    uint64_t end_check; /* the chain's value at end_lsn */
 
-    /* The leader writes, any thread reads [relaxed]: they order nothing. */
-    uint64_t append_lsn TX_ALIGNED;
-    uint64_t prepare_at_lsn; /* from here on the next segment should be ready */
+    /* The writer writes, any thread reads [relaxed]: they order nothing. */
+    uint64_t end_lsn TX_ALIGNED; /* how far this process has read or written the log */
+    uint64_t prepare_at_lsn;     /* from here on the next segment should be ready */
     uint64_t appended_bytes, appended_records;
 
     /* Under sync_mutex; the figures are read by any thread [relaxed]. */
     pthread_mutex_t sync_mutex TX_ALIGNED;
-    uint64_t named_lsn; /* names of segments that begin before it have been synced */
     uint64_t syncs, sync_us_total, sync_us_max;
-
-    /* Any thread reads; the holder of sync_mutex releases [M2]. Never decrease. */
-    uint64_t durable_lsn TX_ALIGNED;
-    uint64_t stopped; /* 1 after a failed sync */
 
     /* Under list_mutex. */
     pthread_mutex_t list_mutex TX_ALIGNED;
     struct tx_segment *head, *tail; /* by LSN, each with a reference */
-    struct tx_segment *prepared;    /* allocated, not started. Also read without the mutex */
-    /* The one that takes records: the list's tail, or NULL. The leader alone changes it, under the
-     * mutex, and reads it without. */
+    /* The one in which end_lsn stands: the list's tail, or NULL when end_lsn is the end of a
+     * segment. The writer alone changes it, under the mutex, and reads it without. */
     struct tx_segment *current;
 };
 
@@ -60,5 +57,39 @@ TX_MUST_CHECK enum txkv_rc tx_log_sync_file(const struct tx_segment *segment,
  * record: the body comes first and the header's check last.
  */
 void tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t body_bytes);
+
+/* Write to each page of the range (bytes of the map) what stands there, so that the next sync
+ * writes it, whatever an earlier one did. */
+void tx_log_touch(const struct tx_segment *segment, uint64_t from, uint64_t to);
+
+/* TXKV_CANTOPEN when the log's directory is no longer the one that was opened. */
+TX_MUST_CHECK enum txkv_rc tx_log_check_dir(const struct tx_log *log, struct txkv_error *err);
+
+/* ---- log_walk.c ---- */
+
+struct tx_log_walk {
+    uint64_t store_id;
+    uint64_t lsn, check;  /* where the chain has come to, and its value there */
+    uint64_t durable_lsn; /* what was surely durable before: the highest that a record claims */
+    tx_log_visit *visit;
+    void *arg;
+    struct tx_log_scan *scan;
+};
+
+/* Follow the chain in s until its end, or limit_lsn, or until it breaks: w->lsn tells which. When
+ * visit fails, that is the record before which the walk stands. */
+TX_MUST_CHECK enum txkv_rc tx_log_walk_segment(struct tx_log_walk *w, struct tx_segment *s,
+                                               uint64_t limit_lsn, struct txkv_error *err);
+
+/* ---- log_trim.c ---- */
+
+/* The segments' first LSNs by the names in the log's directory, ascending; free lsns, also after a
+ * failure. */
+struct tx_log_names {
+    uint64_t *lsns;
+    size_t count, room;
+};
+TX_MUST_CHECK enum txkv_rc tx_log_list(const struct tx_log *log, struct tx_log_names *names,
+                                       struct txkv_error *err);
 
 #endif /* TX_LOG_PRIVATE_H */

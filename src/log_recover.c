@@ -1,17 +1,14 @@
 /*
- * log_recover.c - reading the log back: recovery, salvage and verification.
+ * log_recover.c - reading the log back when a store is opened: recovery and salvage.
  *
- * A walk follows the chain: a record counts if it is intact, stands where it says, and names the
- * check of the record before it. The first position where that fails is the end of the log. A crash
- * leaves any mixture of old and new bytes behind the durable LSN, so what follows the end is either
- * a torn tail, to be discarded, or proof of damage: an intact record that was written when more
- * than the end was durable already.
+ * Where the chain breaks (log_walk.c) is the end of the log. A crash leaves any mixture of old and
+ * new bytes behind the durable LSN, so what follows the end is either a torn tail, to be discarded,
+ * or proof of damage: an intact record that was written when more than the end was durable already.
  *
  * A crash can also leave a new segment whose header or records never reached the disk; it is a torn
  * tail like any other. Nothing is changed before the verdict.
  *
- * Threads: tx_log_recover has the log to itself. tx_log_verify may run beside the leader: it reads
- * only what was published, on segments that it holds references to.
+ * Threads: tx_log_recover has the log to itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,82 +23,18 @@
 
 enum { COPY_BYTES = 1 << 20 };
 
-struct walk {
-    uint64_t store_id;
-    uint64_t lsn, check;  /* where the chain has come to, and its value there */
-    uint64_t durable_lsn; /* what was surely durable before: the highest that a record claims */
-    tx_log_visit *visit;
-    void *arg;
-    struct tx_log_scan *scan;
-};
-
-static enum txkv_rc
-take_record(struct walk *w, const struct tx_record *record, struct tx_segment *s,
-            struct txkv_error *err)
-{
-    w->check = record->check;
-    w->durable_lsn = tx_max_u64(w->durable_lsn, record->durable_lsn);
-    w->scan->bytes_verified += record->length;
-    if (record->type == TX_RECORD_SEAL) {
-        w->lsn = tx_segment_end_lsn(s);
-        return TXKV_OK;
-    }
-    w->lsn = record->lsn + record->length;
-    w->scan->records++;
-    return w->visit != NULL ? w->visit(w->arg, record, s, err) : TXKV_OK;
-}
-
-/* Follow the chain in s until its end, or limit_lsn, or until it breaks: w->lsn tells which. */
-static enum txkv_rc
-walk_segment(struct walk *w, struct tx_segment *s, uint64_t limit_lsn, struct txkv_error *err)
-{
-    const uint64_t end_lsn = tx_segment_end_lsn(s);
-    uint64_t lsn = w->lsn;
-
-    if (lsn < s->first_lsn || lsn > end_lsn)
-        return TXKV_OK;
-    if (lsn == s->first_lsn) {
-        if (s->first_prev_check != w->check)
-            return TXKV_OK;
-        lsn += TX_SEGMENT_HEADER_BYTES;
-    }
-    w->scan->segments++;
-    while (lsn < limit_lsn && end_lsn - lsn >= TX_RECORD_HEADER_BYTES) {
-        const uint64_t offset = tx_min_u64(lsn - s->first_lsn, s->file_bytes);
-        struct tx_record record;
-        enum txkv_rc rc;
-
-        if (tx_record_decode(s->map + offset, s->map + s->file_bytes, w->store_id, &record) !=
-                TX_RECORD_INTACT ||
-            record.lsn != lsn || record.prev_check != w->check)
-            return TXKV_OK;
-        rc = take_record(w, &record, s, err);
-        if (rc != TXKV_OK)
-            return rc;
-        lsn = w->lsn;
-    }
-    if (lsn < limit_lsn)
-        w->lsn = end_lsn; /* no room for a seal means a seal */
-    return TXKV_OK;
-}
-
 /*
  * Make what the walk has read in s durable. A sync that failed earlier may have left pages that the
  * kernel takes for written and that are not on the disk: each page that is not known to be durable
  * is written to, unchanged, so that this sync writes it again.
  */
 static enum txkv_rc
-sync_walked(const struct walk *w, const struct tx_segment *s, struct txkv_error *err)
+sync_walked(const struct tx_log_walk *w, const struct tx_segment *s, struct txkv_error *err)
 {
     const uint64_t from = tx_max_u64(w->durable_lsn, s->first_lsn) - s->first_lsn;
     const uint64_t to = tx_min_u64(tx_max_u64(w->lsn, s->first_lsn) - s->first_lsn, s->file_bytes);
 
-    for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
-        volatile uint8_t *byte = s->map + at;
-        const uint8_t same = *byte;
-
-        *byte = same;
-    }
+    tx_log_touch(s, from, to);
     return tx_log_sync_file(s, err);
 }
 
@@ -109,10 +42,9 @@ sync_walked(const struct walk *w, const struct tx_segment *s, struct txkv_error 
 
 struct recovery {
     struct tx_log *log;
-    struct walk walk;
+    struct tx_log_walk walk;
     uint64_t start_lsn;
-    uint64_t *lsns; /* of the files found, ascending */
-    size_t count, room;
+    struct tx_log_names names;
     bool entered;            /* the chain has been followed into a segment */
     bool broken;             /* the chain has ended in, or before, a segment */
     struct tx_segment *last; /* the last one that stays, or NULL */
@@ -121,41 +53,11 @@ struct recovery {
     uint64_t proof_lsn, proven_lsn;
 };
 
-static enum txkv_rc
-note_name(void *arg, const char *name, struct txkv_error *err)
-{
-    struct recovery *r = arg;
-    uint64_t lsn;
-
-    if (!tx_segment_parse_name(name, &lsn))
-        return TXKV_OK;
-    if (r->count == r->room) {
-        const size_t room = r->room * 2 + 64;
-        uint64_t *lsns = tx_realloc(r->lsns, room * sizeof *lsns);
-
-        if (lsns == NULL)
-            return tx_fail_nomem(err);
-        r->lsns = lsns;
-        r->room = room;
-    }
-    r->lsns[r->count++] = lsn;
-    return TXKV_OK;
-}
-
-static int
-compare_lsns(const void *a, const void *b)
-{
-    const uint64_t *x = a;
-    const uint64_t *y = b;
-
-    return *x < *y ? -1 : *x > *y;
-}
-
 /* A record that cannot be there unless the log went on behind the break. */
 static bool
 is_proof(const struct recovery *r, const struct tx_record *record, uint64_t *proven_lsn)
 {
-    const struct walk *w = &r->walk;
+    const struct tx_log_walk *w = &r->walk;
     const bool is_next = record->lsn == w->lsn || record->lsn == w->lsn + TX_SEGMENT_HEADER_BYTES;
 
     *proven_lsn = record->durable_lsn;
@@ -217,7 +119,7 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
         r->entered = true;
         rc = tx_segment_load(s, s->file_bytes, err);
         if (rc == TXKV_OK)
-            rc = walk_segment(&r->walk, s, UINT64_MAX, err);
+            rc = tx_log_walk_segment(&r->walk, s, UINT64_MAX, err);
         if (rc != TXKV_OK)
             return rc;
         if (r->walk.lsn > s->first_lsn && r->walk.lsn <= tx_segment_end_lsn(s)) {
@@ -234,8 +136,8 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
 static enum txkv_rc
 open_segment(struct recovery *r, size_t i, struct txkv_error *err)
 {
-    const uint64_t first_lsn = r->lsns[i];
-    const bool is_followed = i + 1 < r->count && r->lsns[i + 1] <= r->start_lsn;
+    const uint64_t first_lsn = r->names.lsns[i];
+    const bool is_followed = i + 1 < r->names.count && r->names.lsns[i + 1] <= r->start_lsn;
     enum tx_segment_state state;
     struct tx_segment *s;
     enum txkv_rc rc = tx_segment_open(r->log->dir, r->log->store_id, first_lsn, &s, &state, err);
@@ -421,7 +323,7 @@ static enum txkv_rc
 seal_tail(struct recovery *r, struct txkv_error *err)
 {
     struct tx_segment *s = r->tail;
-    struct walk *w = &r->walk;
+    struct tx_log_walk *w = &r->walk;
     const uint64_t end_lsn = tx_segment_end_lsn(s);
     uint8_t seal[TX_RECORD_HEADER_BYTES];
     enum txkv_rc rc;
@@ -459,8 +361,10 @@ cut_log(struct recovery *r, struct txkv_error *err)
     }
     if (rc != TXKV_OK)
         return rc;
-    log->append_lsn = log->durable_lsn = log->named_lsn = r->walk.lsn;
-    log->append_check = r->walk.check;
+    log->end_lsn = r->walk.lsn;
+    log->end_check = r->walk.check;
+    log->shared->durable_lsn = log->shared->named_lsn = r->walk.lsn;
+    tx_shared_append(log->shared, log->end_lsn, log->end_check);
     return TXKV_OK;
 }
 
@@ -486,10 +390,8 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
     rc = tx_log_new(config, &r.log, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_os_list_dir(config->dir, note_name, &r, err);
-    if (rc == TXKV_OK && r.count > 0)
-        qsort(r.lsns, r.count, sizeof *r.lsns, compare_lsns);
-    for (size_t i = 0; i < r.count && rc == TXKV_OK; i++)
+    rc = tx_log_list(r.log, &r.names, err);
+    for (size_t i = 0; i < r.names.count && rc == TXKV_OK; i++)
         rc = open_segment(&r, i, err);
     scan->end_lsn = r.walk.lsn;
     scan->end_check = r.walk.check;
@@ -497,87 +399,11 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
         rc = config->salvage ? salvage_files(&r, err) : fail_damaged(&r, err);
     if (rc == TXKV_OK)
         rc = cut_log(&r, err);
-    tx_free(r.lsns);
+    tx_free(r.names.lsns);
     if (rc != TXKV_OK) {
         tx_log_close(r.log);
         return rc;
     }
     *out = r.log;
     return TXKV_OK;
-}
-
-/* ---- verification ---- */
-
-/* References on all segments, so that a trim cannot take them away. */
-static enum txkv_rc
-hold_segments(struct tx_log *log, struct tx_segment ***out, size_t *count, struct txkv_error *err)
-{
-    struct tx_segment **held;
-    size_t n = 0;
-
-    *out = NULL;
-    *count = 0;
-    (void)pthread_mutex_lock(&log->list_mutex);
-    for (const struct tx_segment *s = log->head; s != NULL; s = s->next)
-        n++;
-    held = tx_malloc((n + 1) * sizeof *held);
-    for (struct tx_segment *s = log->head; s != NULL && held != NULL; s = s->next) {
-        tx_segment_ref(s);
-        held[(*count)++] = s;
-    }
-    (void)pthread_mutex_unlock(&log->list_mutex);
-    *out = held;
-    return held != NULL ? TXKV_OK : tx_fail_nomem(err);
-}
-
-static enum txkv_rc
-verify_segment(struct walk *w, struct tx_segment *s, uint64_t limit_lsn, struct txkv_error *err)
-{
-    enum txkv_rc rc;
-
-    if (w->lsn >= limit_lsn || tx_segment_end_lsn(s) <= w->lsn || s->first_lsn > w->lsn)
-        return TXKV_OK;
-    rc = tx_segment_load(s, limit_lsn - s->first_lsn, err);
-    if (rc == TXKV_OK)
-        rc = walk_segment(w, s, limit_lsn, err);
-    if (rc != TXKV_OK || w->lsn >= limit_lsn || w->lsn == tx_segment_end_lsn(s))
-        return rc;
-    return tx_fail(err, TXKV_CORRUPT,
-                   "the log is damaged: no valid record in %s at offset %llu (LSN %llu)", s->path,
-                   (unsigned long long)(w->lsn - s->first_lsn), (unsigned long long)w->lsn);
-}
-
-enum txkv_rc
-tx_log_verify(struct tx_log *log, uint64_t start_lsn, uint64_t start_check, uint64_t end_lsn,
-              tx_log_visit *visit, void *arg, struct tx_log_scan *scan, struct txkv_error *err)
-{
-    struct walk w = { .store_id = log->store_id,
-                      .lsn = start_lsn,
-                      .check = start_check,
-                      .visit = visit,
-                      .arg = arg,
-                      .scan = scan };
-    struct tx_segment **held;
-    size_t count;
-    enum txkv_rc rc;
-
-    *scan = (struct tx_log_scan){ 0 };
-    rc = hold_segments(log, &held, &count, err);
-    if (rc != TXKV_OK)
-        return rc;
-    if (start_lsn < end_lsn && (count == 0 || held[0]->first_lsn > start_lsn))
-        rc = tx_fail(err, TXKV_BUSY,
-                     "a checkpoint removed the log from LSN %llu on: verify again from the new one",
-                     (unsigned long long)start_lsn);
-    for (size_t i = 0; i < count && rc == TXKV_OK; i++)
-        rc = verify_segment(&w, held[i], end_lsn, err);
-    if (rc == TXKV_OK && w.lsn != end_lsn && start_lsn < end_lsn)
-        rc = tx_fail(err, TXKV_CORRUPT, "the log ends at LSN %llu instead of %llu",
-                     (unsigned long long)w.lsn, (unsigned long long)end_lsn);
-    scan->end_lsn = w.lsn;
-    scan->end_check = w.check;
-    for (size_t i = 0; i < count; i++)
-        tx_segment_unref(held[i]);
-    tx_free(held);
-    return rc;
 }

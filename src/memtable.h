@@ -34,7 +34,6 @@ struct tx_memtable {
     uint64_t records;               /* atomic: transactions entered */
     uint64_t log_bytes;             /* atomic: their records' bytes */
     const struct tx_recent *recent; /* the newest first, without what recovery entered; leader's */
-    bool checkpointed;              /* its versions are in LMDB; set by the leader */
     uint32_t refs;                  /* views that list it; leader's */
     struct tx_segment **segments;
     uint32_t segment_count, segment_room;

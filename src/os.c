@@ -36,11 +36,11 @@ system_mmap(size_t bytes, int prot, int flags, int fd, off_t offset)
 
 /* An OFD lock belongs to the open file, so that closing another descriptor of it keeps the lock. */
 static int
-system_lock(int fd)
+system_lock(int fd, off_t byte, short type)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
 
-    return fcntl(fd, F_OFD_SETLK, &whole);
+    return fcntl(fd, F_OFD_SETLK, &range);
 }
 
 /* The table's initial contents, twice: a struct cannot be initialized from another one. */

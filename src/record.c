@@ -75,15 +75,10 @@ tx_record_finish_header(uint8_t *record, uint64_t lsn, uint64_t durable_lsn, uin
     return check;
 }
 
-uint64_t
-tx_record_void(uint8_t *record, uint64_t store_seed)
+void
+tx_record_make_void(uint8_t *record)
 {
-    uint64_t check;
-
     record[AT_TYPE] = TX_RECORD_VOID;
-    check = hash_header(record, store_seed);
-    tx_put_u64(record + AT_CHECK, check);
-    return check;
 }
 
 static bool

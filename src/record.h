@@ -80,8 +80,8 @@ void tx_record_finish_body(uint8_t *record, enum tx_record_type type, uint32_t b
 uint64_t tx_record_finish_header(uint8_t *record, uint64_t lsn, uint64_t durable_lsn,
                                  uint64_t prev_check, uint64_t store_seed);
 
-/* Turn a record into a void one; returns its new check. */
-uint64_t tx_record_void(uint8_t *record, uint64_t store_seed);
+/* Make a record that is not finished a void one. */
+void tx_record_make_void(uint8_t *record);
 
 enum tx_record_state {
     TX_RECORD_INTACT,

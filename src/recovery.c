@@ -8,8 +8,10 @@
 #include "keysort.h"
 #include "os.h"
 
-/* Operations are entered in batches of so many, each sorted by key. */
-enum { BATCH = 1 << 16 };
+enum {
+    BATCH = 1 << 16, /* operations are entered in batches of so many, each sorted by key */
+    TRIES_MAX = 100
+};
 
 struct operation {
     uint64_t lsn;
@@ -50,11 +52,21 @@ enter_batch(struct replay *replay, struct txkv_error *err)
 }
 
 static enum txkv_rc
+add_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *err)
+{
+    struct replay *replay = arg;
+
+    replay->items[replay->count] =
+        (struct tx_sort_item){ { op->key, op->key_bytes, op->table }, replay->count, 0 };
+    replay->operations[replay->count] = (struct operation){ lsn, op->value, op->value_bytes };
+    replay->report->operations_replayed++;
+    return ++replay->count == BATCH ? enter_batch(replay, err) : TXKV_OK;
+}
+
+static enum txkv_rc
 replay_transaction(struct replay *replay, const struct tx_record *record,
                    struct tx_segment *segment, struct txkv_error *err)
 {
-    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
-    struct tx_op op;
     enum txkv_rc rc;
 
     replay->report->transactions_replayed++;
@@ -65,36 +77,10 @@ replay_transaction(struct replay *replay, const struct tx_record *record,
     if (replay->items == NULL || replay->operations == NULL ||
         tx_memtable_pin_segment(replay->memtable, segment) != TXKV_OK)
         return tx_fail_nomem(err);
-    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
-        if (op.table == 0 || op.table > replay->core->catalog.table_max)
-            return tx_fail(
-                err, TXKV_CORRUPT,
-                "store %s: the log record at LSN %llu writes to table %u, which was never "
-                "made; the store's files do not belong together: restore it from a backup",
-                replay->core->dir, (unsigned long long)record->lsn, op.table);
-        replay->items[replay->count] =
-            (struct tx_sort_item){ { op.key, op.key_bytes, op.table }, replay->count, 0 };
-        replay->operations[replay->count] =
-            (struct operation){ record->lsn, op.value, op.value_bytes };
-        replay->report->operations_replayed++;
-        if (++replay->count == BATCH && (rc = enter_batch(replay, err)) != TXKV_OK)
-            return rc;
-    }
-    if (rc != TXKV_NOTFOUND)
-        return tx_fail(err, TXKV_CORRUPT,
-                       "store %s: the log record at LSN %llu is intact but holds an operation that "
-                       "cannot be; it was not written by this program",
-                       replay->core->dir, (unsigned long long)record->lsn);
-    tx_memtable_account(replay->memtable, record->lsn, record->length, 1);
-    return TXKV_OK;
-}
-
-static enum txkv_rc
-add_known_table(void *arg, const struct tx_table_def *def, struct txkv_error *err)
-{
-    struct tx_core *core = arg;
-
-    return tx_catalog_add(&core->catalog, def, 0, true, err);
+    rc = tx_apply_each(replay->core, record, add_operation, replay, err);
+    if (rc == TXKV_OK)
+        tx_memtable_account(replay->memtable, record->lsn, record->length, 1);
+    return rc;
 }
 
 static enum txkv_rc
@@ -102,48 +88,59 @@ replay_record(void *arg, const struct tx_record *record, struct tx_segment *segm
               struct txkv_error *err)
 {
     struct replay *replay = arg;
-    struct tx_table_def def;
 
     replay->report->bytes_replayed += record->length;
     if (record->type == TX_RECORD_TXN)
         return replay_transaction(replay, record, segment, err);
-    if (record->type != TX_RECORD_TABLE)
-        return TXKV_OK;
-    if (tx_table_def_decode(record->body, record->body_bytes, &def) != TXKV_OK)
-        return tx_fail(
-            err, TXKV_CORRUPT,
-            "store %s: the table record at LSN %llu is intact but cannot be read; it was "
-            "not written by this program",
-            replay->core->dir, (unsigned long long)record->lsn);
-    return tx_catalog_add(&replay->core->catalog, &def, record->lsn, false, err);
+    if (record->type == TX_RECORD_TABLE)
+        return tx_apply_table(replay->core, record, err);
+    return TXKV_OK;
 }
 
-enum txkv_rc
-tx_recovery_run(struct tx_core *core, const struct tx_log_config *config,
-                struct txkv_recovery_report *report, struct txkv_error *err)
+/* The log, opened and read into replay->memtable: by the first opener, or beside other processes.
+ */
+static enum txkv_rc
+read_log(struct replay *replay, const struct tx_log_config *config, bool first,
+         struct tx_log_scan *scan, struct txkv_error *err)
 {
-    const struct tx_tree_meta *meta = tx_tree_meta(core->tree);
-    struct replay replay = { .core = core, .report = report };
-    const uint64_t started = tx_os_now_us();
-    struct tx_log_config from = *config;
-    struct tx_log_scan scan = { 0 };
+    struct tx_core *core = replay->core;
+    const uint64_t published_lsn = tx_published_lsn(core);
     enum txkv_rc rc;
 
-    memset(report, 0, sizeof *report);
-    rc = tx_tree_catalog(core->tree, add_known_table, core, err);
+    if (first) {
+        rc = tx_log_recover(config, replay_record, replay, scan, &core->log, err);
+    } else {
+        rc = tx_log_attach(config, &core->log, err);
+        /* What is not published yet may not be all of a key's versions that snapshots will see. */
+        if (rc == TXKV_OK && published_lsn > config->start_lsn)
+            rc = tx_log_read(core->log, published_lsn, replay_record, replay, err);
+    }
     if (rc == TXKV_OK)
-        rc = tx_memtable_create(meta->checkpoint_lsn, &replay.memtable, err);
+        rc = enter_batch(replay, err);
+    tx_free(replay->items);
+    tx_free(replay->operations);
+    return rc;
+}
+
+/* One try, from LMDB's checkpoint LSN on. TXKV_NOTFOUND: a checkpoint of another process has
+ * removed the log from there on meanwhile. */
+static enum txkv_rc
+replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
+           struct txkv_recovery_report *report, struct txkv_error *err)
+{
+    struct replay replay = { .core = core, .report = report };
+    struct tx_log_scan scan = { 0 };
+    enum txkv_rc rc = tx_tree_checkpoint(core->tree, &config->start_lsn, &config->start_check, err);
+
+    memset(report, 0, sizeof *report);
+    if (rc == TXKV_OK)
+        rc = tx_apply_known_tables(core, err);
+    if (rc == TXKV_OK)
+        rc = tx_memtable_create(config->start_lsn, &replay.memtable, err);
     if (rc != TXKV_OK)
         return rc;
-    from.start_lsn = meta->checkpoint_lsn;
-    from.start_check = meta->checkpoint_check;
-    rc = tx_log_recover(&from, replay_record, &replay, &scan, &core->log, err);
-    if (rc == TXKV_OK)
-        rc = enter_batch(&replay, err);
-    tx_free(replay.items);
-    tx_free(replay.operations);
-    if (rc == TXKV_OK &&
-        tx_views_init(&core->views, replay.memtable, meta->checkpoint_lsn) != TXKV_OK)
+    rc = read_log(&replay, config, first, &scan, err);
+    if (rc == TXKV_OK && tx_views_init(&core->views, replay.memtable, config->start_lsn) != TXKV_OK)
         rc = tx_fail_nomem(err);
     if (rc != TXKV_OK) {
         tx_memtable_free(replay.memtable);
@@ -151,16 +148,39 @@ tx_recovery_run(struct tx_core *core, const struct tx_log_config *config,
         core->log = NULL;
         return rc;
     }
-    core->checkpoint_lsn = meta->checkpoint_lsn;
-    core->checkpoint_check = meta->checkpoint_check;
-    core->published_lsn = tx_log_end_lsn(core->log);
-    tx_commit_measure_overlay(core);
-    report->checkpoint_lsn = meta->checkpoint_lsn;
-    report->end_lsn = core->published_lsn;
     report->segments = scan.segments;
     report->bytes_verified = scan.bytes_verified;
     report->bytes_discarded = scan.bytes_discarded;
     report->salvaged = scan.salvaged_files > 0;
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool first,
+                struct txkv_recovery_report *report, struct txkv_error *err)
+{
+    const uint64_t started = tx_os_now_us();
+    struct tx_log_config from = *config;
+    enum txkv_rc rc;
+
+    for (int i = 0; (rc = replay_log(core, &from, first, report, err)) == TXKV_NOTFOUND; i++)
+        if (first || i == TRIES_MAX)
+            return tx_fail(err, TXKV_BUSY,
+                           "store %s: checkpoints of other processes remove the log faster than "
+                           "this one can read it; try again",
+                           core->dir);
+    if (rc != TXKV_OK)
+        return rc;
+    if (first) {
+        core->shared->checkpoint_lsn = from.start_lsn;
+        core->shared->checkpoint_check = from.start_check;
+        core->shared->published_lsn = tx_log_end_lsn(core->log);
+    }
+    core->applied_lsn = tx_log_end_lsn(core->log);
+    core->tidied_lsn = from.start_lsn;
+    tx_apply_measure(core);
+    report->checkpoint_lsn = from.start_lsn;
+    report->end_lsn = core->applied_lsn;
     report->duration_us = tx_os_now_us() - started;
     return TXKV_OK;
 }

@@ -193,6 +193,35 @@ fail:
 }
 
 enum txkv_rc
+tx_segment_take(const char *dir, const char *tmp_name, uint64_t bytes, struct tx_segment **out,
+                struct txkv_error *err)
+{
+    struct tx_segment *s;
+    struct stat st;
+    enum txkv_rc rc;
+
+    *out = NULL;
+    s = open_file(dir, tmp_name, O_RDWR, &rc, err);
+    if (s == NULL)
+        return rc;
+    if (tx_os.fstat(s->fd, &st) != 0)
+        rc = tx_fail_errno(err, errno, "cannot look at log file %s", s->path);
+    else if ((uint64_t)st.st_size != bytes)
+        rc = tx_fail(err, TXKV_IOERR, "log file %s does not have the size it was made with",
+                     s->path);
+    s->bytes = s->file_bytes = bytes;
+    if (rc == TXKV_OK)
+        rc = map_file(s, err);
+    if (rc != TXKV_OK) {
+        tx_segment_unref(s);
+        return rc;
+    }
+    (void)madvise(s->map, bytes, MADV_RANDOM); /* advice: without it only slower */
+    *out = s;
+    return TXKV_OK;
+}
+
+enum txkv_rc
 tx_segment_start(struct tx_segment *segment, const char *dir, uint64_t store_id, uint64_t first_lsn,
                  uint64_t prev_check, struct txkv_error *err)
 {

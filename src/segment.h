@@ -67,6 +67,11 @@ TX_MUST_CHECK enum txkv_rc tx_segment_start(struct tx_segment *segment, const ch
                                             uint64_t store_id, uint64_t first_lsn,
                                             uint64_t prev_check, struct txkv_error *err);
 
+/* tx_segment_take -- map the file that tx_segment_allocate made under that name, in whatever
+ * process. TXKV_CANTOPEN when it is not there. */
+TX_MUST_CHECK enum txkv_rc tx_segment_take(const char *dir, const char *tmp_name, uint64_t bytes,
+                                           struct tx_segment **out, struct txkv_error *err);
+
 /* Remove the file and drop the reference; for a segment that was allocated but is not wanted. */
 void tx_segment_discard(struct tx_segment *segment); /* NULL is allowed */
 

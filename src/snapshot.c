@@ -3,6 +3,8 @@
  */
 #include "snapshot.h"
 
+#include "apply.h"
+
 enum txkv_rc
 tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t stripe,
                  struct tx_snapshot *snapshot, struct txkv_error *err)
@@ -11,6 +13,13 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
     enum txkv_rc rc;
 
     assert(!snapshot->open);
+    if (tx_load_acquire_64(&core->applied_lsn) < published) { /* [P2] */
+        rc = tx_apply_published(core, published, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    if (tx_checkpoint_lsn(core) > tx_load_relaxed_64(&core->tidied_lsn))
+        tx_core_want_tidy(core);
     if (snapshot->read == NULL) {
         rc = tx_tree_read_create(core->tree, &snapshot->read, err);
         if (rc != TXKV_OK)

@@ -77,44 +77,41 @@ add_log(struct list *list, struct tx_core *core)
         "everything before it is committed and visible");
     add(list, "durable_lsn", (double)tx_log_durable_lsn(core->log), "LSN",
         "everything before it is on the disk");
-    add(list, "checkpoint_lsn", load(&core->checkpoint_lsn), "LSN",
+    add(list, "checkpoint_lsn", (double)tx_checkpoint_lsn(core), "LSN",
         "everything before it is in LMDB");
     add(list, "stopped", tx_log_stopped(core->log), "0 or 1",
         "1 after a failed sync: no more commits until the store is opened again");
 }
 
 struct view_sums {
-    struct tx_core *core;
     uint64_t memtables, bytes, rows;
 };
 
-/* The view may be replaced and freed at any time but in the leader's place. */
-static enum txkv_rc
-sum_view(void *arg, struct txkv_error *err)
+static struct view_sums
+sum_view(struct tx_core *core)
 {
-    struct view_sums *sums = arg;
-    const struct tx_view *view = tx_views_current(&sums->core->views);
+    struct view_sums sums = { 0 };
+    const struct tx_view *view;
 
-    (void)err;
-    sums->memtables = view->count;
+    /* Without it the view may be replaced and freed at any time. */
+    (void)pthread_mutex_lock(&core->overlay_mutex);
+    view = tx_views_current(&core->views);
+    sums.memtables = view->count;
     for (uint32_t i = 0; i < view->count; i++) {
-        sums->bytes += tx_memtable_bytes(view->memtables[i]);
-        sums->rows += tx_load_relaxed_64(&view->memtables[i]->list.count);
+        sums.bytes += tx_memtable_bytes(view->memtables[i]);
+        sums.rows += tx_load_relaxed_64(&view->memtables[i]->list.count);
     }
-    return TXKV_OK;
+    (void)pthread_mutex_unlock(&core->overlay_mutex);
+    return sums;
 }
 
 static void
 add_overlay(struct list *list, struct txkv *store)
 {
     struct tx_core *core = &store->core;
-    struct view_sums sums = { .core = core };
-    struct tx_event done;
+    const struct view_sums sums = sum_view(core);
     uint32_t open;
 
-    tx_event_init(&done);
-    if (tx_commit_run(&store->commit, &done, sum_view, &sums, NULL) != TXKV_OK)
-        return;
     add(list, "overlay_bytes", (double)sums.bytes, "bytes",
         "memory and log that the overlay keeps");
     add(list, "overlay_rows", (double)sums.rows, "keys", "keys in the overlay");

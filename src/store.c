@@ -2,9 +2,10 @@
  * store.c - opening and closing a store; the process's registry of open stores.
  *
  * LMDB must not be opened twice in one process, so all openers of a directory share one store,
- * found by device and inode. A second process is kept out by an OFD lock on txkv.shm, held
- * exclusively while the store is open. The log's directory may be given to two stores by mistake: a
- * lock on the directory itself keeps the second one out, which would replace the first one's files.
+ * found by device and inode. Processes meet at txkv.shm (shared.h): the first one recovers the
+ * store while the others wait, the last one checkpoints. The log's directory may be given to two
+ * stores by mistake: a lock on the directory itself keeps the second one out, which would replace
+ * the first one's files.
  */
 #include "store.h"
 
@@ -44,7 +45,7 @@ after_fork_in_child(void)
 {
     for (struct txkv *store = registry.stores; store != NULL; store = store->next) {
         (void)tx_os.close(store->wal_lock_fd);
-        (void)tx_os.close(store->lock_fd);
+        (void)tx_os.close(store->share.fd);
     }
     registry.stores = NULL;
     (void)pthread_mutex_unlock(&registry.mutex);
@@ -94,38 +95,6 @@ absolute(const char *path, char **out, struct txkv_error *err)
         return tx_fail_errno(err, errno, "%s", path);
     *out = tx_strdup(resolved);
     return *out == NULL ? tx_fail_nomem(err) : TXKV_OK;
-}
-
-static enum txkv_rc
-lock_store(struct txkv *store, struct txkv_error *err)
-{
-    char *path = tx_os_join(store->core.dir, "txkv.shm");
-    enum txkv_rc rc = TXKV_OK;
-    int e;
-
-    if (path == NULL)
-        return tx_fail_nomem(err);
-    store->lock_fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    e = errno;
-    tx_free(path);
-    if (store->lock_fd < 0 && (e == EROFS || e == EACCES || e == EPERM))
-        return tx_fail(err, TXKV_READONLY,
-                       "store %s: no permission to write in it (%s); give this user read and write "
-                       "permission on the directory and its files",
-                       store->core.dir, strerror(e));
-    if (store->lock_fd < 0)
-        return tx_fail_errno(err, e, "store %s: txkv.shm", store->core.dir);
-    if (tx_os.lock(store->lock_fd) != 0) {
-        if (errno == EAGAIN || errno == EACCES)
-            rc =
-                tx_fail(err, TXKV_LOCKED,
-                        "store %s is open in another process; this version serves one process at a "
-                        "time: close it there first",
-                        store->core.dir);
-        else
-            rc = tx_fail_errno(err, errno, "store %s: cannot lock txkv.shm", store->core.dir);
-    }
-    return rc;
 }
 
 /* Where the log lives, as the caller says: an existing absolute directory in new memory. */
@@ -180,15 +149,19 @@ check_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
     return store->wal_dir == NULL ? tx_fail_nomem(err) : TXKV_OK;
 }
 
+/* All processes of a store hold the lock shared; the first one takes it exclusively, to find out
+ * that no other store's do. */
 static enum txkv_rc
-lock_wal_dir(struct txkv *store, struct txkv_error *err)
+lock_wal_dir(struct txkv *store, bool first, struct txkv_error *err)
 {
-    store->wal_lock_fd = tx_os.open(store->wal_dir, O_RDONLY | O_DIRECTORY, 0);
+    if (store->wal_lock_fd < 0)
+        store->wal_lock_fd = tx_os.open(store->wal_dir, O_RDONLY | O_DIRECTORY, 0);
     if (store->wal_lock_fd < 0)
         return tx_fail_errno(err, errno, "store %s: log directory %s", store->core.dir,
                              store->wal_dir);
     /* A file system that cannot lock a directory is no reason to refuse it. */
-    if (flock(store->wal_lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    if (flock(store->wal_lock_fd, (first ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 &&
+        errno == EWOULDBLOCK)
         return tx_fail(err, TXKV_LOCKED,
                        "store %s: another open store keeps its log in %s; give each its own "
                        "wal_dir",
@@ -204,6 +177,7 @@ init_core(struct tx_core *core)
     tx_event_init(&core->drained);
     tx_event_init(&core->flusher_wake);
     tx_event_init(&core->checkpointer_wake);
+    (void)pthread_mutex_init(&core->overlay_mutex, NULL);
     (void)pthread_mutex_init(&core->sessions_mutex, NULL);
     (void)pthread_mutex_init(&core->failure_mutex, NULL);
 }
@@ -220,11 +194,11 @@ close_parts(struct txkv *store)
         tx_tree_close(store->core.tree);
     if (store->wal_lock_fd >= 0)
         (void)tx_os.close(store->wal_lock_fd);
-    if (store->lock_fd >= 0)
-        (void)tx_os.close(store->lock_fd);
+    tx_share_close(&store->share);
     tx_checkpoint_destroy(&store->checkpoint);
     tx_commit_destroy(&store->commit);
     tx_catalog_destroy(&store->core.catalog);
+    (void)pthread_mutex_destroy(&store->core.overlay_mutex);
     (void)pthread_mutex_destroy(&store->core.sessions_mutex);
     (void)pthread_mutex_destroy(&store->core.failure_mutex);
     tx_free(store->wal_dir);
@@ -232,32 +206,70 @@ close_parts(struct txkv *store)
     tx_free(store);
 }
 
+/* data.mdb and the shared page must be of one store. */
+static enum txkv_rc
+check_store_id(const struct tx_core *core, struct txkv_error *err)
+{
+    if (core->shared->store_id == core->store_id)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_CORRUPT,
+                   "store %s: data.mdb was replaced by another store's while the store is in use; "
+                   "put it back, or close the store everywhere first",
+                   core->dir);
+}
+
+static enum txkv_rc
+open_files(struct txkv *store, const struct txkv_options *options, bool first,
+           struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    enum txkv_rc rc = resolve_wal_dir(store, options->wal_dir, err);
+
+    if (rc == TXKV_OK)
+        rc = tx_tree_open(core->dir, options->map_size,
+                          options->wal_dir == NULL ? NULL : store->wal_dir, !first, &core->tree,
+                          err);
+    if (rc != TXKV_OK)
+        return rc;
+    tx_tree_share(core->tree, &core->shared->commit_txn);
+    core->store_id = tx_tree_meta(core->tree)->store_id;
+    rc = check_wal_dir(store, options->wal_dir, err);
+    if (rc == TXKV_OK)
+        rc = lock_wal_dir(store, first, err);
+    if (rc == TXKV_OK && !first)
+        rc = check_store_id(core, err);
+    return rc;
+}
+
 static enum txkv_rc
 open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
     struct tx_log_config config;
-    enum txkv_rc rc = lock_store(store, err);
+    enum txkv_rc rc = tx_share_open(core->dir, tx_load_relaxed_64(&core->limits.stall_timeout_us),
+                                    &store->share, err);
+    const bool first = store->share.first;
 
-    if (rc == TXKV_OK)
-        rc = resolve_wal_dir(store, options->wal_dir, err);
-    if (rc == TXKV_OK)
-        rc = tx_tree_open(core->dir, options->map_size,
-                          options->wal_dir == NULL ? NULL : store->wal_dir, &core->tree, err);
-    if (rc == TXKV_OK)
-        rc = check_wal_dir(store, options->wal_dir, err);
-    if (rc == TXKV_OK)
-        rc = lock_wal_dir(store, err);
     if (rc != TXKV_OK)
         return rc;
-    core->store_id = tx_tree_meta(core->tree)->store_id;
+    core->shared = store->share.shared;
+    rc = open_files(store, options, first, err);
+    if (rc != TXKV_OK)
+        return rc;
     config = (struct tx_log_config){ .dir = store->wal_dir,
                                      .store_id = core->store_id,
                                      .segment_bytes = options->segment_bytes,
-                                     .salvage = options->salvage };
-    rc = tx_recovery_run(core, &config, &store->recovery, err);
+                                     .salvage = options->salvage,
+                                     .shared = core->shared };
+    rc = tx_recovery_run(core, &config, first, &store->recovery, err);
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
+    if (rc == TXKV_OK && first) {
+        tx_share_open_to_others(&store->share, core->store_id);
+        rc = lock_wal_dir(store, false, err);
+        if (rc != TXKV_OK)
+            tx_background_stop(&store->background);
+    }
     return rc;
 }
 
@@ -270,7 +282,7 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
 
     if (store == NULL)
         return tx_fail_nomem(err);
-    store->lock_fd = store->wal_lock_fd = -1;
+    store->share.fd = store->wal_lock_fd = -1;
     store->handles = 1;
     store->device = device;
     store->inode = inode;
@@ -278,7 +290,6 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
     store->segment_bytes = options->segment_bytes;
     init_core(&store->core);
     tx_options_apply(options, &store->core.limits);
-    tx_event_init(&store->table_done);
     tx_commit_init(&store->commit, &store->core);
     tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
     rc = absolute(dir, &store->core.dir, err);
@@ -379,24 +390,38 @@ txkv_open(const char *dir, const struct txkv_options *options, struct txkv **out
 
 /* ---- closing ---- */
 
+/* Nobody else has the store: LMDB gets everything, and no segment is needed; or the log keeps what
+ * LMDB did not take. */
+static enum txkv_rc
+finish_store(struct txkv *store, struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    enum txkv_rc rc = tx_checkpoint_run(&store->checkpoint, TX_LSN_NONE, NULL, err);
+
+    if (rc == TXKV_OK)
+        rc = tx_log_remove(core->log, err);
+    else if (!tx_log_stopped(core->log))
+        (void)!tx_log_sync(core->log, core->applied_lsn, NULL);
+    return rc;
+}
+
 static enum txkv_rc
 close_store(struct txkv *store, struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
     struct txkv **at = &registry.stores;
-    enum txkv_rc rc;
+    enum txkv_rc rc = TXKV_OK;
 
     assert(core->sessions == NULL);
     while (*at != store)
         at = &(*at)->next;
     *at = store->next;
     tx_background_stop(&store->background);
-    rc = tx_checkpoint_run(&store->checkpoint, NULL, err);
-    /* LMDB has everything, so no segment is needed; or the log keeps what LMDB did not take. */
-    if (rc == TXKV_OK)
-        rc = tx_log_remove(core->log, err);
-    else if (!tx_log_stopped(core->log))
-        (void)!tx_log_sync(core->log, tx_published_lsn(core), NULL);
+    /* What its commits wait for the flusher for is nobody's any more once it has left. */
+    if (!tx_log_stopped(core->log))
+        rc = tx_log_sync(core->log, tx_load_relaxed_64(&core->flush_lsn), err);
+    if (tx_share_leave(&store->share))
+        rc = finish_store(store, err);
     close_parts(store);
     return rc;
 }

@@ -17,14 +17,12 @@ struct txkv {
     struct tx_background background;
     struct txkv_recovery_report recovery;
 
-    /* For whoever makes a table; under the catalog's mutex. */
-    struct tx_event table_done;
-
     /* Fixed after open. */
     char *wal_dir;
     uint64_t map_size; /* as asked for by the first opener */
     uint32_t segment_bytes;
-    int lock_fd, wal_lock_fd;
+    int wal_lock_fd;
+    struct tx_share share;
     uint64_t device, inode;
 
     /* Under the registry's mutex. */

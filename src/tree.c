@@ -207,8 +207,8 @@ lengthen_file(struct tx_tree *tree, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, struct tx_tree **out,
-             struct txkv_error *err)
+tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, bool joins,
+             struct tx_tree **out, struct txkv_error *err)
 {
     struct tx_tree *tree = tx_aligned_zalloc(sizeof *tree);
     bool is_new = false;
@@ -218,12 +218,19 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, struct tx_
     if (tree == NULL)
         return tx_fail_nomem(err);
     (void)pthread_mutex_init(&tree->lock, NULL);
+    (void)pthread_mutex_init(&tree->handles_mutex, NULL);
+    tree->commit_txn = &tree->own_commit_txn;
     tree->dir = tx_strdup(dir);
     rc = tree->dir != NULL ? open_env(tree, map_size, err) : tx_fail_nomem(err);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK && !joins)
         rc = lengthen_file(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, &is_new, err);
+    if (rc == TXKV_OK && is_new && joins)
+        rc = tx_fail(err, TXKV_CORRUPT,
+                     "%s/data.mdb was replaced by an empty one while the store is in use; put it "
+                     "back, or close the store everywhere first",
+                     dir);
     if (rc == TXKV_OK && is_new) {
         rc = tx_tree_create(tree, wal_dir, err);
         if (rc == TXKV_OK)
@@ -245,10 +252,18 @@ tx_tree_close(struct tx_tree *tree)
     assert(tree->reads == NULL);
     if (tree->env != NULL)
         mdb_env_close(tree->env);
+    (void)pthread_mutex_destroy(&tree->handles_mutex);
     (void)pthread_mutex_destroy(&tree->lock);
     tx_free(tree->meta.wal_dir);
     tx_free(tree->dir);
     tx_free(tree);
+}
+
+void
+tx_tree_share(struct tx_tree *tree, uint64_t *commit_txn)
+{
+    assert(tree->reads == NULL);
+    tree->commit_txn = commit_txn;
 }
 
 const struct tx_tree_meta *
@@ -276,24 +291,22 @@ wait_for_reads(const struct tx_tree *tree, uint32_t wait_ms)
     return true;
 }
 
-/* Gate closed, no read active, lock held. */
+/* Map as many bytes, 0: as another process has. Gate closed, no read active, lock held. */
 static enum txkv_rc
-remap(struct tx_tree *tree, struct txkv_error *err)
+remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
 {
-    MDB_envinfo info;
-    uint64_t bytes;
     void *probe;
     int e;
 
-    (void)mdb_env_info(tree->env, &info);
-    bytes = (uint64_t)info.me_mapsize * 2;
     /* LMDB unmaps before it maps, so look first whether the address space has room. */
-    probe = tx_os.mmap(bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (probe == MAP_FAILED)
-        return tx_fail(err, TXKV_NOMEM,
-                       "%s: no address space for a map of %" PRIu64 " bytes; raise ulimit -v",
-                       tree->dir, bytes);
-    (void)tx_os.munmap(probe, bytes);
+    if (bytes > 0) {
+        probe = tx_os.mmap(bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (probe == MAP_FAILED)
+            return tx_fail(err, TXKV_NOMEM,
+                           "%s: no address space for a map of %" PRIu64 " bytes; raise ulimit -v",
+                           tree->dir, bytes);
+        (void)tx_os.munmap(probe, bytes);
+    }
     e = mdb_env_set_mapsize(tree->env, bytes);
     if (e == 0)
         return TXKV_OK;
@@ -303,8 +316,9 @@ remap(struct tx_tree *tree, struct txkv_error *err)
     return tx_tree_fail_lost(tree, err);
 }
 
-enum txkv_rc
-tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+/* Close the gate, wait for the reads, map anew: twice as much, or as much as another process. */
+static enum txkv_rc
+map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *err)
 {
     enum txkv_rc rc;
 
@@ -312,9 +326,12 @@ tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
     if (tree->map_lost) {
         rc = tx_tree_fail_lost(tree, err);
     } else {
+        MDB_envinfo info;
+
         (void)tx_swap_32(&tree->growing, 1); /* [T1] */
+        (void)mdb_env_info(tree->env, &info);
         if (wait_for_reads(tree, wait_ms))
-            rc = remap(tree, err);
+            rc = remap(tree, twice ? (uint64_t)info.me_mapsize * 2 : 0, err);
         else
             rc = tx_fail(err, TXKV_BUSY,
                          "%s: the map must grow, and a read has been open for %" PRIu32
@@ -325,6 +342,18 @@ tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
     }
     (void)pthread_mutex_unlock(&tree->lock);
     return rc;
+}
+
+enum txkv_rc
+tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+{
+    return map_anew(tree, true, wait_ms, err);
+}
+
+enum txkv_rc
+tx_tree_adopt_size(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+{
+    return map_anew(tree, false, wait_ms, err);
 }
 
 void

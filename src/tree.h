@@ -39,6 +39,7 @@ struct tx_tree_meta {
  *
  * map_size  of the first map, bytes; a larger existing file enlarges it.
  * wal_dir   stored when the store is created; NULL for the default. Not looked at otherwise.
+ * joins     other processes have the store open: it exists, and its file is theirs.
  * A new store gets a random id and an empty catalog, synced. Opens a handle for every table of the
  * catalog. Reaps readers that died (mdb_reader_check). MDB_NOTLS, maxreaders 4096, maxdbs
  * TX_TREE_TABLES_MAX + 1, mode 0600.
@@ -47,8 +48,14 @@ struct tx_tree_meta {
  * changed); TXKV_CORRUPT, TXKV_CANTOPEN, TXKV_READONLY, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir,
-                                        struct tx_tree **out, struct txkv_error *err);
+                                        bool joins, struct tx_tree **out, struct txkv_error *err);
 void tx_tree_close(struct tx_tree *tree); /* all reads must be freed; NULL is allowed */
+
+/*
+ * Keep the id of the newest batch that has begun to commit [T3] at *commit_txn, which the processes
+ * of the store share. Before the first read.
+ */
+void tx_tree_share(struct tx_tree *tree, uint64_t *commit_txn);
 
 /* As of open; batches do not change it. Any thread. */
 const struct tx_tree_meta *tx_tree_meta(const struct tx_tree *tree);
@@ -60,6 +67,10 @@ TX_MUST_CHECK enum txkv_rc tx_tree_catalog(struct tx_tree *tree,
                                                               struct txkv_error *err),
                                            void *arg, struct txkv_error *err);
 
+/* The checkpoint LSN and the chain's value there as of now. */
+TX_MUST_CHECK enum txkv_rc tx_tree_checkpoint(struct tx_tree *tree, uint64_t *lsn, uint64_t *check,
+                                              struct txkv_error *err);
+
 /* ---- reads ---- */
 
 /* An idle read, not begun. Holds an LMDB reader slot from its first begin until it is freed. */
@@ -70,7 +81,9 @@ void tx_tree_read_free(struct tx_tree_read *read); /* NULL is allowed; ends it w
 /*
  * tx_tree_read_begin -- begin, or renew, the LMDB read transaction; *base is the checkpoint LSN
  * inside it (read again only when the LMDB transaction id has changed). Waits while the map is
- * being grown.
+ * being grown. Tables that another process has made become known here, and so does a map that
+ * another process has enlarged, for which the reads of this process must end: TXKV_BUSY after a
+ * second.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base,
                                               struct txkv_error *err);

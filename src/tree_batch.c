@@ -17,6 +17,8 @@
 #include "mem.h"
 #include "tree_private.h"
 
+enum { ADOPT_WAIT_MS = 1000 };
+
 /* One table in a batch. */
 struct writer {
     MDB_cursor *cursor;
@@ -60,23 +62,44 @@ fail_table(const struct tx_tree_batch *batch, uint32_t table, struct txkv_error 
                    batch->tree->dir, table);
 }
 
+/* LMDB's transaction, in the map as it is now. */
+static enum txkv_rc
+begin_txn(struct tx_tree *tree, MDB_txn **txn, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+    int e, dead;
+
+    /* Readers that died keep pages from being used again. */
+    (void)mdb_reader_check(tree->env, &dead);
+    while ((e = mdb_txn_begin(tree->env, NULL, 0, txn)) == MDB_MAP_RESIZED) {
+        rc = tx_tree_adopt_size(tree, ADOPT_WAIT_MS, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "beginning a checkpoint");
+}
+
 enum txkv_rc
 tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txkv_error *err)
 {
     struct tx_tree_batch *batch;
-    int e;
+    enum txkv_rc rc;
 
     *out = NULL;
     if (tree->map_lost)
         return tx_tree_fail_lost(tree, err);
+    /* From here on no read opens handles: no other process makes tables meanwhile. */
+    rc = tx_tree_adopt_tables(tree, err);
+    if (rc != TXKV_OK)
+        return rc;
     batch = tx_zalloc(sizeof *batch);
     if (batch == NULL)
         return tx_fail_nomem(err);
     batch->tree = tree;
-    e = mdb_txn_begin(tree->env, NULL, 0, &batch->txn);
-    if (e != 0) {
+    rc = begin_txn(tree, &batch->txn, err);
+    if (rc != TXKV_OK) {
         free_batch(batch);
-        return tx_tree_fail(err, e, tree->dir, "beginning a checkpoint");
+        return rc;
     }
     *out = batch;
     return TXKV_OK;
@@ -268,7 +291,7 @@ tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
         mdb_txn_abort(batch->txn);
     } else {
         publish_handles(batch, txn_id, true);
-        tx_store_release_64(&batch->tree->commit_txn, txn_id); /* [T3] */
+        tx_store_release_64(batch->tree->commit_txn, txn_id); /* [T3] */
         e = mdb_txn_commit(batch->txn);
         if (e != 0)
             publish_handles(batch, txn_id, false);

@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "atomic.h"
 #include "bytes.h"
 #include "mem.h"
 #include "os.h"
@@ -204,25 +205,59 @@ walk_catalog(const struct tx_tree *tree, MDB_txn *txn, visit_table *fn, void *ar
 struct open_handles {
     struct tx_tree *tree;
     MDB_txn *txn;
+    uint64_t txn_id; /* which the handles are marked with */
 };
 
 static enum txkv_rc
 open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 {
     const struct open_handles *o = arg;
+    uint64_t *handle = &o->tree->handles[def->table];
     char name[TX_TREE_DB_NAME_BYTES];
     MDB_dbi dbi;
     int e;
 
+    if (tx_load_relaxed_64(handle) != 0)
+        return TXKV_OK;
     tx_tree_db_name(name, def->table);
     e = mdb_dbi_open(o->txn, name, 0, &dbi);
     if (e == MDB_NOTFOUND)
         return fail_meta(o->tree, "the catalog (a table of it is missing)", err);
     if (e != 0)
         return tx_tree_fail(err, e, o->tree->dir, "opening a table");
-    o->tree->handles[def->table] = tx_tree_handle(0, dbi);
-    o->tree->table_max = tx_max_u64(o->tree->table_max, def->table);
+    tx_store_release_64(handle, tx_tree_handle(o->txn_id, dbi)); /* [T2] */
+    if (def->table > tx_load_relaxed_64(&o->tree->table_max))
+        tx_store_release_64(&o->tree->table_max, def->table);
     return TXKV_OK;
+}
+
+/*
+ * A read that has begun at a state with these tables knows them already, or waits for the mutex to
+ * look again; one that has begun at an older state has a smaller id. So marking the handles with
+ * this transaction's id hides them from nobody and shows them to nobody too early.
+ */
+enum txkv_rc
+tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err)
+{
+    struct open_handles arg = { .tree = tree };
+    enum txkv_rc rc;
+    int e;
+
+    (void)pthread_mutex_lock(&tree->handles_mutex);
+    while ((e = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &arg.txn)) == 0) {
+        arg.txn_id = mdb_txn_id(arg.txn);
+        if (tx_load_acquire_64(tree->commit_txn) <= arg.txn_id + 1) /* [T3] */
+            break;
+        mdb_txn_abort(arg.txn);
+    }
+    if (e == 0) {
+        rc = walk_catalog(tree, arg.txn, open_handle, &arg, err);
+        (void)mdb_txn_commit(arg.txn); /* keeps the handles; of a read it cannot fail */
+    } else {
+        rc = tx_tree_fail(err, e, tree->dir, "looking for new tables");
+    }
+    (void)pthread_mutex_unlock(&tree->handles_mutex);
+    return rc;
 }
 
 enum txkv_rc
@@ -245,27 +280,43 @@ tx_tree_catalog(struct tx_tree *tree,
     return rc;
 }
 
+enum txkv_rc
+tx_tree_checkpoint(struct tx_tree *tree, uint64_t *lsn, uint64_t *check, struct txkv_error *err)
+{
+    struct tx_tree_read *read;
+    enum txkv_rc rc;
+
+    *check = 0;
+    rc = tx_tree_read_create(tree, &read, err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_tree_read_begin(read, lsn, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_load_checkpoint(tree, read->txn, lsn, check, err);
+    tx_tree_read_free(read);
+    return rc;
+}
+
 /* Read meta and open the tables within txn; *is_new: LMDB is empty. */
 static enum txkv_rc
 load_store_in(struct tx_tree *tree, MDB_txn *txn, bool *is_new, struct txkv_error *err)
 {
-    struct open_handles arg = { tree, txn };
-    MDB_dbi main_dbi;
+    struct open_handles arg = { tree, txn, 0 };
     MDB_stat stat;
     enum txkv_rc rc;
     int e;
 
     *is_new = false;
-    e = mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi);
+    e = mdb_dbi_open(txn, NULL, 0, &tree->main_dbi);
+    if (e == 0)
+        e = mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi);
     if (e == 0) {
         rc = load_meta(tree, txn, err);
         return rc == TXKV_OK ? walk_catalog(tree, txn, open_handle, &arg, err) : rc;
     }
     if (e != MDB_NOTFOUND)
         return tx_tree_fail(err, e, tree->dir, "reading meta");
-    e = mdb_dbi_open(txn, NULL, 0, &main_dbi);
-    if (e == 0)
-        e = mdb_stat(txn, main_dbi, &stat);
+    e = mdb_stat(txn, tree->main_dbi, &stat);
     if (e == 0 && stat.ms_entries > 0)
         e = MDB_INVALID; /* other program's data */
     *is_new = e == 0;

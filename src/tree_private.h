@@ -21,7 +21,7 @@ struct tx_tree {
     /* Fixed after open. */
     MDB_env *env;
     char *dir;
-    MDB_dbi meta_dbi;
+    MDB_dbi main_dbi, meta_dbi;
     struct tx_tree_meta meta;
 
     /*
@@ -34,9 +34,13 @@ struct tx_tree {
 
     /* The gate. tx_tree_grow writes it, reads load it after they have raised their flag [T1]. */
     uint32_t growing TX_ALIGNED;
-    /* LMDB's id of the newest batch that has begun to commit. Its thread writes, reads load [T3].
-     */
-    uint64_t commit_txn;
+    /* LMDB's id of the newest batch, of whatever process, that has begun to commit. Its thread
+     * writes, reads load [T3]. Points at own_commit_txn while there are no other processes. */
+    uint64_t *commit_txn;
+    uint64_t own_commit_txn;
+
+    /* Held over a transaction that opens handles: LMDB allows one at a time. */
+    pthread_mutex_t handles_mutex;
 
     /* Under lock, which tx_tree_grow holds all the time that it works. */
     pthread_mutex_t lock;
@@ -72,6 +76,13 @@ TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, M
  * was read. TXKV_FORMAT, TXKV_CORRUPT.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err);
+
+/* Open the handles of tables that another process has made. */
+TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err);
+
+/* Take over the size to which another process has enlarged the map; otherwise as tx_tree_grow. */
+TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, uint32_t wait_ms,
+                                              struct txkv_error *err);
 
 /* Write a new store's meta, synced, the directory too. */
 TX_MUST_CHECK enum txkv_rc tx_tree_create(struct tx_tree *tree, const char *wal_dir,

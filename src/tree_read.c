@@ -13,7 +13,9 @@
  *
  * [T2] A batch stores the handles of its new tables before it commits, so a read that begins at
  * that commit finds them. LMDB itself tells transactions of new handles a moment after the commit
- * is visible; a read that began in between does not know them and begins again (knows_handles).
+ * is visible; a read that began in between does not know them and begins again (look_at_handles).
+ * Tables that another process has made have no handles here yet: there are more named databases
+ * than the read knows. Then the handles are opened, and the read begins again.
  */
 #include <sched.h>
 #include <string.h>
@@ -21,6 +23,8 @@
 #include "atomic.h"
 #include "mem.h"
 #include "tree_private.h"
+
+enum { ADOPT_WAIT_MS = 1000 };
 
 struct tx_tree_cursor {
     struct tx_tree_read *read;
@@ -107,27 +111,37 @@ visible_handle(const struct tx_tree_read *read, uint32_t table)
     return tx_tree_handle_txn(handle) <= read->txn_id ? handle : 0;
 }
 
-/* Whether LMDB's transaction knows the handles of all tables that it can see [T2]. */
-static bool
-knows_handles(const struct tx_tree_read *read)
+enum handles { ALL_KNOWN, NOT_YET_KNOWN, SOME_MISSING };
+
+/* Whether LMDB's transaction knows the handles of all tables that it can see [T2], and whether
+ * there are handles for all of them. */
+static enum handles
+look_at_handles(const struct tx_tree_read *read)
 {
     const uint64_t table_max = tx_load_acquire_64(&read->tree->table_max);
+    uint64_t known = 1; /* "meta" */
+    MDB_stat stat;
 
     for (uint32_t t = 1; t <= table_max; t++) {
         const uint64_t handle = visible_handle(read, t);
         unsigned flags;
 
-        if (handle != 0 && mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
-            return false;
+        if (handle == 0)
+            continue;
+        if (mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
+            return NOT_YET_KNOWN;
+        known++;
     }
-    return true;
+    if (mdb_stat(read->txn, read->tree->main_dbi, &stat) != 0 || stat.ms_entries > known)
+        return SOME_MISSING;
+    return ALL_KNOWN;
 }
 
 /* Whether the roots in LMDB's transaction are those of its id [T3]. */
 static bool
 is_whole(const struct tx_tree_read *read)
 {
-    return tx_load_acquire_64(&read->tree->commit_txn) <= read->txn_id + 1;
+    return tx_load_acquire_64(read->tree->commit_txn) <= read->txn_id + 1;
 }
 
 /* Begin or renew the LMDB transaction. LMDB's result. */
@@ -139,43 +153,67 @@ begin_txn(struct tx_tree_read *read)
     return mdb_txn_begin(read->tree->env, NULL, MDB_RDONLY, &read->txn);
 }
 
+/*
+ * One try. *done: the read stands, and `changed` says whether its LMDB transaction is another one
+ * than last time. Otherwise it has ended again, and is to be tried once more.
+ */
+static enum txkv_rc
+try_begin(struct tx_tree_read *read, bool *done, bool *changed, struct txkv_error *err)
+{
+    const uint64_t last_id = read->txn_id;
+    enum handles handles;
+    enum txkv_rc rc = enter_gate(read, err);
+    int e;
+
+    *done = *changed = false;
+    if (rc != TXKV_OK)
+        return rc;
+    e = begin_txn(read);
+    if (e != 0) {
+        tx_store_release_32(&read->active, 0);
+        if (e == MDB_MAP_RESIZED)
+            return tx_tree_adopt_size(read->tree, ADOPT_WAIT_MS, err);
+        return tx_tree_fail(err, e, read->tree->dir, "beginning a read");
+    }
+    read->txn_id = mdb_txn_id(read->txn);
+    if (is_whole(read)) {
+        *changed = read->txn_id != last_id;
+        handles = *changed ? look_at_handles(read) : ALL_KNOWN;
+        *done = handles == ALL_KNOWN;
+        if (*done)
+            return TXKV_OK;
+    } else {
+        handles = NOT_YET_KNOWN;
+    }
+    read->txn_id = 0; /* what it saw is not to be relied on */
+    tx_tree_read_end(read);
+    if (handles == SOME_MISSING)
+        return tx_tree_adopt_tables(read->tree, err);
+    (void)sched_yield();
+    return TXKV_OK;
+}
+
 enum txkv_rc
 tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base, struct txkv_error *err)
 {
+    bool done = false, changed = false;
     enum txkv_rc rc;
-    uint64_t last_id, check;
-    int e;
+    uint64_t check;
 
     assert(read->active == 0);
     *base = 0;
-    for (;;) {
-        rc = enter_gate(read, err);
+    while (!done) {
+        rc = try_begin(read, &done, &changed, err);
         if (rc != TXKV_OK)
             return rc;
-        e = begin_txn(read);
-        if (e != 0) {
-            tx_store_release_32(&read->active, 0);
-            return tx_tree_fail(err, e, read->tree->dir, "beginning a read");
-        }
-        last_id = read->txn_id;
-        read->txn_id = mdb_txn_id(read->txn);
-        if (is_whole(read)) {
-            if (read->txn_id == last_id) {
-                *base = read->base;
-                return TXKV_OK;
-            }
-            if (knows_handles(read))
-                break;
-        }
-        read->txn_id = 0; /* what it saw is not to be relied on */
-        tx_tree_read_end(read);
-        (void)sched_yield();
     }
-    rc = tx_tree_load_checkpoint(read->tree, read->txn, &read->base, &check, err);
-    if (rc != TXKV_OK) {
-        read->txn_id = 0;
-        tx_tree_read_end(read);
-        return rc;
+    if (changed) {
+        rc = tx_tree_load_checkpoint(read->tree, read->txn, &read->base, &check, err);
+        if (rc != TXKV_OK) {
+            read->txn_id = 0;
+            tx_tree_read_end(read);
+            return rc;
+        }
     }
     *base = read->base;
     return TXKV_OK;

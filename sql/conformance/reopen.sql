@@ -25,7 +25,8 @@ SELECT quote(key), quote(value) FROM kv;
 DROP TABLE kv;
 CREATE VIRTUAL TABLE temp.kv USING txkv('./store');
 SELECT count(*) FROM kv;
--- another process is refused while it is open here, and let in afterwards
-.shell sqlite3 -batch -init /dev/null :memory: ".load ./txkv" "CREATE VIRTUAL TABLE temp.kv USING txkv('store')" 2>&1
+-- another process reads and writes it while it is open here, and afterwards
+.shell sqlite3 -batch -init /dev/null :memory: ".load ./txkv" "CREATE VIRTUAL TABLE temp.kv USING txkv('store')" "INSERT INTO kv VALUES('other', 1) RETURNING key" 2>&1
+SELECT * FROM kv WHERE key = 'other';
 DROP TABLE kv;
 .shell sqlite3 -batch -init /dev/null :memory: ".load ./txkv" "CREATE VIRTUAL TABLE temp.kv USING txkv('store')" "SELECT count(*) FROM kv" 2>&1

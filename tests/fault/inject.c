@@ -147,9 +147,9 @@ mkdir_or_fail(const char *path, mode_t mode)
 }
 
 static int
-lock_or_fail(int fd)
+lock_or_fail(int fd, off_t byte, short type)
 {
-    return fails(INJECT_LOCK) ? -1 : tx_os_system.lock(fd);
+    return fails(INJECT_LOCK) ? -1 : tx_os_system.lock(fd, byte, type);
 }
 
 void

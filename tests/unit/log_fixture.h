@@ -42,7 +42,7 @@ static bool seen_in_order;
 
 /* Of the record appended last. */
 static uint64_t last_lsn, last_end;
-static uint8_t *last_mapped;
+static bool append_void; /* append void records */
 
 static inline int
 setup(void **state)
@@ -115,7 +115,9 @@ forget_seen(void)
 static inline enum txkv_rc
 recover_from(uint64_t start_lsn, uint64_t start_check, bool salvage)
 {
-    const struct tx_log_config config = { dir, STORE, SEGMENT, start_lsn, start_check, salvage };
+    const struct tx_log_config config = {
+        dir, STORE, SEGMENT, start_lsn, start_check, salvage, NULL
+    };
 
     tx_log_close(log_now);
     forget_seen();
@@ -142,9 +144,7 @@ append(uint64_t n, uint32_t body_bytes)
     const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
     uint8_t *record = malloc(bytes);
     uint8_t *body;
-    struct tx_segment *segment;
-    uint8_t *mapped;
-    uint64_t lsn;
+    struct tx_log_place place;
     enum txkv_rc rc;
 
     if (record == NULL)
@@ -154,13 +154,13 @@ append(uint64_t n, uint32_t body_bytes)
         body[i] = (uint8_t)(n + i);
     tx_put_u64(body, n);
     tx_record_finish_body(record, TX_RECORD_TXN, body_bytes, STORE);
-    rc = tx_log_append(log_now, record, bytes, &lsn, &mapped, &segment, &err);
-    free(record);
+    rc = tx_log_place(log_now, record, bytes, &place, &err);
     if (rc == TXKV_OK) {
-        last_lsn = lsn;
-        last_end = lsn + bytes;
-        last_mapped = mapped;
+        tx_log_finish(log_now, record, &place, append_void);
+        last_lsn = place.lsn;
+        last_end = place.lsn + bytes;
     }
+    free(record);
     return rc;
 }
 

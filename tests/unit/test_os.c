@@ -99,10 +99,10 @@ a_second_open_file_cannot_take_a_held_lock(void **state)
     const int b = tx_os.open(path, O_RDWR, 0);
 
     (void)state;
-    assert_int_equal(tx_os.lock(a), 0);
-    assert_int_equal(tx_os.lock(b), -1);
+    assert_int_equal(tx_os.lock(a, 0, F_WRLCK), 0);
+    assert_int_equal(tx_os.lock(b, 0, F_WRLCK), -1);
     (void)tx_os.close(a);
-    assert_int_equal(tx_os.lock(b), 0);
+    assert_int_equal(tx_os.lock(b, 0, F_WRLCK), 0);
     (void)tx_os.close(b);
     tx_free(path);
 }

@@ -1,47 +1,7 @@
 /*
- * test_store_processes.c - a store and other processes: locks, crashes, fork, permissions.
- *
- * A child process never uses cmocka: it ends with _exit(0) when all was well, else it says in which
- * line it was not.
+ * test_store_processes.c - what one process finds: permissions, and handles that fork() copied.
  */
-#include <sys/mman.h>
-#include <sys/wait.h>
-
-#include "store_fixture.h"
-
-/* ---- children ---- */
-
-#define CHILD_NEEDS(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return __LINE__;                                                                       \
-    } while (0)
-
-static pid_t
-start_child(int (*run)(void))
-{
-    const pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        const int line = run();
-
-        if (line != 0)
-            (void)fprintf(stderr, "child: line %d: %s\n", line, err.text);
-        _exit(line != 0);
-    }
-    return pid;
-}
-
-static void
-expect_child_well(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
+#include "child_fixture.h"
 
 /* ---- permissions ---- */
 
@@ -89,55 +49,7 @@ a_directory_without_permission_is_readonly_or_cannot_be_opened(void **state)
     OK(chmod(dir, 0700));
 }
 
-/* ---- other processes ---- */
-
-/* Shared with children: a step that each side waits for. */
-static uint32_t *step;
-
-static void
-wait_for_step(uint32_t n)
-{
-    while (tx_load_acquire_32(step) < n)
-        nap();
-}
-
-static int
-hold_the_store(void)
-{
-    (void)alarm(LIMIT_S);
-    CHILD_NEEDS(try_open(dir, &small_store) == TXKV_OK);
-    CHILD_NEEDS(txkv_table(other, "t", "(k, v)", true, &table, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_session_open(other, &s1, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_put(s1, table, text("k"), text("from the child"), &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_commit(s1, TXKV_SYNC_OFF, &err) == TXKV_OK);
-    tx_store_release_32(step, 1);
-    wait_for_step(2);
-    return 0; /* and ends without closing */
-}
-
-static void
-a_store_is_locked_until_its_process_ends_and_then_recovered(void **state)
-{
-    struct txkv_recovery_report report;
-    pid_t child;
-
-    (void)state;
-    step = mmap(NULL, sizeof *step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(step, MAP_FAILED);
-    child = start_child(hold_the_store);
-    wait_for_step(1);
-    assert_int_equal(try_open(dir, &small_store), TXKV_LOCKED);
-    assert_null(other);
-    tx_store_release_32(step, 2);
-    expect_child_well(child);
-    (void)munmap(step, sizeof *step);
-    reopen();
-    txkv_recovery(db, &report);
-    assert_int_equal(report.transactions_replayed, 1);
-    assert_int_equal(report.operations_replayed, 1);
-    assert_true(has(s1, "k", "from the child"));
-}
+/* ---- fork ---- */
 
 static struct txkv_cursor *parents_cursor;
 
@@ -173,7 +85,23 @@ use_handles_of_the_parent(void)
     txkv_cursor_close(parents_cursor);
     txkv_session_close(s1);
     CHILD_NEEDS(txkv_close(db, &err) == TXKV_FORKED);
-    CHILD_NEEDS(try_open(dir, &small_store) == TXKV_LOCKED); /* the parent has it */
+    return 0;
+}
+
+/* The store itself may be opened: the child is a process like any other. */
+static int
+open_what_the_parent_has(void)
+{
+    struct txkv_session *session;
+    struct txkv_bytes value;
+    uint32_t number;
+
+    CHILD_NEEDS(try_open(dir, &small_store) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(other, "t", NULL, false, &number, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(other, &session, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_get(session, number, text("k"), &value, &err) == TXKV_OK);
+    txkv_session_close(session);
+    CHILD_NEEDS(txkv_close(other, &err) == TXKV_OK);
     return 0;
 }
 
@@ -198,18 +126,21 @@ a_forked_child_can_do_nothing_with_its_parents_store(void **state)
     parents_cursor = new_cursor(s1);
     OK(seek(parents_cursor, "(,)"));
     expect_child_well(start_child(use_handles_of_the_parent));
+#ifndef TX_TSAN /* which starts no threads in a child of a process with threads */
+    expect_child_well(start_child(open_what_the_parent_has));
+#else
+    (void)open_what_the_parent_has;
+#endif
     assert_string_equal(rest_of(parents_cursor, TXKV_OK), "k=1 own=1 ");
     txkv_cursor_close(parents_cursor);
     OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
     checkpoint();
-#ifndef TX_TSAN /* which starts no threads in a child of a process with threads */
-    step = mmap(NULL, sizeof *step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(step, MAP_FAILED);
+#ifndef TX_TSAN
+    new_steps();
     child = start_child(open_what_the_parent_closed); /* must not keep the lock alive */
     OK(close_all());
-    tx_store_release_32(step, 1);
+    go_to_step(1);
     expect_child_well(child);
-    (void)munmap(step, sizeof *step);
     reopen();
     expect_scan(s1, "(,)", "k=1 own=1 ");
 #else
@@ -223,7 +154,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         DIR_TEST(a_directory_without_permission_is_readonly_or_cannot_be_opened),
-        DIR_TEST(a_store_is_locked_until_its_process_ends_and_then_recovered),
         STORE_TEST(a_forked_child_can_do_nothing_with_its_parents_store),
     };
 

@@ -1,0 +1,292 @@
+/*
+ * apply.c - brings the overlay up to the log, and lets go of what LMDB has.
+ */
+#include "apply.h"
+
+#include <string.h>
+
+#include "txn.h"
+
+enum {
+    VIEW_MEMTABLES_MAX = 64, /* a view this long keeps no checkpointed memtable for its history */
+    RESTARTS_MAX = 100
+};
+
+static struct tx_memtable *
+active_memtable(const struct tx_core *core)
+{
+    return tx_views_current(&core->views)->memtables[0];
+}
+
+/* ---- records ---- */
+
+enum txkv_rc
+tx_apply_each(struct tx_core *core, const struct tx_record *record, tx_apply_op *fn, void *arg,
+              struct txkv_error *err)
+{
+    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct tx_op op;
+    enum txkv_rc rc;
+
+    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
+        if (op.table == 0 || op.table > tx_load_acquire_32(&core->catalog.table_max))
+            return tx_fail(
+                err, TXKV_CORRUPT,
+                "store %s: the log record at LSN %llu writes to table %u, which was never "
+                "made; the store's files do not belong together: restore it from a backup",
+                core->dir, (unsigned long long)record->lsn, op.table);
+        rc = fn(arg, &op, record->lsn, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    if (rc != TXKV_NOTFOUND)
+        return tx_fail(err, TXKV_CORRUPT,
+                       "store %s: the log record at LSN %llu is intact but holds an operation that "
+                       "cannot be; it was not written by this program",
+                       core->dir, (unsigned long long)record->lsn);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_apply_table(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    struct tx_table_def def;
+    enum txkv_rc rc;
+
+    if (tx_table_def_decode(record->body, record->body_bytes, &def) != TXKV_OK)
+        return tx_fail(
+            err, TXKV_CORRUPT,
+            "store %s: the table record at LSN %llu is intact but cannot be read; it was "
+            "not written by this program",
+            core->dir, (unsigned long long)record->lsn);
+    (void)pthread_mutex_lock(&core->catalog.mutex);
+    rc = tx_catalog_add(&core->catalog, &def, record->lsn, false, err);
+    (void)pthread_mutex_unlock(&core->catalog.mutex);
+    return rc;
+}
+
+static enum txkv_rc
+add_known_table(void *arg, const struct tx_table_def *def, struct txkv_error *err)
+{
+    struct tx_core *core = arg;
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&core->catalog.mutex);
+    rc = tx_catalog_add(&core->catalog, def, 0, true, err);
+    (void)pthread_mutex_unlock(&core->catalog.mutex);
+    return rc;
+}
+
+enum txkv_rc
+tx_apply_known_tables(struct tx_core *core, struct txkv_error *err)
+{
+    return tx_tree_catalog(core->tree, add_known_table, core, err);
+}
+
+static enum txkv_rc
+insert_op(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *err)
+{
+    struct tx_core *core = arg;
+    const struct tx_key key = { op->key, op->key_bytes, op->table };
+
+    if (tx_memtable_insert(active_memtable(core), &key, tx_key_hash(&key), lsn, op->value,
+                           op->value_bytes) != TXKV_OK)
+        return tx_fail_nomem(err);
+    return TXKV_OK;
+}
+
+/* What is entered of a transaction that there is no memory for is not visible yet, and is entered
+ * again. */
+static enum txkv_rc
+apply_transaction(struct tx_core *core, const struct tx_record *record, struct tx_segment *segment,
+                  struct txkv_error *err)
+{
+    struct tx_memtable *memtable = active_memtable(core);
+    enum txkv_rc rc;
+
+    if (tx_memtable_pin_segment(memtable, segment) != TXKV_OK)
+        return tx_fail_nomem(err);
+    rc = tx_apply_each(core, record, insert_op, core, err);
+    if (rc == TXKV_OK &&
+        tx_memtable_remember(memtable, record->lsn, record->body, record->body_bytes) != TXKV_OK)
+        rc = tx_fail_nomem(err);
+    return rc;
+}
+
+static enum txkv_rc
+apply_record(void *arg, const struct tx_record *record, struct tx_segment *segment,
+             struct txkv_error *err)
+{
+    struct tx_core *core = arg;
+    enum txkv_rc rc = tx_apply_split(core, record->lsn, err);
+
+    if (rc == TXKV_OK && record->type == TX_RECORD_TXN)
+        rc = apply_transaction(core, record, segment, err);
+    if (rc == TXKV_OK && record->type == TX_RECORD_TABLE)
+        rc = tx_apply_table(core, record, err);
+    if (rc == TXKV_OK)
+        tx_memtable_account(active_memtable(core), record->lsn, record->length,
+                            record->type == TX_RECORD_TXN);
+    return rc;
+}
+
+/* ---- memtables ---- */
+
+enum txkv_rc
+tx_apply_freeze(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    struct tx_memtable **memtables = tx_malloc((view->count + 1) * sizeof(struct tx_memtable *));
+    enum txkv_rc rc;
+
+    if (memtables == NULL)
+        return tx_fail_nomem(err);
+    memcpy(memtables + 1, view->memtables, view->count * sizeof(struct tx_memtable *));
+    rc = tx_memtable_create(lsn, &memtables[0], err);
+    if (rc == TXKV_OK) {
+        rc = tx_views_replace(&core->views, memtables, view->count + 1, view->history_lsn);
+        if (rc != TXKV_OK) {
+            tx_memtable_free(memtables[0]);
+            rc = tx_fail_nomem(err);
+        }
+    }
+    tx_free(memtables);
+    return rc;
+}
+
+enum txkv_rc
+tx_apply_split(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+{
+    const uint64_t freeze_lsn = tx_load_acquire_64(&core->shared->freeze_lsn); /* [P1] */
+    const struct tx_memtable *memtable = active_memtable(core);
+
+    if (freeze_lsn <= memtable->first_lsn || freeze_lsn > lsn || memtable->end_lsn > freeze_lsn ||
+        memtable->list.count == 0)
+        return TXKV_OK;
+    return tx_apply_freeze(core, freeze_lsn, err);
+}
+
+void
+tx_apply_measure(struct tx_core *core)
+{
+    const struct tx_view *view = tx_views_current(&core->views);
+    const uint64_t checkpoint_lsn = tx_checkpoint_lsn(core);
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < view->count && view->memtables[i]->end_lsn > checkpoint_lsn; i++)
+        bytes += tx_memtable_bytes(view->memtables[i]);
+    tx_store_relaxed_64(&core->overlay_bytes, bytes);
+}
+
+/* How many of the view's memtables are still needed: those that LMDB lacks, and for the check of
+ * open transactions a few more. */
+static uint32_t
+count_needed(struct tx_core *core, const struct tx_view *view, uint64_t checkpoint_lsn)
+{
+    uint32_t count, open;
+    const uint64_t oldest = tx_oldest_snap(core, &open);
+    uint64_t room = tx_load_relaxed_64(&core->limits.overlay_limit) / 2;
+
+    for (count = 1; count < view->count; count++) {
+        const struct tx_memtable *memtable = view->memtables[count];
+
+        if (memtable->end_lsn <= checkpoint_lsn) {
+            const uint64_t bytes = tx_memtable_bytes(memtable);
+
+            if (memtable->end_lsn <= oldest || bytes > room || count >= VIEW_MEMTABLES_MAX)
+                break;
+            room -= bytes;
+        }
+    }
+    return count;
+}
+
+/* The memtables cover the LSNs without a gap, so the oldest one kept says where history begins. */
+void
+tx_apply_tidy(struct tx_core *core)
+{
+    const uint64_t checkpoint_lsn = tx_checkpoint_lsn(core);
+    const struct tx_memtable *active = active_memtable(core);
+    const struct tx_view *view;
+    uint32_t count;
+
+    /* Another process has checkpointed all of it. Without memory it stays for the next time. */
+    if (active->list.count > 0 && active->end_lsn <= checkpoint_lsn &&
+        tx_apply_freeze(core, active->end_lsn, NULL) != TXKV_OK)
+        return;
+    view = tx_views_current(&core->views);
+    count = count_needed(core, view, checkpoint_lsn);
+    if (count < view->count && tx_views_replace(&core->views, view->memtables, count,
+                                                view->memtables[count - 1]->first_lsn) != TXKV_OK)
+        return;
+    (void)tx_views_collect(&core->views);
+    tx_log_forget(core->log, checkpoint_lsn);
+    tx_store_relaxed_64(&core->tidied_lsn, checkpoint_lsn);
+    /* A reader stood between the pointer to a view and its pin, and may have pinned another: it
+     * will not ask for this one. */
+    if (core->views.deferred_count > 0)
+        tx_core_want_tidy(core);
+}
+
+/* ---- following the log ---- */
+
+/* An empty overlay at LMDB's checkpoint LSN: the log before it is gone. */
+static enum txkv_rc
+restart(struct tx_core *core, struct txkv_error *err)
+{
+    struct tx_memtable *memtable = NULL;
+    uint64_t lsn, check;
+    enum txkv_rc rc = tx_tree_checkpoint(core->tree, &lsn, &check, err);
+
+    if (rc == TXKV_OK && lsn < tx_log_end_lsn(core->log))
+        rc = tx_fail(err, TXKV_CORRUPT,
+                     "store %s: the log from LSN %llu on is missing, and LMDB has only what is "
+                     "before LSN %llu; put the log's files back",
+                     core->dir, (unsigned long long)tx_log_end_lsn(core->log),
+                     (unsigned long long)lsn);
+    if (rc == TXKV_OK)
+        rc = tx_apply_known_tables(core, err);
+    if (rc == TXKV_OK)
+        rc = tx_memtable_create(lsn, &memtable, err);
+    if (rc != TXKV_OK)
+        return rc;
+    if (tx_views_replace(&core->views, &memtable, 1, lsn) != TXKV_OK) {
+        tx_memtable_free(memtable);
+        return tx_fail_nomem(err);
+    }
+    tx_log_skip(core->log, lsn, check);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_apply_upto(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    for (int i = 0; tx_log_end_lsn(core->log) < lsn; i++) {
+        rc = tx_log_read(core->log, lsn, apply_record, core, err);
+        if (rc == TXKV_NOTFOUND && i < RESTARTS_MAX)
+            rc = restart(core, err);
+        else if (rc == TXKV_NOTFOUND)
+            rc = tx_fail(err, TXKV_BUSY,
+                         "store %s: checkpoints of other processes remove the log faster than "
+                         "this one can read it; try again",
+                         core->dir);
+        if (rc != TXKV_OK)
+            break;
+    }
+    tx_store_release_64(&core->applied_lsn, tx_log_end_lsn(core->log)); /* [P2] */
+    return rc;
+}
+
+enum txkv_rc
+tx_apply_published(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&core->overlay_mutex);
+    rc = tx_apply_upto(core, lsn, err);
+    tx_apply_measure(core);
+    (void)pthread_mutex_unlock(&core->overlay_mutex);
+    return rc;
+}

@@ -1,0 +1,64 @@
+/*
+ * apply.h - brings the overlay up to the log, and lets go of what LMDB has.
+ *
+ * Each process has its own overlay. What its own transactions wrote the leader enters as it appends
+ * (commit.c); what other processes have appended is read from the log and entered here: before a
+ * snapshot that must see it, and before the leader appends. A process that slept so long that
+ * checkpoints of others have removed what it would have to read starts its overlay anew at LMDB's
+ * checkpoint LSN.
+ *
+ * Memtables end where checkpoints begin: who freezes for one announces the LSN (freeze_lsn in
+ * shared.h) before any record behind it exists, so every process splits its overlay there, and can
+ * drop what lies below once the checkpoint is done, whoever did it.
+ *
+ * Threads: the writer's (core.h: overlay_mutex), but for tx_apply_published. Layer 5: core.h.
+ */
+#ifndef TX_APPLY_H
+#define TX_APPLY_H
+
+#include "core.h"
+
+/*
+ * tx_apply_upto -- enter what stands in the log before lsn, an end of a record that is complete.
+ * TXKV_NOMEM, TXKV_IOERR, TXKV_CORRUPT: it ends before that, and can be tried again.
+ */
+TX_MUST_CHECK enum txkv_rc tx_apply_upto(struct tx_core *core, uint64_t lsn,
+                                         struct txkv_error *err);
+
+/* The same, for any thread: takes overlay_mutex. */
+TX_MUST_CHECK enum txkv_rc tx_apply_published(struct tx_core *core, uint64_t lsn,
+                                              struct txkv_error *err);
+
+/* Before a record at lsn is entered: begin a new memtable if a checkpoint was begun since. */
+TX_MUST_CHECK enum txkv_rc tx_apply_split(struct tx_core *core, uint64_t lsn,
+                                          struct txkv_error *err);
+
+/* Put a new active memtable, that begins at lsn, in front of the view. */
+TX_MUST_CHECK enum txkv_rc tx_apply_freeze(struct tx_core *core, uint64_t lsn,
+                                           struct txkv_error *err);
+
+/*
+ * Publish a view without the memtables that LMDB has and no open snapshot is older than, and free
+ * what nobody looks at any more.
+ */
+void tx_apply_tidy(struct tx_core *core);
+
+/* Store the sum of what waits for a checkpoint. */
+void tx_apply_measure(struct tx_core *core);
+
+/* ---- shared with recovery ---- */
+
+/* Calls fn with each operation of a transaction's record; TXKV_CORRUPT for one that cannot be. */
+typedef enum txkv_rc tx_apply_op(void *arg, const struct tx_op *op, uint64_t lsn,
+                                 struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_apply_each(struct tx_core *core, const struct tx_record *record,
+                                         tx_apply_op *fn, void *arg, struct txkv_error *err);
+
+/* Add the table of a table's record to the catalog. */
+TX_MUST_CHECK enum txkv_rc tx_apply_table(struct tx_core *core, const struct tx_record *record,
+                                          struct txkv_error *err);
+
+/* Add the tables that LMDB has to the catalog. */
+TX_MUST_CHECK enum txkv_rc tx_apply_known_tables(struct tx_core *core, struct txkv_error *err);
+
+#endif /* TX_APPLY_H */

@@ -1,0 +1,345 @@
+/*
+ * shared.c - the page that a store's processes share: opening, leaving, its robust mutexes.
+ *
+ * Opening. Who gets the exclusive lock on TX_BYTE_LIVE is alone: it makes the page anew and
+ * recovers. Turning an exclusive OFD lock into a shared one is one step, so nobody comes in
+ * between. Who gets only the shared lock looks at the page. It is ready, and all is well; or it is
+ * not, because the first opener failed, the last closer is at work, or two openers hold the shared
+ * lock and so keep each other from the exclusive one: let go and try again.
+ *
+ * Closing. A closer takes TX_BYTE_CLOSE, then tries to turn its shared lock into the exclusive one.
+ * If it cannot, others have the store open, and it gives its shared lock back before it lets the
+ * next closer try.
+ *
+ * Threads: a share is opened and closed by one thread; the locks by any.
+ */
+#include "shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "os.h"
+
+enum {
+    BYTE_LIVE = 0,
+    BYTE_CLOSE = 1,
+    FILE_BYTES = 4096,
+    RETRY_NS = 500 * 1000,
+    CLOSE_WAIT_US = 1000000 /* for other closers, which hold the byte for microseconds */
+};
+static_assert(sizeof(struct tx_shared) <= FILE_BYTES, "the page holds it");
+
+#define MAGIC UINT64_C(0x6d68732d766b7874) /* "txkv-shm" */
+
+/* ---- mutexes ---- */
+
+static void
+init_locks(struct tx_shared *shared)
+{
+    pthread_mutexattr_t attributes;
+
+    /* None of these can fail on Linux with these arguments. */
+    (void)pthread_mutexattr_init(&attributes);
+    (void)pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    (void)pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    for (int i = 0; i < TX_LOCKS; i++)
+        (void)pthread_mutex_init(&shared->locks[i].mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+}
+
+struct tx_shared *
+tx_shared_private(void)
+{
+    struct tx_shared *shared = tx_aligned_zalloc(sizeof *shared);
+
+    if (shared != NULL)
+        init_locks(shared);
+    return shared;
+}
+
+static enum txkv_rc
+fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_t timeout_us,
+          struct txkv_error *err)
+{
+    static const char *const doing[TX_LOCKS] = { "a commit", "a sync of the log", "a checkpoint",
+                                                 "making a log file" };
+
+    return tx_fail(err, TXKV_BUSY,
+                   "process %u has been in %s for more than %llu ms; it may be stopped: let it go "
+                   "on (kill -CONT) or end it, and try again",
+                   tx_load_acquire_32(&lock->holder), doing[which],
+                   (unsigned long long)timeout_us / 1000);
+}
+
+enum txkv_rc
+tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t timeout_us,
+               bool *abandoned, struct txkv_error *err)
+{
+    struct tx_shared_mutex *lock = &shared->locks[which];
+    int e = pthread_mutex_trylock(&lock->mutex);
+
+    if (abandoned != NULL)
+        *abandoned = e == EOWNERDEAD;
+    if (e == EBUSY && timeout_us > 0) {
+        struct timespec until;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += (time_t)(timeout_us / 1000000);
+        until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        e = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
+        if (abandoned != NULL)
+            *abandoned = e == EOWNERDEAD;
+    }
+    if (e == EOWNERDEAD)
+        e = pthread_mutex_consistent(&lock->mutex);
+    if (e == ETIMEDOUT || e == EBUSY)
+        return fail_held(lock, which, timeout_us, err);
+    if (e != 0)
+        return tx_fail_errno(err, e, "a lock in txkv.shm");
+    tx_hb_acquire(lock);
+    tx_store_release_32(&lock->holder, (uint32_t)getpid());
+    return TXKV_OK;
+}
+
+void
+tx_shared_unlock(struct tx_shared *shared, enum tx_shared_lock which)
+{
+    struct tx_shared_mutex *lock = &shared->locks[which];
+
+    tx_store_release_32(&lock->holder, 0);
+    tx_hb_release(lock);
+    (void)pthread_mutex_unlock(&lock->mutex);
+}
+
+/* ---- opening ---- */
+
+/* Why a lock was refused: held by somebody, TXKV_LOCKED without a message; or no locks there. */
+static enum txkv_rc
+lock_byte(const struct tx_share *share, off_t byte, short type, struct txkv_error *err)
+{
+    if (tx_os.lock(share->fd, byte, type) == 0)
+        return TXKV_OK;
+    if (errno == EAGAIN || errno == EACCES)
+        return TXKV_LOCKED;
+    if (errno == ENOLCK || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)
+        return tx_fail(err, TXKV_CANTOPEN,
+                       "txkv.shm cannot be locked (%s): a store needs a file system with locks and "
+                       "shared memory maps, a local one: not NFS, not every FUSE",
+                       strerror(errno));
+    return tx_fail_errno(err, errno, "cannot lock txkv.shm");
+}
+
+static enum txkv_rc
+open_file(const char *dir, int *fd, struct txkv_error *err)
+{
+    char *path = tx_os_join(dir, "txkv.shm");
+    int e;
+
+    *fd = -1;
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    *fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    e = errno;
+    tx_free(path);
+    if (*fd >= 0)
+        return TXKV_OK;
+    if (e == EROFS || e == EACCES || e == EPERM)
+        return tx_fail(err, TXKV_READONLY,
+                       "store %s: no permission to write in it (%s); give this user read and write "
+                       "permission on the directory and its files",
+                       dir, strerror(e));
+    return tx_fail_errno(err, e, "store %s: txkv.shm", dir);
+}
+
+/*
+ * Through an open file of its own: a map keeps its open file, and so its locks, alive, also in a
+ * child made by fork, which cannot know that it should unmap it.
+ */
+static enum txkv_rc
+map_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+{
+    struct stat locked, mapped;
+    void *map;
+    int fd, e;
+    enum txkv_rc rc = open_file(dir, &fd, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    map = tx_os.mmap(FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    e = errno;
+    if (map != MAP_FAILED && (tx_os.fstat(share->fd, &locked) != 0 ||
+                              tx_os.fstat(fd, &mapped) != 0 || locked.st_ino != mapped.st_ino)) {
+        (void)tx_os.munmap(map, FILE_BYTES);
+        map = MAP_FAILED;
+        e = ESTALE; /* replaced in between */
+    }
+    (void)tx_os.close(fd);
+    errno = e;
+    if (map == MAP_FAILED && (errno == ENODEV || errno == EINVAL || errno == EOPNOTSUPP))
+        return tx_fail(err, TXKV_CANTOPEN,
+                       "store %s: its file system cannot map files as shared memory (%s); a store "
+                       "needs a local one: not NFS, not every FUSE",
+                       dir, strerror(errno));
+    if (map == MAP_FAILED)
+        return tx_fail_errno(err, errno, "store %s: cannot map txkv.shm", dir);
+    share->shared = map;
+    return TXKV_OK;
+}
+
+/* The exclusive lock is held: whatever the file says, nobody uses it. */
+static enum txkv_rc
+make_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+    const int e = tx_os.fallocate(share->fd, 0, FILE_BYTES);
+
+    if (e != 0)
+        return tx_fail_errno(err, e, "store %s: cannot allocate space for txkv.shm", dir);
+    rc = map_page(dir, share, err);
+    if (rc != TXKV_OK)
+        return rc;
+    memset(share->shared, 0, FILE_BYTES);
+    init_locks(share->shared);
+    share->shared->magic = MAGIC;
+    share->shared->layout = TX_SHARED_LAYOUT;
+    share->shared->bytes = sizeof(struct tx_shared);
+    share->shared->opener = (uint32_t)getpid();
+    share->first = true;
+    return TXKV_OK;
+}
+
+/* Read what the page says about itself: a file that is too short must not be mapped. */
+static void
+read_page(const struct tx_share *share, struct tx_shared *page)
+{
+    const size_t bytes = offsetof(struct tx_shared, published_lsn);
+
+    memset(page, 0, sizeof *page);
+    if (tx_os.pread(share->fd, page, bytes, 0) != (ssize_t)bytes)
+        memset(page, 0, sizeof *page);
+}
+
+static bool
+is_ours(const struct tx_shared *page)
+{
+    return page->magic == MAGIC && page->layout == TX_SHARED_LAYOUT &&
+           page->bytes == sizeof(struct tx_shared);
+}
+
+/* Others have it open, and went on having it for the whole timeout. */
+static enum txkv_rc
+fail_not_ready(const char *dir, const struct tx_shared *page, struct txkv_error *err)
+{
+    if (page->magic == MAGIC && !is_ours(page))
+        return tx_fail(err, TXKV_FORMAT,
+                       "store %s is open in process %u with another version of txkv (its txkv.shm "
+                       "has layout %u, this one shares layout %u); close it there first",
+                       dir, page->opener, page->layout, TX_SHARED_LAYOUT);
+    if (page->magic != MAGIC)
+        return tx_fail(err, TXKV_FORMAT,
+                       "store %s is in use, and its txkv.shm is damaged; end the processes that "
+                       "have the store open, and the next one to open it makes the file anew",
+                       dir);
+    return tx_fail(err, TXKV_LOCKED,
+                   "store %s is being recovered or closed by another process (it was opened by %u) "
+                   "and was not ready in time; try again",
+                   dir, page->opener);
+}
+
+/* One try. TXKV_LOCKED: not now. */
+static enum txkv_rc
+try_open(const char *dir, struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
+{
+    enum txkv_rc rc = lock_byte(share, BYTE_LIVE, F_WRLCK, err);
+
+    if (rc == TXKV_OK)
+        return make_page(dir, share, err);
+    if (rc == TXKV_LOCKED)
+        rc = lock_byte(share, BYTE_LIVE, F_RDLCK, err);
+    if (rc != TXKV_OK)
+        return rc;
+    read_page(share, page);
+    if (is_ours(page) && tx_load_acquire_32(&page->ready) != 0)
+        return map_page(dir, share, err);
+    return lock_byte(share, BYTE_LIVE, F_UNLCK, err) == TXKV_OK ? TXKV_LOCKED : TXKV_IOERR;
+}
+
+enum txkv_rc
+tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
+{
+    const struct timespec pause = { 0, RETRY_NS };
+    const uint64_t until = tx_os_now_us() + timeout_us;
+    struct tx_shared page;
+    enum txkv_rc rc;
+
+    *share = (struct tx_share){ .fd = -1 };
+    rc = open_file(dir, &share->fd, err);
+    if (rc != TXKV_OK)
+        return rc;
+    memset(&page, 0, sizeof page);
+    while ((rc = try_open(dir, share, &page, err)) == TXKV_LOCKED) {
+        if (tx_os_now_us() >= until) {
+            read_page(share, &page);
+            rc = fail_not_ready(dir, &page, err);
+            break;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    if (rc != TXKV_OK)
+        tx_share_close(share);
+    return rc;
+}
+
+void
+tx_share_open_to_others(struct tx_share *share, uint64_t store_id)
+{
+    struct tx_shared *shared = share->shared;
+
+    assert(share->first);
+    shared->store_id = store_id;
+    tx_store_release_32(&shared->ready, 1);
+    /* Making a lock weaker cannot fail; and if it did, others would only wait. */
+    (void)!tx_os.lock(share->fd, BYTE_LIVE, F_RDLCK);
+    share->first = false;
+}
+
+/* ---- closing ---- */
+
+bool
+tx_share_leave(struct tx_share *share)
+{
+    const struct timespec pause = { 0, RETRY_NS };
+    const uint64_t until = tx_os_now_us() + CLOSE_WAIT_US;
+    bool alone;
+
+    while (lock_byte(share, BYTE_CLOSE, F_WRLCK, NULL) == TXKV_LOCKED && tx_os_now_us() < until)
+        (void)nanosleep(&pause, NULL);
+    alone = share->first || lock_byte(share, BYTE_LIVE, F_WRLCK, NULL) == TXKV_OK;
+    if (alone)
+        tx_store_release_32(&share->shared->ready, 0);
+    else
+        (void)!tx_os.lock(share->fd, BYTE_LIVE, F_UNLCK);
+    (void)!tx_os.lock(share->fd, BYTE_CLOSE, F_UNLCK);
+    return alone;
+}
+
+void
+tx_share_close(struct tx_share *share)
+{
+    if (share->shared != NULL)
+        (void)tx_os.munmap(share->shared, FILE_BYTES);
+    if (share->fd >= 0)
+        (void)tx_os.close(share->fd); /* which gives its locks back */
+    share->shared = NULL;
+    share->fd = -1;
+}
