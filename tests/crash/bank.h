@@ -2,10 +2,11 @@
  * bank.h - the rows of a bank, the threads that work in it, and the memory that outlives them.
  *
  * Account n is the row "a<n>", a number. Writer w has a row "w<w>": how many transfers it has made,
- * what they have added to each account, and a tail of bytes that is a function of both. A transfer
- * changes two accounts and its writer's row in one transaction. So in every state of the store each
- * account has what it began with and what the writers' rows say; a lost update, half a transaction,
- * and one of which nobody was told cannot cancel out.
+ * what they have added to each account, and a tail of bytes that is a function of both. Transfer
+ * number s of writer w changes two accounts, its writer's row, and the row "j<w><s modulo JOURNAL>"
+ * in one transaction. So in every state of the store each account has what it began with and what
+ * the writers' rows say, and the journal has the last JOURNAL numbers: a lost update, half a
+ * transaction, and one that is missing between others cannot cancel out.
  */
 #ifndef TXKV_TEST_BANK_H
 #define TXKV_TEST_BANK_H
@@ -19,6 +20,7 @@ enum {
     SLOT_WRITERS = 2,
     WRITERS = SLOTS_MAX * SLOT_WRITERS,
     ACCOUNTS = 12,
+    JOURNAL = 64,
     BALANCE = 1000
 };
 

@@ -17,12 +17,20 @@ struct writer_row {
 
 enum { ROW_BYTES = sizeof(int64_t) * (1 + ACCOUNTS) };
 
+/* What a snapshot has. */
+struct sight {
+    int64_t balance[ACCOUNTS], added[ACCOUNTS];
+    uint64_t transfers[WRITERS], journal[WRITERS][JOURNAL];
+    uint32_t accounts, writers;
+};
+
 struct clerk {
     pthread_t thread;
     uint32_t number; /* of the writer; WRITERS: a reader */
     struct teller teller;
     struct rng rng;
     struct writer_row row; /* its own, in a transfer */
+    struct sight sight, again;
     uint8_t value[TELLER_VALUE_BYTES_MAX];
 };
 
@@ -30,18 +38,14 @@ struct bank *bank;
 
 /* ---- rows ---- */
 
-static void
-account_key(uint32_t account, uint8_t key[TELLER_KEY_BYTES])
-{
-    key[0] = 'a';
-    key[1] = (uint8_t)account;
-}
+struct key {
+    uint8_t data[TELLER_KEY_BYTES];
+};
 
-static void
-writer_key(uint32_t writer, uint8_t key[TELLER_KEY_BYTES])
+static struct key
+key_of(char kind, uint32_t number, uint64_t place)
 {
-    key[0] = 'w';
-    key[1] = (uint8_t)writer;
+    return (struct key){ { (uint8_t)kind, (uint8_t)number, (uint8_t)place } };
 }
 
 /* Fill the tail; returns the row's length. Most are short. */
@@ -60,20 +64,19 @@ make_tail(struct writer_row *row, uint32_t writer)
 static enum teller_rc
 add_to_account(struct clerk *c, uint32_t account, int64_t amount)
 {
-    uint8_t key[TELLER_KEY_BYTES];
+    const struct key key = key_of('a', account, 0);
     size_t bytes;
     int64_t balance;
     enum teller_rc rc;
 
-    account_key(account, key);
-    rc = teller_get(&c->teller, key, c->value, &bytes);
+    rc = teller_get(&c->teller, key.data, c->value, &bytes);
     if (rc != TELLER_OK)
         return rc;
     if (bytes != sizeof balance)
         test_die("account %u has %zu bytes", account, bytes);
     memcpy(&balance, c->value, sizeof balance);
     balance += amount;
-    return teller_put(&c->teller, key, (const uint8_t *)&balance, sizeof balance);
+    return teller_put(&c->teller, key.data, (const uint8_t *)&balance, sizeof balance);
 }
 
 /* Read the writer's own row: it must be what was acknowledged, or one further when the process
@@ -81,15 +84,14 @@ add_to_account(struct clerk *c, uint32_t account, int64_t amount)
 static enum teller_rc
 read_own_row(struct clerk *c)
 {
-    uint8_t key[TELLER_KEY_BYTES];
+    const struct key key = key_of('w', c->number, 0);
     const uint64_t acked = atomic_load(&bank->acked[c->number]);
     const uint64_t submitted = atomic_load(&bank->submitted[c->number]);
     struct writer_row *row = &c->row;
     size_t bytes;
     enum teller_rc rc;
 
-    writer_key(c->number, key);
-    rc = teller_get(&c->teller, key, c->value, &bytes);
+    rc = teller_get(&c->teller, key.data, c->value, &bytes);
     if (rc != TELLER_OK)
         return rc;
     if (bytes < ROW_BYTES)
@@ -103,6 +105,22 @@ read_own_row(struct clerk *c)
     return TELLER_OK;
 }
 
+/* Write the writer's row and the journal's. */
+static enum teller_rc
+put_own_rows(struct clerk *c)
+{
+    const struct writer_row *row = &c->row;
+    const struct key key = key_of('w', c->number, 0);
+    const struct key journal = key_of('j', c->number, (uint64_t)row->transfers % JOURNAL);
+    const size_t bytes = make_tail(&c->row, c->number);
+    const enum teller_rc rc = teller_put(&c->teller, key.data, (const uint8_t *)row, bytes);
+
+    if (rc != TELLER_OK)
+        return rc;
+    return teller_put(&c->teller, journal.data, (const uint8_t *)&row->transfers,
+                      sizeof row->transfers);
+}
+
 /* One transfer up to its commit; *number is that of the transfer. */
 static enum teller_rc
 try_transfer(struct clerk *c, uint64_t *number)
@@ -110,7 +128,6 @@ try_transfer(struct clerk *c, uint64_t *number)
     const uint32_t from = rng_below(&c->rng, ACCOUNTS);
     const uint32_t to = (from + 1 + rng_below(&c->rng, ACCOUNTS - 1)) % ACCOUNTS;
     const int64_t amount = rng_below(&c->rng, 100);
-    uint8_t key[TELLER_KEY_BYTES];
     struct writer_row *row = &c->row;
     enum teller_rc rc = teller_begin(&c->teller);
 
@@ -127,8 +144,7 @@ try_transfer(struct clerk *c, uint64_t *number)
     row->transfers++;
     row->added[from] -= amount;
     row->added[to] += amount;
-    writer_key(c->number, key);
-    rc = teller_put(&c->teller, key, (const uint8_t *)row, make_tail(row, c->number));
+    rc = put_own_rows(c);
     if (rc != TELLER_OK)
         return rc;
     *number = (uint64_t)row->transfers;
@@ -155,12 +171,6 @@ transfer(struct clerk *c)
 
 /* ---- snapshots ---- */
 
-struct sight {
-    int64_t balance[ACCOUNTS], added[ACCOUNTS];
-    uint64_t transfers[WRITERS];
-    uint32_t accounts, writers;
-};
-
 static void
 see_row(void *arg, const uint8_t *key, const uint8_t *value, size_t bytes)
 {
@@ -173,8 +183,13 @@ see_row(void *arg, const uint8_t *key, const uint8_t *value, size_t bytes)
         sight->accounts++;
         return;
     }
+    if (key[0] == 'j' && key[1] < WRITERS && key[2] < JOURNAL &&
+        bytes == sizeof sight->journal[0][0]) {
+        memcpy(&sight->journal[key[1]][key[2]], value, bytes);
+        return;
+    }
     if (key[0] != 'w' || key[1] >= WRITERS || bytes < ROW_BYTES)
-        test_die("a row that nobody wrote: %c%u, %zu bytes", key[0], key[1], bytes);
+        test_die("a row that nobody wrote: %02x%02x%02x, %zu bytes", key[0], key[1], key[2], bytes);
     memcpy(&row, value, ROW_BYTES);
     want = make_tail(&row, key[1]);
     if (want != bytes || memcmp(row.tail, value + ROW_BYTES, bytes - ROW_BYTES) != 0)
@@ -184,6 +199,25 @@ see_row(void *arg, const uint8_t *key, const uint8_t *value, size_t bytes)
         sight->added[i] += row.added[i];
     sight->transfers[key[1]] = (uint64_t)row.transfers;
     sight->writers++;
+}
+
+static void
+check_journal(const struct sight *sight, uint32_t writer)
+{
+    const uint64_t newest = sight->transfers[writer];
+    uint64_t present = 0;
+
+    for (uint64_t n = newest > JOURNAL ? newest - JOURNAL + 1 : 1; n <= newest; n++)
+        if (sight->journal[writer][n % JOURNAL] != n)
+            test_die("writer %u has made %llu transfers, and in the place of %llu its journal has "
+                     "%llu",
+                     writer, (unsigned long long)newest, (unsigned long long)n,
+                     (unsigned long long)sight->journal[writer][n % JOURNAL]);
+    for (uint32_t i = 0; i < JOURNAL; i++)
+        present += sight->journal[writer][i] != 0;
+    if (present != (newest < JOURNAL ? newest : JOURNAL))
+        test_die("writer %u has made %llu transfers, its journal has %llu", writer,
+                 (unsigned long long)newest, (unsigned long long)present);
 }
 
 static void
@@ -205,6 +239,7 @@ check_sight(const struct sight *sight, const uint64_t acked[WRITERS])
     for (uint32_t i = 0; i < WRITERS; i++) {
         const uint64_t submitted = atomic_load(&bank->submitted[i]);
 
+        check_journal(sight, i);
         if (sight->transfers[i] < acked[i])
             test_die("transfer %llu of writer %u was acknowledged, a later snapshot has %llu",
                      (unsigned long long)acked[i], i, (unsigned long long)sight->transfers[i]);
@@ -217,17 +252,17 @@ check_sight(const struct sight *sight, const uint64_t acked[WRITERS])
 /* Inside a transaction twice, both ways, with the same result; or by one statement. False when it
  * must be done again. */
 static bool
-look(struct clerk *c, struct sight *sight)
+look(struct clerk *c)
 {
     const bool twice = rng_chance(&c->rng, 50);
     const bool descending = rng_chance(&c->rng, 50);
-    struct sight other;
+    struct sight *sight = &c->sight;
     uint64_t acked[WRITERS];
 
     for (uint32_t i = 0; i < WRITERS; i++)
         acked[i] = atomic_load(&bank->acked[i]);
     memset(sight, 0, sizeof *sight);
-    memset(&other, 0, sizeof other);
+    memset(&c->again, 0, sizeof c->again);
     if (twice && teller_begin(&c->teller) != TELLER_OK)
         return false;
     if (teller_scan(&c->teller, descending, see_row, sight) != TELLER_OK)
@@ -236,9 +271,9 @@ look(struct clerk *c, struct sight *sight)
     if (twice) {
         if (rng_chance(&c->rng, 20))
             test_sleep_us(rng_below(&c->rng, 5000));
-        if (teller_scan(&c->teller, !descending, see_row, &other) != TELLER_OK)
+        if (teller_scan(&c->teller, !descending, see_row, &c->again) != TELLER_OK)
             return false;
-        if (memcmp(sight, &other, sizeof other) != 0)
+        if (memcmp(sight, &c->again, sizeof *sight) != 0)
             test_die("two scans of one snapshot differ");
         if (teller_commit(&c->teller) != TELLER_OK)
             return false;
@@ -262,13 +297,12 @@ static void *
 work(void *arg)
 {
     struct clerk *c = arg;
-    struct sight sight;
 
     teller_open(&c->teller, (enum txkv_sync)rng_below(&c->rng, 3),
                 rng_chance(&c->rng, 30) ? TXKV_SNAPSHOT : TXKV_SERIALIZABLE);
     while (!atomic_load(&bank->stop)) {
         if (c->number == WRITERS)
-            (void)look(c, &sight);
+            (void)look(c);
         else
             transfer(c);
         if (rng_below(&c->rng, 1000) < CHECKPOINT_PERMILLE)
@@ -322,21 +356,22 @@ void
 bank_make(void)
 {
     const int64_t balance = BALANCE;
-    uint8_t key[TELLER_KEY_BYTES];
-    struct writer_row row;
+    static struct writer_row row;
     struct teller t;
 
     tellers_open(bank->dir, true, &idle_limits);
     teller_open(&t, TXKV_SYNC_FULL, TXKV_SERIALIZABLE);
     (void)teller_begin(&t);
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
-        account_key(i, key);
-        (void)teller_put(&t, key, (const uint8_t *)&balance, sizeof balance);
+        const struct key key = key_of('a', i, 0);
+
+        (void)teller_put(&t, key.data, (const uint8_t *)&balance, sizeof balance);
     }
     for (uint32_t i = 0; i < WRITERS; i++) {
+        const struct key key = key_of('w', i, 0);
+
         memset(&row, 0, sizeof row);
-        writer_key(i, key);
-        (void)teller_put(&t, key, (const uint8_t *)&row, make_tail(&row, i));
+        (void)teller_put(&t, key.data, (const uint8_t *)&row, make_tail(&row, i));
     }
     if (teller_commit(&t) != TELLER_OK)
         test_die("the accounts were not made");
@@ -348,16 +383,15 @@ void
 bank_verify(struct rng *rng, bool close_well)
 {
     static struct clerk c;
-    static struct sight sight;
 
     c.rng = *rng;
     tellers_open(bank->dir, rng_chance(rng, 50), &idle_limits);
     teller_open(&c.teller, TXKV_SYNC_FULL, TXKV_SERIALIZABLE);
-    while (!look(&c, &sight))
+    while (!look(&c))
         ;
     for (uint32_t i = 0; i < WRITERS; i++) {
-        atomic_store(&bank->submitted[i], sight.transfers[i]);
-        atomic_store(&bank->acked[i], sight.transfers[i]);
+        atomic_store(&bank->submitted[i], c.sight.transfers[i]);
+        atomic_store(&bank->acked[i], c.sight.transfers[i]);
     }
     if (!close_well)
         return;

@@ -14,7 +14,7 @@
 
 enum teller_rc { TELLER_OK, TELLER_AGAIN };
 
-enum { TELLER_KEY_BYTES = 2, TELLER_VALUE_BYTES_MAX = 8000 };
+enum { TELLER_KEY_BYTES = 3, TELLER_VALUE_BYTES_MAX = 8000 };
 
 struct teller_limits {
     uint64_t checkpoint_bytes;

@@ -151,11 +151,12 @@ run_few_keys(uint64_t seed, uint64_t duration_us)
     const uint64_t begin_us = test_now_us();
     uint64_t added[COUNTERS] = { 0 };
     uint64_t runs = 0, most = 0, rounds = 0, first_us = UINT64_MAX, last_us = 0;
+    const struct txkv_options options = { .checkpoint_bytes = 64 * 1024 };
     char dir[TEST_PATH_BYTES];
     struct txkv_error err;
 
     test_dir_make(dir, "contention");
-    test_ok(txkv_open(dir, NULL, &store, &err), &err, "open");
+    test_ok(txkv_open(dir, &options, &store, &err), &err, "open");
     test_ok(txkv_table(store, "counters", NULL, true, &table, &err), &err, "table");
     do {
         atomic_store(&finished, 0);
