@@ -28,7 +28,7 @@ enum {
     ROUND_MS_MAX = 900,
     ACT_AFTER_US_MAX = 60000,
     PAUSE_S_MAX = 10, /* a machine can be busy with other things */
-    CLOSE_S_MAX = 60
+    CLOSE_S_MAX = 30
 };
 
 struct slot {

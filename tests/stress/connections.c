@@ -7,7 +7,7 @@
  * connection does not have. A connection may be used by one thread after the other, in the middle
  * of a transaction and of a statement too.
  * Method: threads increment counters with the loop of docs/sql-reference.md:
- *   handed over    two threads take turns with one SQLITE_OPEN_FULLMUTEX connection, step by step;
+ *   handed over    two threads share one SQLITE_OPEN_FULLMUTEX connection, step by step in turns;
  *                  a rival with a connection of its own makes their transactions conflict
  *   on their own   each thread has a SQLITE_OPEN_NOMUTEX connection
  *   from a pool    each thread takes any free SQLITE_OPEN_NOMUTEX connection for one transaction,
@@ -104,7 +104,7 @@ enum { HANDED_STEPS = 5 };
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    uint32_t turn; /* the number of the thread whose turn it is, modulo 2 */
+    uint32_t turn; /* the number of the thread whose turn it is */
     sqlite3 *db;
     sqlite3_stmt *scan;
     uint32_t step;
@@ -120,7 +120,7 @@ step_scan(int64_t counter)
         test_die("a scan gave key %lld", (long long)sqlite3_column_int64(handed.scan, 0));
 }
 
-/* A transaction and a scan, each step by another thread than the one before. */
+/* A transaction and a scan, step by step, by this thread and by the other one. */
 static void
 handed_step(void)
 {
@@ -158,7 +158,7 @@ handed_step(void)
 static void *
 take_turns(void *arg)
 {
-    const struct worker *w = arg;
+    struct worker *w = arg;
     bool go_on = true;
 
     while (go_on) {
@@ -169,7 +169,9 @@ take_turns(void *arg)
         go_on = handed.step != 0 || !atomic_load(&stop);
         if (go_on)
             handed_step();
-        handed.turn = 1 - handed.turn;
+        /* Not strictly in turn, or some two steps would always be the same thread's. */
+        if (!go_on || rng_chance(&w->rng, 80))
+            handed.turn = 1 - w->number;
         (void)pthread_cond_broadcast(&handed.changed);
         (void)pthread_mutex_unlock(&handed.mutex);
     }

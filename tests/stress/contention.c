@@ -26,7 +26,7 @@ enum {
     STORES = 3,
     OPENERS = 8,
     OPENER_SHARE = 8,
-    FINISH_S_MAX = 200
+    FINISH_S_MAX = 90
 };
 
 struct worker {
