@@ -228,7 +228,7 @@ run_cases(uint32_t processes, uint64_t seconds, const char *option, uint64_t *pa
     if (processes == 0)
         (void)printf("%d threads of one process\n", WORKERS);
     else
-        (void)printf("%u processes with %d threads in all\n", processes, WORKERS);
+        (void)printf("processes: %u, with %d threads in all\n", processes, WORKERS);
     forks = processes > 0;
     shared->processes = forks ? processes : 1;
     test_dir_make(shared->dir, "history");
