@@ -232,10 +232,13 @@ check_sight(const struct sight *sight, const uint64_t acked[WRITERS])
     if (total != (int64_t)ACCOUNTS * BALANCE)
         test_die("a snapshot has %lld in all accounts, not %d", (long long)total,
                  ACCOUNTS * BALANCE);
-    for (uint32_t i = 0; i < ACCOUNTS; i++)
-        if (sight->balance[i] != BALANCE + sight->added[i])
+    for (uint32_t i = 0; i < ACCOUNTS; i++) {
+        const int64_t want = BALANCE + sight->added[i];
+
+        if (sight->balance[i] != want)
             test_die("account %u has %lld, its transfers make it %lld", i,
-                     (long long)sight->balance[i], (long long)(BALANCE + sight->added[i]));
+                     (long long)sight->balance[i], (long long)want);
+    }
     for (uint32_t i = 0; i < WRITERS; i++) {
         const uint64_t submitted = atomic_load(&bank->submitted[i]);
 

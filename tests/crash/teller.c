@@ -19,7 +19,7 @@ enum {
 
 static const char *const sync_names[] = { "off", "normal", "full" };
 static char store_dir[TEST_PATH_BYTES];
-static struct teller_limits limits;
+static struct teller_limits limits_in_use;
 static struct txkv *store; /* NULL: SQL */
 static uint32_t table;
 
@@ -67,8 +67,8 @@ static enum txkv_rc
 try_open(uint32_t segment_bytes, struct txkv_error *err)
 {
     const struct txkv_options options = { .segment_bytes = segment_bytes,
-                                          .checkpoint_bytes = limits.checkpoint_bytes,
-                                          .stall_timeout_ms = limits.stall_timeout_ms,
+                                          .checkpoint_bytes = limits_in_use.checkpoint_bytes,
+                                          .stall_timeout_ms = limits_in_use.stall_timeout_ms,
                                           .flush_interval_ms = 2 };
     const enum txkv_rc rc = txkv_open(store_dir, &options, &store, err);
 
@@ -76,14 +76,14 @@ try_open(uint32_t segment_bytes, struct txkv_error *err)
 }
 
 void
-tellers_open(const char *dir, bool sql, const struct teller_limits *with)
+tellers_open(const char *dir, bool sql, const struct teller_limits *limits)
 {
     const uint64_t until_us = test_now_us() + OPEN_S_MAX * 1000000ull;
     struct txkv_error err;
     enum txkv_rc rc;
 
     test_path(store_dir, dir, "store");
-    limits = *with;
+    limits_in_use = *limits;
     if (sql)
         return;
     do {
@@ -105,12 +105,12 @@ tellers_close(void)
 static int
 create_table(struct teller *t)
 {
-    return sql_try(t->db,
-                   "CREATE VIRTUAL TABLE temp.bank USING txkv('%s', sync=%s, isolation=%s, "
-                   "checkpoint_bytes=%llu, stall_timeout_ms=%u, flush_interval_ms=2)",
-                   store_dir, sync_names[t->sync],
-                   t->isolation == TXKV_SNAPSHOT ? "snapshot" : "serializable",
-                   (unsigned long long)limits.checkpoint_bytes, limits.stall_timeout_ms);
+    return sql_try(
+        t->db,
+        "CREATE VIRTUAL TABLE temp.bank USING txkv('%s', sync=%s, isolation=%s, "
+        "checkpoint_bytes=%llu, stall_timeout_ms=%u, flush_interval_ms=2)",
+        store_dir, sync_names[t->sync], t->isolation == TXKV_SNAPSHOT ? "snapshot" : "serializable",
+        (unsigned long long)limits_in_use.checkpoint_bytes, limits_in_use.stall_timeout_ms);
 }
 
 void

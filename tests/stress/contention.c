@@ -48,12 +48,13 @@ static char dirs[STORES][TEST_PATH_BYTES];
 /* ---- increments ---- */
 
 static uint64_t
-get_counter(struct txkv_session *s, uint32_t t, uint8_t counter)
+get_counter(struct txkv_session *s, uint32_t t, uint32_t counter)
 {
+    const uint8_t key = (uint8_t)counter;
     struct txkv_bytes value;
     struct txkv_error err;
     uint64_t n = 0;
-    const enum txkv_rc rc = txkv_get(s, t, bytes_of(&counter, 1), &value, &err);
+    const enum txkv_rc rc = txkv_get(s, t, bytes_of(&key, 1), &value, &err);
 
     if (rc == TXKV_NOTFOUND)
         return 0;
@@ -64,9 +65,11 @@ get_counter(struct txkv_session *s, uint32_t t, uint8_t counter)
 
 /* The loop of docs/c-api.md. Returns how often the transaction was run. */
 static uint64_t
-increment(struct txkv_session *s, uint32_t t, uint8_t counter, enum txkv_sync sync,
+increment(struct txkv_session *s, uint32_t t, uint32_t counter, enum txkv_sync sync,
           uint64_t between_us)
 {
+    const uint8_t key = (uint8_t)counter;
+
     for (uint64_t runs = 1;; runs++) {
         struct txkv_error err;
         enum txkv_rc rc;
@@ -76,7 +79,7 @@ increment(struct txkv_session *s, uint32_t t, uint8_t counter, enum txkv_sync sy
         n = get_counter(s, t, counter) + 1;
         if (between_us > 0)
             test_sleep_us(between_us);
-        test_ok(txkv_put(s, t, bytes_of(&counter, 1), bytes_of(&n, sizeof n), &err), &err, "put");
+        test_ok(txkv_put(s, t, bytes_of(&key, 1), bytes_of(&n, sizeof n), &err), &err, "put");
         rc = txkv_commit(s, sync, &err);
         if (rc == TXKV_OK)
             return runs;
@@ -115,7 +118,7 @@ work(void *arg)
     struct worker *w = arg;
 
     for (uint32_t i = 0; i < SHARE; i++) {
-        const uint8_t counter = (uint8_t)rng_below(&w->rng, COUNTERS);
+        const uint32_t counter = rng_below(&w->rng, COUNTERS);
         const enum txkv_sync sync = (enum txkv_sync)rng_below(&w->rng, 3);
         const uint64_t between_us = w->slow ? rng_below(&w->rng, SLOW_US_MAX) : 0;
         const uint64_t runs = increment(w->session, table, counter, sync, between_us);
@@ -137,7 +140,7 @@ check_counters(const uint64_t added[COUNTERS])
     struct txkv_error err;
 
     test_ok(txkv_session_open(store, &s, &err), &err, "session_open");
-    for (uint8_t i = 0; i < COUNTERS; i++)
+    for (uint32_t i = 0; i < COUNTERS; i++)
         if (get_counter(s, table, i) != added[i])
             test_die("counter %u is %llu after %llu increments", i,
                      (unsigned long long)get_counter(s, table, i), (unsigned long long)added[i]);
