@@ -160,15 +160,19 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
-crash: ## the long kill -9 loop: CRASH_ROUNDS (200)
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9
+crash: ## the long kill -9 loops: CRASH_ROUNDS (200)
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
+	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
 
-soak: ## about an hour of kill -9, random operations and threads
+soak: ## about an hour and a half of kill -9, random operations, threads and processes
 	@+$(PARALLEL) programs
 	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
+	    'soak/bank|$(OUT)/tests/crash/bank 1500' \
 	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
-	    'soak/history|$(OUT)/tests/history/history 600' 'soak/stress|$(OUT)/tests/stress/stress 600' 'soak/fault|$(OUT)/tests/fault/fault all'
+	    'soak/history|$(OUT)/tests/history/history 900' 'soak/stress|$(OUT)/tests/stress/stress 600' \
+	    'soak/contention|$(OUT)/tests/stress/contention 300' 'soak/connections|$(OUT)/tests/stress/connections 300' \
+	    'soak/fault|$(OUT)/tests/fault/fault all'
 
 bench: deps ## compare with a native table in WAL mode
 	@+$(PARALLEL) txkv.so $(OUT)/tests/bench/bench

@@ -1,376 +1,301 @@
 /*
- * history.c - random list-append transactions by many threads, recorded and checked: see check.h.
+ * history.c - random list-append transactions by many threads and processes, recorded and checked:
+ * see check.h.
  *
- *   history [SECONDS [--serializable|--snapshot]]      SEED=n
+ *   history [SECONDS] [--serializable|--snapshot|--blind] [--processes N [--kills PERCENT]]  SEED=n
  *
  * Goal: at isolation=serializable no history has an anomaly; at isolation=snapshot none but G2,
- * write skew, which the checker must find in a workload made for it.
+ * write skew, which must be found, and so shows what a check that is too weak would look like. Of
+ * transactions that write what they have read before they began (--blind) lost appends must be
+ * found.
  * Method: rounds of some hundred transactions on a few fresh keys, so that inserts, and with them
  * phantoms, go on occurring; every sync mode for a third of the time; checkpoints all the while.
- * Small histories written by hand check the checker first.
- *
- * Worker threads never end the process: what fails is kept, all stop, the main thread tells.
+ * With --processes the six workers are spread over N processes, one of which is killed in the
+ * middle of PERCENT of the rounds: what it had not been told is unknown, and all else must hold.
+ * Without it first processes and then threads are tried. Small histories written by hand check the
+ * checker first.
  */
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "../support/support.h"
-#include "check.h"
+#include "../../src/atomic.h" /* TX_TSAN */
+#include "../support/process.h"
 #include "planted.h"
+#include "worker.h"
 
-enum { THREADS = 6, THREAD_TXNS = 50, TXNS = THREADS * THREAD_TXNS + 1, LIST_MAX = 4096 };
+enum { ROUND_S_MAX = 60, FIND_S_MAX = 60, KILL_AFTER_US_MAX = 30000 };
 
-struct worker {
-    pthread_t thread;
-    uint32_t number;
-    struct txkv_session *session;
-    struct rng rng;
-    struct txn *txns; /* its part of the history */
-    uint32_t buffer[LIST_MAX];
+static const struct test_case {
+    enum txkv_isolation isolation;
+    enum txkv_sync sync;
+    enum workload workload;
+    uint32_t share;      /* of the time */
+    enum anomaly wanted; /* ANOMALIES: none may be found */
+    const char *option, *name;
+} cases[] = {
+    { TXKV_SERIALIZABLE, TXKV_SYNC_OFF, RANDOM, 2, ANOMALIES, "--serializable",
+      "serializable, sync=off" },
+    { TXKV_SERIALIZABLE, TXKV_SYNC_NORMAL, RANDOM, 2, ANOMALIES, "--serializable",
+      "serializable, sync=normal" },
+    { TXKV_SERIALIZABLE, TXKV_SYNC_FULL, RANDOM, 2, ANOMALIES, "--serializable",
+      "serializable, sync=full" },
+    { TXKV_SNAPSHOT, TXKV_SYNC_OFF, SKEWED, 1, G2, "--snapshot", "snapshot, sync=off" },
+    { TXKV_SNAPSHOT, TXKV_SYNC_NORMAL, SKEWED, 1, G2, "--snapshot", "snapshot, sync=normal" },
+    { TXKV_SNAPSHOT, TXKV_SYNC_FULL, SKEWED, 1, G2, "--snapshot", "snapshot, sync=full" },
+    { TXKV_SERIALIZABLE, TXKV_SYNC_OFF, BLIND, 1, LOST_APPEND, "--blind",
+      "blind writes, sync=off" },
 };
 
-static struct txkv *store;
-static uint32_t table;
-static enum txkv_sync sync_mode;
-static bool skewed; /* the workload made for write skew */
-static uint64_t round_number;
-static struct txn txns[TXNS];
-static struct worker workers[THREADS + 1];
-static atomic_uint_fast64_t clock_now;
-static atomic_uint_fast32_t next_number;
-static atomic_bool stop_checkpoints, broken;
-static uint64_t outcomes[OUTCOME_UNKNOWN + 1], checkpoints;
-static struct txkv_error failure; /* of the thread that set `broken` */
-
-static bool
-succeeds(enum txkv_rc rc, const struct txkv_error *err)
-{
-    if (rc != TXKV_OK && rc != TXKV_NOTFOUND && !atomic_exchange(&broken, true))
-        failure = *err;
-    return rc == TXKV_OK;
-}
-
-/* ---- one transaction ---- */
-
-struct key_bytes {
-    uint8_t data[9];
+/* What a case has counted. */
+struct totals {
+    uint64_t rounds, kills, outcomes[OUTCOME_UNKNOWN + 1];
 };
 
-/* A round's keys stand side by side. */
-static struct key_bytes
-key_of(uint32_t key)
-{
-    struct key_bytes bytes;
+static struct rng rng;
+static uint64_t step, round_number;
+static bool forks;
+static pid_t children[WORKERS]; /* 0: none */
+static uint32_t kills_percent;
 
-    for (uint32_t i = 0; i < 8; i++)
-        bytes.data[i] = (uint8_t)(round_number >> (56 - 8 * i));
-    bytes.data[8] = (uint8_t)key;
-    return bytes;
-}
+/* ---- processes ---- */
 
 static void
-record_read(struct txn *txn, uint32_t key, struct txkv_bytes value)
+start_process(uint32_t process)
 {
-    struct event *e = &txn->events[txn->event_count++];
-
-    *e = (struct event){ .kind = EVENT_READ,
-                         .key = key,
-                         .length = (uint32_t)(value.bytes / sizeof *e->list),
-                         .list = value.bytes == 0 ? NULL : malloc(value.bytes) };
-    if (value.bytes == 0)
+    children[process] = test_fork();
+    if (children[process] > 0)
         return;
-    if (e->list == NULL)
-        test_die("no memory");
-    memcpy(e->list, value.data, value.bytes);
+    workers_start(process, step);
+    workers_end();
+    _exit(0);
+}
+
+/* Its workers will not finish the step. */
+static void
+kill_process(uint32_t process)
+{
+    test_kill(children[process]);
+    children[process] = 0;
+    for (uint32_t i = process; i < WORKERS; i += shared->processes)
+        atomic_store(&shared->finished[i], step);
 }
 
 static void
-read_key(struct worker *w, struct txn *txn, uint32_t key)
+check_children(void)
 {
-    const struct key_bytes k = key_of(key);
-    struct txkv_bytes value;
-    struct txkv_error err;
+    bool well;
 
-    (void)succeeds(txkv_get(w->session, table, bytes_of(&k, sizeof k), &value, &err), &err);
-    record_read(txn, key, value);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        if (children[i] != 0 && test_has_ended(children[i], &well))
+            test_die("process %u ended by itself", i);
 }
 
 static void
-append(struct worker *w, struct txn *txn, uint32_t key)
+end_processes(void)
 {
-    const struct key_bytes k = key_of(key);
-    const uint32_t number = (uint32_t)atomic_fetch_add(&next_number, 1);
-    const struct event *read = &txn->events[txn->event_count];
-    struct txkv_error err;
-
-    read_key(w, txn, key);
-    if (read->length + 1 >= LIST_MAX)
-        return;
-    if (read->length > 0)
-        memcpy(w->buffer, read->list, read->length * sizeof number);
-    w->buffer[read->length] = number;
-    (void)succeeds(txkv_put(w->session, table, bytes_of(&k, sizeof k),
-                            bytes_of(w->buffer, (read->length + 1) * sizeof number), &err),
-                   &err);
-    txn->events[txn->event_count++] =
-        (struct event){ .kind = EVENT_APPEND, .key = key, .number = number };
-}
-
-/* Some of the rows between two keys; what the cursor has passed without a row is an empty list. */
-static void
-scan(struct worker *w, struct txn *txn, uint32_t lo, uint32_t hi, uint32_t rows_max)
-{
-    const struct key_bytes low = key_of(lo), high = key_of(hi);
-    const struct txkv_range range = { .lo = bytes_of(&low, sizeof low),
-                                      .hi = bytes_of(&high, sizeof high),
-                                      .descending = rng_chance(&w->rng, 50) };
-    const struct txkv_bytes nothing = { NULL, 0 };
-    struct txkv_cursor *cursor;
-    struct txkv_error err;
-    uint32_t passed = 0;
-    bool more;
-
-    if (!succeeds(txkv_cursor_open(w->session, table, &cursor, &err), &err))
-        return;
-    more = succeeds(txkv_cursor_seek(cursor, &range, &err), &err);
-    for (uint32_t rows = 0; passed <= hi - lo; passed++) {
-        const uint32_t key = range.descending ? hi - passed : lo + passed;
-
-        if (!more || txkv_cursor_key(cursor).data[8] != key) {
-            record_read(txn, key, nothing);
-            continue;
-        }
-        record_read(txn, key, txkv_cursor_value(cursor));
-        if (++rows == rows_max)
-            break;
-        more = succeeds(txkv_cursor_next(cursor, &err), &err);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        if (children[i] != 0)
+            test_wait_well(children[i], ROUND_S_MAX, "close");
+        children[i] = 0;
     }
-    txkv_cursor_close(cursor);
-}
-
-static void
-random_operations(struct worker *w, struct txn *txn)
-{
-    for (uint32_t n = 1 + rng_below(&w->rng, OPERATIONS_MAX); n > 0; n--) {
-        const uint32_t key = rng_below(&w->rng, KEYS), dice = rng_below(&w->rng, 100);
-
-        if (dice < 40)
-            append(w, txn, key);
-        else if (dice < 75)
-            read_key(w, txn, key);
-        else
-            scan(w, txn, key, key + rng_below(&w->rng, KEYS - key), 1 + rng_below(&w->rng, KEYS));
-        if (rng_chance(&w->rng, 10))
-            test_sleep_us(rng_below(&w->rng, 100));
-        else if (rng_chance(&w->rng, 40))
-            (void)sched_yield();
-    }
-}
-
-/* Read two keys, append to one of them. */
-static void
-skew_operations(struct worker *w, struct txn *txn)
-{
-    const uint32_t pair = rng_below(&w->rng, KEYS / 2) * 2;
-
-    scan(w, txn, pair, pair + 1, 2);
-    (void)sched_yield();
-    append(w, txn, pair + rng_below(&w->rng, 2));
-    (void)sched_yield();
-}
-
-static void
-run_transaction(struct worker *w, struct txn *txn)
-{
-    struct txkv_error err;
-    enum txkv_rc rc;
-
-    *txn = (struct txn){ .thread = w->number, .start = atomic_fetch_add(&clock_now, 1) };
-    if (!succeeds(txkv_begin(w->session, &err), &err))
-        return;
-    if (skewed)
-        skew_operations(w, txn);
-    else
-        random_operations(w, txn);
-    rc = txkv_commit(w->session, sync_mode, &err);
-    txn->end = atomic_fetch_add(&clock_now, 1);
-    if (rc != TXKV_OK)
-        txkv_rollback(w->session);
-    if (rc == TXKV_OK)
-        txn->outcome = OUTCOME_OK;
-    else if (rc == TXKV_CONFLICT || rc == TXKV_BUSY || rc == TXKV_FULL)
-        txn->outcome = OUTCOME_ABORTED;
-    else
-        txn->outcome = OUTCOME_UNKNOWN;
-    if (txn->outcome == OUTCOME_UNKNOWN)
-        (void)succeeds(rc, &err);
-}
-
-static void *
-work(void *arg)
-{
-    struct worker *w = arg;
-
-    for (uint32_t i = 0; i < THREAD_TXNS; i++)
-        run_transaction(w, &w->txns[i]);
-    return NULL;
-}
-
-static void *
-checkpoint(void *arg)
-{
-    struct txkv_error err;
-
-    (void)arg;
-    while (!atomic_load(&stop_checkpoints)) {
-        checkpoints += succeeds(txkv_checkpoint(store, NULL, &err), &err);
-        test_sleep_us(2000);
-    }
-    return NULL;
 }
 
 /* ---- rounds ---- */
 
+/* Let the workers do a step; when one process shall be killed, at a random moment of it. */
 static void
-start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+run_step(uint32_t reader, bool with_kill, struct totals *totals)
 {
-    if (pthread_create(thread, NULL, run, arg) != 0)
-        test_die("pthread_create failed");
-}
+    const uint64_t begin_us = test_now_us();
+    const uint64_t kill_at_us = begin_us + rng_below(&rng, KILL_AFTER_US_MAX);
+    uint32_t waiting = 0;
 
-static void
-run_round(struct findings *findings)
-{
-    struct history history = { .txns = txns, .count = TXNS };
-    struct worker *last = &workers[THREADS];
-
-    round_number++;
-    atomic_store(&next_number, 1);
-    for (uint32_t i = 0; i < THREADS; i++)
-        start_thread(&workers[i].thread, work, &workers[i]);
-    for (uint32_t i = 0; i < THREADS; i++)
-        (void)pthread_join(workers[i].thread, NULL);
-    *last->txns = (struct txn){ .thread = last->number, .start = atomic_fetch_add(&clock_now, 1) };
-    for (uint32_t key = 0; key < KEYS; key++)
-        read_key(last, last->txns, key);
-    last->txns->end = atomic_fetch_add(&clock_now, 1);
-    if (atomic_load(&broken))
-        test_die("%s", failure.text);
-    history.number_max = (uint32_t)atomic_load(&next_number) - 1;
-    check_history(&history, findings);
-    for (uint32_t i = 0; i < TXNS; i++) {
-        outcomes[txns[i].outcome]++;
-        for (uint32_t n = 0; n < txns[i].event_count; n++)
-            free(txns[i].events[n].list);
+    shared->reader = reader;
+    atomic_store(&shared->step, ++step);
+    for (;;) {
+        if (with_kill && test_now_us() >= kill_at_us) {
+            kill_process(rng_below(&rng, shared->processes));
+            totals->kills++;
+            with_kill = false;
+        }
+        for (waiting = 0; waiting < WORKERS; waiting++)
+            if (atomic_load(&shared->finished[waiting]) != step)
+                break;
+        if (waiting == WORKERS)
+            break;
+        check_children();
+        if (test_now_us() - begin_us > ROUND_S_MAX * 1000000ull)
+            test_die("worker %u has not finished its step after %d s", waiting, ROUND_S_MAX);
+        test_sleep_us(100);
     }
+    if (atomic_load(&shared->broken))
+        test_die("%s", shared->failure.text);
 }
 
-/* Print what was found; true when it is what the isolation level lets through. */
+static void
+run_round(struct findings *findings, struct totals *totals)
+{
+    struct history history = { .txns = shared->txns, .count = TXNS };
+
+    for (uint32_t i = 0; i < TXNS; i++)
+        shared->txns[i] = (struct txn){ .thread = i / WORKER_TXNS,
+                                        .end = UINT64_MAX,
+                                        .outcome = OUTCOME_UNKNOWN };
+    shared->round = ++round_number;
+    atomic_store(&shared->next_number, 1);
+    run_step(WORKERS, forks && rng_chance(&rng, kills_percent), totals);
+    for (uint32_t i = 0; i < shared->processes; i++)
+        if (forks && children[i] == 0)
+            start_process(i);
+    run_step((uint32_t)(round_number % WORKERS), false, totals);
+    history.number_max = (uint32_t)atomic_load(&shared->next_number) - 1;
+    check_history(&history, findings);
+    totals->rounds++;
+    for (uint32_t i = 0; i < TXNS; i++)
+        totals->outcomes[shared->txns[i].outcome] += shared->txns[i].start != 0;
+}
+
+/* ---- cases ---- */
+
+/* Print what was found; true when it is what the case wants. */
 static bool
-tell(const struct findings *f, enum txkv_isolation isolation)
+tell(const struct test_case *c, const struct findings *f)
 {
     bool ok = true;
 
     for (uint32_t a = 0; a < ANOMALIES; a++) {
-        const bool allowed = a == G2 && isolation == TXKV_SNAPSHOT;
-
-        if (f->count[a] == 0 || allowed)
+        /* Writes that nobody validates can go wrong in every way. */
+        if (f->count[a] == 0 || a == c->wanted || c->workload == BLIND)
             continue;
         ok = false;
         (void)printf("%llu times; the first:\n%s", (unsigned long long)f->count[a], f->first[a]);
     }
-    if (isolation == TXKV_SNAPSHOT && f->count[G2] == 0) {
+    if (c->wanted != ANOMALIES && f->count[c->wanted] == 0) {
         ok = false;
-        (void)printf("no write skew was found, so the checker, or the workload, is too weak\n");
+        (void)printf("no %s was found, so the checker, or the workload, is too weak\n",
+                     anomaly_name(c->wanted));
     }
     return ok;
 }
 
-/* One isolation level and one sync mode. */
+/* Rounds until the time is up, and until what must be found was found. */
 static bool
-run_case(enum txkv_isolation isolation, enum txkv_sync sync, uint64_t duration_us)
+run_case(const struct test_case *c, uint64_t duration_us)
 {
-    static const char *const syncs[] = { "off", "normal", "full" };
     static struct findings findings;
-    const uint64_t until = test_now_us() + duration_us;
-    const uint64_t first_round = round_number;
-    pthread_t checkpointer;
+    const uint64_t begin_us = test_now_us();
+    const uint64_t checkpoints = shared->checkpoints;
+    struct totals totals = { 0, 0, { 0 } };
+    uint64_t anomalies = 0;
+    uint64_t used_us;
     bool ok;
 
     memset(&findings, 0, sizeof findings);
-    memset(outcomes, 0, sizeof outcomes);
-    checkpoints = 0;
-    sync_mode = sync;
-    for (uint32_t i = 0; i <= THREADS; i++)
-        txkv_set_isolation(workers[i].session, isolation);
-    atomic_store(&stop_checkpoints, false);
-    start_thread(&checkpointer, checkpoint, NULL);
+    shared->isolation = c->isolation;
+    shared->sync = c->sync;
     do {
-        skewed = isolation == TXKV_SNAPSHOT && round_number % 2 == 0;
-        run_round(&findings);
-    } while (test_now_us() < until);
-    atomic_store(&stop_checkpoints, true);
-    (void)pthread_join(checkpointer, NULL);
-    ok = tell(&findings, isolation);
-    (void)printf("[%s] %s, sync=%s: %llu rounds, %llu committed, %llu aborted, %llu checkpoints, "
-                 "%llu rounds with write skew\n",
-                 ok ? "  OK  " : "FAILED", isolation == TXKV_SNAPSHOT ? "snapshot" : "serializable",
-                 syncs[sync], (unsigned long long)(round_number - first_round),
-                 (unsigned long long)outcomes[OUTCOME_OK],
-                 (unsigned long long)outcomes[OUTCOME_ABORTED], (unsigned long long)checkpoints,
-                 (unsigned long long)findings.count[G2]);
+        shared->workload = c->workload;
+        if (c->workload != BLIND)
+            shared->workload = round_number % 2 == 0 ? SKEWED : RANDOM;
+        run_round(&findings, &totals);
+        used_us = test_now_us() - begin_us;
+    } while (used_us < duration_us || (c->wanted != ANOMALIES && findings.count[c->wanted] == 0 &&
+                                       used_us < FIND_S_MAX * 1000000ull));
+    for (uint32_t a = 0; a < ANOMALIES; a++)
+        anomalies += findings.count[a];
+    ok = tell(c, &findings);
+    (void)printf("[%s] %s: %llu rounds, %llu committed, %llu aborted, %llu unknown, %llu kills, "
+                 "%llu checkpoints, anomalies: %llu%s\n",
+                 ok ? "  OK  " : "FAILED", c->name, (unsigned long long)totals.rounds,
+                 (unsigned long long)totals.outcomes[OUTCOME_OK],
+                 (unsigned long long)totals.outcomes[OUTCOME_ABORTED],
+                 (unsigned long long)totals.outcomes[OUTCOME_UNKNOWN],
+                 (unsigned long long)totals.kills,
+                 (unsigned long long)(shared->checkpoints - checkpoints),
+                 (unsigned long long)anomalies, c->wanted == ANOMALIES ? "" : ", as there must be");
     return ok;
 }
 
+/* Every case that was asked for, by `processes` processes, or 0: by threads of this one. */
 static void
-open_store(const char *dir, uint64_t seed)
+run_cases(uint32_t processes, uint64_t seconds, const char *option, uint64_t *passed,
+          uint64_t *failed)
 {
-    const struct txkv_options options = { .segment_bytes = 256 * 1024, .flush_interval_ms = 2 };
-    struct txkv_error err;
+    const uint32_t count = sizeof cases / sizeof cases[0];
+    uint32_t shares = 0;
 
-    test_ok(txkv_open(dir, &options, &store, &err), &err, "open");
-    test_ok(txkv_table(store, "lists", "history", true, &table, &err), &err, "table");
-    for (uint32_t i = 0; i <= THREADS; i++) {
-        workers[i].number = i;
-        workers[i].txns = &txns[i * THREAD_TXNS];
-        rng_seed(&workers[i].rng, mix64(seed) + i);
-        test_ok(txkv_session_open(store, &workers[i].session, &err), &err, "session_open");
-    }
+    if (processes == 0)
+        (void)printf("%d threads of one process\n", WORKERS);
+    else
+        (void)printf("processes: %u, with %d threads in all\n", processes, WORKERS);
+    forks = processes > 0;
+    shared->processes = forks ? processes : 1;
+    test_dir_make(shared->dir, "history");
+    atomic_store(&shared->step, ++step);
+    if (!forks)
+        workers_start(0, step);
+    for (uint32_t i = 0; i < processes; i++)
+        start_process(i);
+    for (uint32_t i = 0; i < count; i++)
+        if (option == NULL || strcmp(option, cases[i].option) == 0)
+            shares += cases[i].share;
+    for (uint32_t i = 0; i < count; i++)
+        if (option == NULL || strcmp(option, cases[i].option) == 0)
+            ++*(run_case(&cases[i], seconds * 1000000 * cases[i].share / shares) ? passed : failed);
+    atomic_store(&shared->step, STEP_CLOSE);
+    if (!forks)
+        workers_end();
+    end_processes();
+    test_dir_remove(shared->dir);
+}
+
+static uint64_t
+number_after(int argc, char **argv, int *i, uint64_t most)
+{
+    const uint64_t number = test_argument(argc, argv, ++*i, UINT64_MAX);
+
+    if (number > most)
+        test_die("%s takes a number, at most %llu", argv[*i - 1], (unsigned long long)most);
+    return number;
 }
 
 int
 main(int argc, char **argv)
 {
-    const uint64_t seconds = test_argument(argc, argv, 1, 2);
-    const char *only = argc > 2 ? argv[2] : "";
     const uint64_t seed = test_seed(test_now_us());
-    char dir[TEST_PATH_BYTES];
-    uint64_t passed = 0;
-    uint64_t failed = 0;
-    struct txkv_error err;
+    uint64_t seconds = 4, processes = UINT64_MAX, passed = 0, failed = 0;
+    const char *option = NULL;
 
-    if (only[0] != '\0' && strcmp(only, "--serializable") != 0 && strcmp(only, "--snapshot") != 0)
-        test_die("usage: history [SECONDS [--serializable|--snapshot]]");
+    kills_percent = 20;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--processes") == 0)
+            processes = number_after(argc, argv, &i, WORKERS);
+        else if (strcmp(argv[i], "--kills") == 0)
+            kills_percent = (uint32_t)number_after(argc, argv, &i, 100);
+        else if (argv[i][0] == '-')
+            option = argv[i];
+        else
+            seconds = test_argument(argc, argv, i, 0);
+    }
+    if (option != NULL && strcmp(option, "--serializable") != 0 &&
+        strcmp(option, "--snapshot") != 0 && strcmp(option, "--blind") != 0)
+        test_die("usage: history [SECONDS] [--serializable|--snapshot|--blind] [--processes N "
+                 "[--kills PERCENT]]");
     (void)printf("history: SEED=%llu\n", (unsigned long long)seed);
     check_planted(&passed, &failed);
-    test_dir_make(dir, "history");
-    open_store(dir, seed);
-    for (uint32_t i = 0; i < 6; i++) {
-        const enum txkv_isolation isolation = i < 3 ? TXKV_SERIALIZABLE : TXKV_SNAPSHOT;
-        const bool wanted = only[0] == '\0' || (i < 3) == (strcmp(only, "--serializable") == 0);
-        const uint64_t share = only[0] == '\0' ? (i < 3 ? 4 : 12) : 3;
-
-        if (wanted)
-            ++*(run_case(isolation, (enum txkv_sync)(i % 3), seconds * 1000000 / share) ? &passed
-                                                                                        : &failed);
+    rng_seed(&rng, seed);
+    shared = test_shared_memory(sizeof *shared);
+    shared->seed = seed;
+#ifdef TX_TSAN /* sees threads only */
+    processes = 0;
+#endif
+    if (processes != UINT64_MAX) {
+        run_cases((uint32_t)processes, seconds, option, &passed, &failed);
+        return test_summary(passed, failed);
     }
-    for (uint32_t i = 0; i <= THREADS; i++)
-        txkv_session_close(workers[i].session);
-    test_ok(txkv_close(store, &err), &err, "close");
-    test_dir_remove(dir);
+    /* Processes first: none is forked from one that has had the store open. */
+    run_cases(TEST_PROCESSES, seconds / 2, option, &passed, &failed);
+    run_cases(0, seconds / 2, option, &passed, &failed);
     return test_summary(passed, failed);
 }

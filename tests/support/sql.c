@@ -11,13 +11,20 @@
 sqlite3 *
 sql_open(int extension)
 {
+    return sql_open_with(extension, 0);
+}
+
+sqlite3 *
+sql_open_with(int extension, int flags)
+{
     sqlite3 *db = NULL;
     const char *file = getenv("TXKV_SO");
     char *message = NULL;
 
     if (file == NULL)
         file = "./txkv.so";
-    if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+    flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    if (sqlite3_open_v2(":memory:", &db, flags, NULL) != SQLITE_OK)
         test_die("sqlite3_open: %s", sqlite3_errmsg(db));
     (void)sqlite3_extended_result_codes(db, 1);
     if (!extension)

@@ -11,6 +11,8 @@
 
 /* A :memory: connection; with the extension when `extension` is true. Dies when that fails. */
 sqlite3 *sql_open(int extension);
+/* The same with more flags of sqlite3_open_v2: SQLITE_OPEN_NOMUTEX, SQLITE_OPEN_FULLMUTEX. */
+sqlite3 *sql_open_with(int extension, int flags);
 
 /* Run statements; the extended result code. */
 __attribute__((format(printf, 2, 3))) int sql_try(sqlite3 *db, const char *format, ...);
