@@ -28,7 +28,7 @@ static const char usage_text[] =
     "  --only NAME   the work of that name, else all whose name contains NAME\n"
     "  --engine NAME that engine alone: sqlite, txkv, txkv-snapshot, append or preallocated\n"
     "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
-    "  --seconds S   length of a timed run (default 3)\n"
+    "  --seconds S   length of a timed run (default 2.5)\n"
     "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
     "  --ext FILE    the extension (default ./txkv.so)\n"
     "works:\n";
@@ -246,7 +246,7 @@ int
 main(int argc, char **argv)
 {
     (void)argc;
-    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 3, .runs = 3 };
+    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 2.5, .runs = 3 };
     parse_options(&config, argv);
     struct report *report = report_open(&config);
     if (!report)

@@ -2,6 +2,12 @@
  * works.c - what is measured, and what is asked of txkv.
  *
  * The reads come first: they share one loaded store for each engine, which the upserts then change.
+ *
+ * Where a goal is a multiple of SQLite, SQLite does the same work at the same durability. The
+ * writers beside a scan write at full, because that is the default; a scan then competes with them
+ * for the store rather than for the processors. The cost of serializable is taken at normal, where
+ * no disk hides it, and from transactions that do not conflict: what it costs to keep and check
+ * what was read, not to run again.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +16,7 @@
 #include "bench.h"
 
 #define UPSERT "REPLACE INTO kv VALUES(:key, :value)"
+#define UPDATE "UPDATE kv SET value = :value WHERE key = :key"
 #define POINT  "SELECT value FROM kv WHERE key = :key"
 #define RANGE  "SELECT key, value FROM kv WHERE key >= :key AND key < :end ORDER BY key"
 #define SCAN   "SELECT count(*), sum(length(value)) FROM kv"
@@ -106,14 +113,59 @@ const struct work bench_works[] = {
       .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 1.1, .bare_ratio_min = 0.9 } },
+    { .name = "upsert-full-8", .title = "autocommit upsert, 8 threads, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 4.0 } },
     { .name = "upsert-full-50", .title = "autocommit upsert, 50 threads, full",
       .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
       .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
-      .measure = workers_measure, .goal = { .sqlite_ratio_min = 8.0, .p999_ms_max = 20 } },
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 12.0, .p999_ms_max = 20 } },
     { .name = "upsert-normal-1", .title = "autocommit upsert, 1 thread, normal",
       .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
       .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "upsert-normal-8", .title = "autocommit upsert, 8 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "upsert-normal-50", .title = "autocommit upsert, 50 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "processes-full-8", .title = "autocommit upsert, 8 processes, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .processes = true, .sql = UPSERT, .writes = true, .sample_every = 1,
+      .op = op_upsert, .measure = workers_measure, .goal = { .sqlite_ratio_min = 3.0 } },
+    { .name = "txn10-full-50", .title = "transactions of 10 upserts, 50 threads, full",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert_txn,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 12.0 } },
+    { .name = "txn10-normal-50", .title = "transactions of 10 upserts, 50 threads, normal",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert_txn,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 10.0 } },
+    { .name = "rmw-full-8", .title = "read, modify, write in a transaction, 8 threads, full",
+      .unit = "txns/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true, .counts = true,
+      .sample_every = 1, .op = op_increment, .measure = workers_measure,
+      .goal = { .sqlite_ratio_min = 4.0 } },
+    { .name = "rmw-normal-8", .title = "read, modify, write in a transaction, 8 threads, normal",
+      .unit = "txns/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true, .counts = true,
+      .sample_every = 1, .op = op_increment, .measure = workers_measure,
+      .goal = { .sqlite_ratio_min = 4.0 } },
+    { .name = "mix-normal-8", .title = "half point SELECT, half UPDATE, 8 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_BOTH_LEVELS, .fixture = FIXTURE_LOADED,
+      .sync = "normal", .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true,
+      .sample_every = 4, .op = op_mix, .measure = workers_measure,
+      .goal = { .snapshot_ratio_min = 0.9 } },
+    { .name = "scan-writers", .title = "full scan beside 2 threads of autocommit upserts, full",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 1, .sql = SCAN, .writes = true, .sample_every = 1, .op = op_scan,
+      .measure = workers_measure,
+      .beside = { .name = "writers", .unit = "ops/s", .sql = UPSERT, .op = op_upsert, .workers = 2 },
+      .goal = { .sqlite_ratio_min = 1.5, .beside_ratio_min = 1.5 } },
     { .name = "load-seq", .title = "all rows in one transaction, sequential keys",
       .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .sync = "full",
       .workers = 1, .after = "checkpoint", .measure = measure_load,
