@@ -26,9 +26,9 @@ static const char usage_text[] =
     "             [--ext FILE]\n"
     "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
     "  --only NAME   the work of that name, else all whose name contains NAME\n"
-    "  --engine NAME that engine alone: sqlite, txkv, append or preallocated; for profilers\n"
+    "  --engine NAME that engine alone: sqlite, txkv, txkv-snapshot, append or preallocated\n"
     "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
-    "  --seconds S   length of a timed run (default 3)\n"
+    "  --seconds S   length of a timed run (default 2.5)\n"
     "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
     "  --ext FILE    the extension (default ./txkv.so)\n"
     "works:\n";
@@ -36,6 +36,10 @@ static const char usage_text[] =
 _Noreturn void
 run_fail(struct run *r, const char *format, ...)
 {
+    /* The first failure has the word. Others, which may come of it, wait here for the end of all.
+     */
+    while (atomic_exchange(&r->result->failed, true))
+        (void)pause();
     va_list args;
     va_start(args, format);
     (void)vsnprintf(r->result->error, sizeof(r->result->error), format, args);
@@ -92,22 +96,23 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     static const char *const names[] = { "empty", "loaded", "logged", "killed" };
     enum fixture fixture = r->work->fixture;
+    enum engine store = r->engine == ENGINE_SNAPSHOT ? ENGINE_TXKV : r->engine;
     bool bare = ENGINES_BARE >> r->engine & 1u;
     int n = snprintf(r->store, sizeof(r->store), "%s/data/%s-%s", r->config->dir,
-                     bare ? "bare" : names[fixture], engine_name(r->engine));
+                     bare ? "bare" : names[fixture], engine_name(store));
     if (n < 0 || (size_t)n >= sizeof(r->store))
         return false;
     if (bare || fixture == FIXTURE_EMPTY) {
         test_dir_remove(r->store);
         return true;
     }
-    if (made[fixture][r->engine])
+    if (made[fixture][store])
         return true;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
     if (!in_child(r, fixture_make, fixture != FIXTURE_LOADED))
         return false;
-    made[fixture][r->engine] = fixture != FIXTURE_KILLED;
+    made[fixture][store] = fixture != FIXTURE_KILLED;
     return true;
 }
 
@@ -241,7 +246,7 @@ int
 main(int argc, char **argv)
 {
     (void)argc;
-    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 3, .runs = 3 };
+    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 2.5, .runs = 3 };
     parse_options(&config, argv);
     struct report *report = report_open(&config);
     if (!report)

@@ -8,7 +8,8 @@
  *
  *   bench.c    options, and the order of the runs
  *   works.c    the table of works and their goals, and what is not a timed loop
- *   workers.c  the timed loop: threads, barrier, latencies
+ *   workers.c  the timed loop: threads or processes, barrier, latencies
+ *   ops.c      what a worker does in one turn of the loop, and checks
  *   db.c       both engines opened and filled, rows made and checked
  *   hist.c     latency histogram
  *   report.c   machine, tables, JSON
@@ -17,6 +18,7 @@
 #define TX_BENCH_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,11 +46,19 @@ uint64_t hist_at(const struct hist *h, double share);
 
 /* ---- runs ---- */
 
-enum engine { ENGINE_SQLITE, ENGINE_TXKV, ENGINE_APPEND, ENGINE_PREALLOCATED, ENGINE_COUNT };
+enum engine {
+    ENGINE_SQLITE,
+    ENGINE_TXKV,
+    ENGINE_SNAPSHOT, /* txkv with isolation=snapshot, on the same store */
+    ENGINE_APPEND,
+    ENGINE_PREALLOCATED,
+    ENGINE_COUNT
+};
 
-#define ENGINES_SQL  ((1u << ENGINE_SQLITE) | (1u << ENGINE_TXKV))
-#define ENGINES_BARE ((1u << ENGINE_APPEND) | (1u << ENGINE_PREALLOCATED))
-#define ENGINES_TXKV (1u << ENGINE_TXKV)
+#define ENGINES_SQL         ((1u << ENGINE_SQLITE) | (1u << ENGINE_TXKV))
+#define ENGINES_BARE        ((1u << ENGINE_APPEND) | (1u << ENGINE_PREALLOCATED))
+#define ENGINES_TXKV        (1u << ENGINE_TXKV)
+#define ENGINES_BOTH_LEVELS (ENGINES_SQL | (1u << ENGINE_SNAPSHOT))
 
 enum fixture {
     FIXTURE_EMPTY,  /* a new directory for every run */
@@ -69,17 +79,25 @@ struct config {
     int runs;
 };
 
-/* Filled by the child in memory that it shares with the parent. */
+struct memory {
+    long peak_kb, anon_kb, file_kb, shmem_kb;
+};
+
+/* Filled by the child in memory that it shares with the parent, and with processes of its own. */
 struct result {
     bool ok;
+    atomic_bool failed; /* the first failure writes the error */
     char error[400];
     char txkv_version[64];
-    double value;       /* in the work's unit */
-    double seconds;     /* measured time */
-    double cpu_seconds; /* of all threads of the process, in it */
-    uint64_t count;     /* operations or rows in it */
-    double after_ms;    /* what work->after names */
-    long commit_peak_kb, peak_kb, anon_kb, file_kb, shmem_kb;
+    double value;         /* in the work's unit */
+    double seconds;       /* measured time */
+    double cpu_seconds;   /* of all threads of the process, in it */
+    uint64_t count;       /* operations or rows in it */
+    uint64_t retries;     /* transactions that others made run again */
+    double beside_value;  /* of the workers beside, in their unit */
+    double after_ms;      /* what work->after names */
+    struct memory memory; /* the sum of those of all processes */
+    long commit_peak_kb;
     long child_peak_kb; /* ru_maxrss, verification included */
     struct hist latency;
 };
@@ -98,10 +116,19 @@ struct worker;
 /* What is asked of txkv; 0 where nothing is. */
 struct goal {
     double sqlite_ratio_min;
-    double bare_ratio_min; /* to the bare append */
+    double beside_ratio_min;   /* the same for the workers beside */
+    double snapshot_ratio_min; /* to isolation=snapshot */
+    double bare_ratio_min;     /* to the bare append */
     double p999_ms_max;
     double peak_to_data_max;
     double value_max;
+};
+
+/* Workers that do another thing at the same time; their verification is that of the work. */
+struct beside {
+    const char *name, *unit, *sql;
+    void (*op)(struct worker *w);
+    int workers;
 };
 
 struct work {
@@ -109,22 +136,26 @@ struct work {
     unsigned engines;
     enum fixture fixture;
     const char *sync; /* txkv's word; SQLite's synchronous is FULL for full, else NORMAL */
-    int threads;
+    int workers;
+    bool processes; /* each worker is one, not a thread */
     const char *sql;
-    bool in_transaction;   /* the whole timed loop is one transaction */
-    bool writes;           /* the workers' last writes and the totals are checked afterwards */
-    unsigned sample_every; /* operations for one latency; a power of two */
-    const char *after;     /* what after_ms is; NULL: nothing */
+    const char *second_sql; /* NULL: one statement does it */
+    bool in_transaction;    /* the whole timed loop is one transaction */
+    bool writes;            /* the workers' last writes and the totals are checked afterwards */
+    bool counts;            /* ... and that the counters rose by as much as was acknowledged */
+    unsigned sample_every;  /* operations for one latency; a power of two */
+    const char *after;      /* what after_ms is; NULL: nothing */
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
     void (*measure)(struct run *r); /* runs in the child */
     bool random_keys;
+    struct beside beside;
     struct goal goal;
 };
 
 extern const struct work bench_works[];
 extern const size_t bench_works_count;
 
-/* Ends the child: the run has failed, the text says why. Any thread of the child. */
+/* Ends the process: the run has failed, the text says why. Any thread, and any process, of it. */
 _Noreturn void run_fail(struct run *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -142,6 +173,10 @@ void db_exec(struct run *r, sqlite3 *db, const char *sql);
 sqlite3_stmt *db_prepare(struct run *r, sqlite3 *db, const char *sql);
 /* The single integer that the statement gives. */
 int64_t db_integer(struct run *r, sqlite3 *db, const char *sql);
+/* How a transaction begins that reads what it is going to write. */
+const char *db_begin(const struct run *r);
+/* The sum of the counters of all rows. */
+int64_t db_counters(struct run *r, sqlite3 *db);
 /* Move the log into the database file, or into LMDB. */
 void db_checkpoint(struct run *r, sqlite3 *db);
 
@@ -159,6 +194,8 @@ void db_verify_spots(struct run *r, sqlite3 *db, uint32_t rows);
 void row_key(char key[KEY_BYTES], uint32_t row);
 /* The value of a row: its key, who wrote it, and filling. */
 void row_value(char value[VALUE_BYTES], const char key[KEY_BYTES], uint64_t stamp);
+/* Add one to the counter in a row's value; it is 0 in what row_value makes. */
+void row_count_up(char value[VALUE_BYTES]);
 /* The i-th of all rows in a random order that is always the same; i < rows. */
 uint32_t row_shuffled(uint32_t i, uint32_t rows);
 
@@ -169,12 +206,18 @@ void fixture_make(struct run *r);
 /* ---- workers.c ---- */
 
 void workers_measure(struct run *r);
+/* VmHWM, RssAnon, RssFile and RssShmem of this process. */
+struct memory memory_now(void);
+
+/* ---- ops.c ---- */
+
 void op_upsert(struct worker *w);
+void op_upsert_txn(struct worker *w);
+void op_mix(struct worker *w);
+void op_increment(struct worker *w);
 void op_point(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
-/* VmHWM, RssAnon, RssFile and RssShmem of this process, into the result. */
-void memory_now(struct run *r);
 
 /* ---- report.c ---- */
 

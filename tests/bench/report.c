@@ -27,7 +27,7 @@
 /* One number of every run: enough for medians, without keeping the histograms. */
 struct sample {
     double value, p50_us, p99_us, p999_us, max_us, peak_mb, commit_peak_mb;
-    double anon_mb, file_mb, shmem_mb, after_ms;
+    double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries;
 };
 
 struct cell {
@@ -50,7 +50,8 @@ cell_of(struct report *p, size_t work, enum engine engine)
 const char *
 engine_name(enum engine engine)
 {
-    static const char *const names[ENGINE_COUNT] = { "sqlite", "txkv", "append", "preallocated" };
+    static const char *const names[ENGINE_COUNT] = { "sqlite", "txkv", "txkv-snapshot", "append",
+                                                     "preallocated" };
     return names[engine];
 }
 
@@ -147,21 +148,25 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
     (void)fprintf(
         f,
         "{\"at\":%lld,\"work\":\"%s\",\"engine\":\"%s\",\"run\":%d,\"verified\":%s,"
-        "\"error\":\"%s\",\"value\":%.3f,\"unit\":\"%s\",\"count\":%" PRIu64
-        ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"threads\":%d,\"sync\":\"%s\",\"rows\":%" PRIu32,
+        "\"error\":\"%s\",\"value\":%.3f,\"unit\":\"%s\",\"count\":%" PRIu64 ",\"retries\":%" PRIu64
+        ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"%s\":%d,\"sync\":\"%s\",\"rows\":%" PRIu32,
         (long long)time(NULL), r->work->name, engine_name(r->engine), r->round + 1,
-        res->ok ? "true" : "false", text, res->value, r->work->unit, res->count, res->seconds,
-        res->cpu_seconds, r->work->threads, r->work->sync, r->config->rows);
+        res->ok ? "true" : "false", text, res->value, r->work->unit, res->count, res->retries,
+        res->seconds, res->cpu_seconds, r->work->processes ? "processes" : "threads",
+        r->work->workers, r->work->sync, r->config->rows);
     if (res->latency.count > 0)
         (void)fprintf(f, ",\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f",
                       s->p50_us, s->p99_us, s->p999_us, s->max_us);
+    if (r->work->beside.workers > 0)
+        (void)fprintf(f, ",\"beside\":\"%s\",\"beside_value\":%.3f,\"beside_unit\":\"%s\"",
+                      r->work->beside.name, res->beside_value, r->work->beside.unit);
     if (r->work->after)
         (void)fprintf(f, ",\"after\":\"%s\",\"after_ms\":%.3f", r->work->after, res->after_ms);
     (void)fprintf(f,
                   ",\"peak_kb\":%ld,\"peak_at_commit_kb\":%ld,\"anon_kb\":%ld,\"file_kb\":%ld,"
                   "\"shmem_kb\":%ld,\"peak_with_verification_kb\":%ld}\n",
-                  res->peak_kb, res->commit_peak_kb, res->anon_kb, res->file_kb, res->shmem_kb,
-                  res->child_peak_kb);
+                  res->memory.peak_kb, res->commit_peak_kb, res->memory.anon_kb,
+                  res->memory.file_kb, res->memory.shmem_kb, res->child_peak_kb);
     (void)fflush(f);
 }
 
@@ -175,12 +180,14 @@ report_add(struct report *p, const struct run *r)
                         .p99_us = (double)hist_at(&res->latency, 0.99) / 1e3,
                         .p999_us = (double)hist_at(&res->latency, 0.999) / 1e3,
                         .max_us = (double)res->latency.max / 1e3,
-                        .peak_mb = (double)res->peak_kb / 1024,
+                        .peak_mb = (double)res->memory.peak_kb / 1024,
                         .commit_peak_mb = (double)res->commit_peak_kb / 1024,
-                        .anon_mb = (double)res->anon_kb / 1024,
-                        .file_mb = (double)res->file_kb / 1024,
-                        .shmem_mb = (double)res->shmem_kb / 1024,
-                        .after_ms = res->after_ms };
+                        .anon_mb = (double)res->memory.anon_kb / 1024,
+                        .file_mb = (double)res->memory.file_kb / 1024,
+                        .shmem_mb = (double)res->memory.shmem_kb / 1024,
+                        .after_ms = res->after_ms,
+                        .beside_value = res->beside_value,
+                        .retries = (double)res->retries };
     if (res->ok)
         cell->samples[cell->runs++] = s;
     else
@@ -230,16 +237,23 @@ field(const struct cell *cell, size_t offset)
 
 #define FIELD(cell, name) field(cell, offsetof(struct sample, name))
 
-/* The ratios of the runs that stood side by side. */
+/* The ratios of that field in the runs that stood side by side. */
 static struct spread
-ratio_of(const struct cell *a, const struct cell *b)
+ratio_of(const struct cell *a, const struct cell *b, size_t offset)
 {
     double values[RUNS_MAX];
     int count = a->runs < b->runs ? a->runs : b->runs;
-    for (int i = 0; i < count; i++)
-        values[i] = a->samples[i].value / b->samples[i].value;
+    for (int i = 0; i < count; i++) {
+        double x;
+        double y;
+        memcpy(&x, (const char *)&a->samples[i] + offset, sizeof(x));
+        memcpy(&y, (const char *)&b->samples[i] + offset, sizeof(y));
+        values[i] = x / y;
+    }
     return spread_of(values, count);
 }
+
+#define RATIO(a, b, name) ratio_of(a, b, offsetof(struct sample, name))
 
 /* ---- tables ---- */
 
@@ -272,7 +286,7 @@ print_engine(const struct report *p, size_t work, enum engine engine)
     printf("  %-13s %11.0f %-6s %10.0f -%10.0f", engine_name(engine), value.median, w->unit,
            value.min, value.max);
     if (engine != ENGINE_SQLITE && sqlite->runs > 0)
-        printf(" %7.2fx", ratio_of(cell, sqlite).median);
+        printf(" %7.2fx", RATIO(cell, sqlite, value).median);
     else
         printf(" %8s", "");
     print_time(FIELD(cell, p50_us).median);
@@ -283,6 +297,10 @@ print_engine(const struct report *p, size_t work, enum engine engine)
            FIELD(cell, file_mb).median + FIELD(cell, shmem_mb).median);
     if (w->after)
         printf(", %s %.0f ms", w->after, FIELD(cell, after_ms).median);
+    if (w->beside.workers > 0)
+        printf(", %s %.0f %s", w->beside.name, FIELD(cell, beside_value).median, w->beside.unit);
+    if (FIELD(cell, retries).max > 0)
+        printf(", %.0f retries", FIELD(cell, retries).median);
     if (cell->failures > 0)
         printf(", %d FAILED", cell->failures);
     printf("\n");
@@ -312,13 +330,22 @@ print_goals(const struct report *p, const struct config *config, size_t work)
     if (txkv->runs == 0)
         return;
     if (goal->sqlite_ratio_min > 0 && cells[ENGINE_SQLITE].runs > 0)
-        print_goal("txkv / SQLite", ratio_of(txkv, &cells[ENGINE_SQLITE]), goal->sqlite_ratio_min,
+        print_goal("txkv / SQLite", RATIO(txkv, &cells[ENGINE_SQLITE], value),
+                   goal->sqlite_ratio_min, false, "x");
+    if (goal->beside_ratio_min > 0 && cells[ENGINE_SQLITE].runs > 0) {
+        char what[64];
+        (void)snprintf(what, sizeof(what), "txkv / SQLite, %s", bench_works[work].beside.name);
+        print_goal(what, RATIO(txkv, &cells[ENGINE_SQLITE], beside_value), goal->beside_ratio_min,
                    false, "x");
+    }
+    if (goal->snapshot_ratio_min > 0 && cells[ENGINE_SNAPSHOT].runs > 0)
+        print_goal("serializable / snapshot", RATIO(txkv, &cells[ENGINE_SNAPSHOT], value),
+                   goal->snapshot_ratio_min, false, "x");
     if (goal->bare_ratio_min > 0 && cells[ENGINE_APPEND].runs > 0) {
-        print_goal("txkv / bare append", ratio_of(txkv, &cells[ENGINE_APPEND]),
+        print_goal("txkv / bare append", RATIO(txkv, &cells[ENGINE_APPEND], value),
                    goal->bare_ratio_min, false, "x");
-        print_goal("txkv / bare append, preallocated", ratio_of(txkv, &cells[ENGINE_PREALLOCATED]),
-                   0, false, "x");
+        print_goal("txkv / bare append, preallocated",
+                   RATIO(txkv, &cells[ENGINE_PREALLOCATED], value), 0, false, "x");
     }
     if (goal->p999_ms_max > 0) {
         struct spread s = FIELD(txkv, p999_us);

@@ -2,6 +2,12 @@
  * works.c - what is measured, and what is asked of txkv.
  *
  * The reads come first: they share one loaded store for each engine, which the upserts then change.
+ *
+ * Where a goal is a multiple of SQLite, SQLite does the same work at the same durability. The
+ * writers beside a scan write at full, because that is the default; a scan then competes with them
+ * for the store rather than for the processors. The cost of serializable is taken at normal, where
+ * no disk hides it, and from transactions that do not conflict: what it costs to keep and check
+ * what was read, not to run again.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,9 +15,10 @@
 
 #include "bench.h"
 
-#define UPSERT "REPLACE INTO kv VALUES(?1, ?2)"
-#define POINT  "SELECT value FROM kv WHERE key = ?1"
-#define RANGE  "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key"
+#define UPSERT "REPLACE INTO kv VALUES(:key, :value)"
+#define UPDATE "UPDATE kv SET value = :value WHERE key = :key"
+#define POINT  "SELECT value FROM kv WHERE key = :key"
+#define RANGE  "SELECT key, value FROM kv WHERE key >= :key AND key < :end ORDER BY key"
 #define SCAN   "SELECT count(*), sum(length(value)) FROM kv"
 
 /* All rows in one transaction; then the checkpoint, which is timed by itself but counts for the
@@ -26,11 +33,10 @@ measure_load(struct run *r)
     db_load(r, db, rows, rows);
     r->result->cpu_seconds += cpu_now();
     uint64_t committed = now_ns();
-    memory_now(r);
-    r->result->commit_peak_kb = r->result->peak_kb;
+    r->result->commit_peak_kb = memory_now().peak_kb;
     db_checkpoint(r, db);
     r->result->after_ms = (double)(now_ns() - committed) / 1e6;
-    memory_now(r);
+    r->result->memory = memory_now();
     r->result->count = rows;
     r->result->seconds = (double)(committed - start) / 1e9;
     r->result->value = rows / r->result->seconds;
@@ -61,7 +67,7 @@ measure_reopen(struct run *r)
     r->result->value = (double)(read_ns - start) / 1e6;
     r->result->seconds = r->result->value / 1e3;
     r->result->count = rows;
-    memory_now(r);
+    r->result->memory = memory_now();
     db_verify_totals(r, db, rows);
     db_verify_spots(r, db, rows);
     db_close(r, db);
@@ -70,62 +76,107 @@ measure_reopen(struct run *r)
 /* clang-format off */
 const struct work bench_works[] = {
     { .name = "point-auto", .title = "point SELECT, autocommit", .unit = "rows/s",
-      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .threads = 1,
+      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = POINT, .sample_every = 16, .op = op_point, .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 2.5 } },
     { .name = "point-txn", .title = "point SELECT in a transaction", .unit = "rows/s",
-      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .threads = 1,
+      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = POINT, .in_transaction = true, .sample_every = 16, .op = op_point,
       .measure = workers_measure, .goal = { .sqlite_ratio_min = 1.0 } },
     { .name = "range-asc", .title = "range of 100 rows, ascending", .unit = "rows/s",
-      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .threads = 1,
+      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = RANGE, .sample_every = 1, .op = op_range, .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 0.9 } },
     { .name = "range-desc", .title = "range of 100 rows, descending", .unit = "rows/s",
-      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .threads = 1,
+      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = RANGE " DESC", .sample_every = 1, .op = op_range, .measure = workers_measure },
     { .name = "scan", .title = "full scan, count and sum(length)", .unit = "rows/s",
-      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .threads = 1,
+      .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = SCAN, .sample_every = 1, .op = op_scan, .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 0.9 } },
     { .name = "point-auto-overlay", .title = "point SELECT, autocommit, from the overlay",
       .unit = "rows/s", .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal",
-      .threads = 1, .sql = POINT, .sample_every = 16, .op = op_point,
+      .workers = 1, .sql = POINT, .sample_every = 16, .op = op_point,
       .measure = workers_measure },
     { .name = "point-txn-overlay", .title = "point SELECT in a transaction, from the overlay",
       .unit = "rows/s", .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal",
-      .threads = 1, .sql = POINT, .in_transaction = true, .sample_every = 16, .op = op_point,
+      .workers = 1, .sql = POINT, .in_transaction = true, .sample_every = 16, .op = op_point,
       .measure = workers_measure },
     { .name = "range-overlay", .title = "range of 100 rows, from the overlay", .unit = "rows/s",
-      .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal", .threads = 1,
+      .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal", .workers = 1,
       .sql = RANGE, .sample_every = 1, .op = op_range, .measure = workers_measure },
     { .name = "scan-overlay", .title = "full scan, from the overlay", .unit = "rows/s",
-      .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal", .threads = 1,
+      .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal", .workers = 1,
       .sql = SCAN, .sample_every = 1, .op = op_scan, .measure = workers_measure },
     { .name = "upsert-full-1", .title = "autocommit upsert, 1 thread, full", .unit = "ops/s",
       .engines = ENGINES_SQL | ENGINES_BARE, .fixture = FIXTURE_LOADED, .sync = "full",
-      .threads = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 1.1, .bare_ratio_min = 0.9 } },
+    { .name = "upsert-full-8", .title = "autocommit upsert, 8 threads, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 4.0 } },
     { .name = "upsert-full-50", .title = "autocommit upsert, 50 threads, full",
       .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
-      .threads = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
-      .measure = workers_measure, .goal = { .sqlite_ratio_min = 8.0, .p999_ms_max = 20 } },
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 12.0, .p999_ms_max = 20 } },
     { .name = "upsert-normal-1", .title = "autocommit upsert, 1 thread, normal",
       .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
-      .threads = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "upsert-normal-8", .title = "autocommit upsert, 8 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "upsert-normal-50", .title = "autocommit upsert, 50 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 5.0 } },
+    { .name = "processes-full-8", .title = "autocommit upsert, 8 processes, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .processes = true, .sql = UPSERT, .writes = true, .sample_every = 1,
+      .op = op_upsert, .measure = workers_measure, .goal = { .sqlite_ratio_min = 3.0 } },
+    { .name = "txn10-full-50", .title = "transactions of 10 upserts, 50 threads, full",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert_txn,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 12.0 } },
+    { .name = "txn10-normal-50", .title = "transactions of 10 upserts, 50 threads, normal",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert_txn,
+      .measure = workers_measure, .goal = { .sqlite_ratio_min = 10.0 } },
+    { .name = "rmw-full-8", .title = "read, modify, write in a transaction, 8 threads, full",
+      .unit = "txns/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true, .counts = true,
+      .sample_every = 1, .op = op_increment, .measure = workers_measure,
+      .goal = { .sqlite_ratio_min = 4.0 } },
+    { .name = "rmw-normal-8", .title = "read, modify, write in a transaction, 8 threads, normal",
+      .unit = "txns/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true, .counts = true,
+      .sample_every = 1, .op = op_increment, .measure = workers_measure,
+      .goal = { .sqlite_ratio_min = 4.0 } },
+    { .name = "mix-normal-8", .title = "half point SELECT, half UPDATE, 8 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_BOTH_LEVELS, .fixture = FIXTURE_LOADED,
+      .sync = "normal", .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true,
+      .sample_every = 4, .op = op_mix, .measure = workers_measure,
+      .goal = { .snapshot_ratio_min = 0.9 } },
+    { .name = "scan-writers", .title = "full scan beside 2 threads of autocommit upserts, full",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 1, .sql = SCAN, .writes = true, .sample_every = 1, .op = op_scan,
+      .measure = workers_measure,
+      .beside = { .name = "writers", .unit = "ops/s", .sql = UPSERT, .op = op_upsert, .workers = 2 },
+      .goal = { .sqlite_ratio_min = 1.5, .beside_ratio_min = 1.5 } },
     { .name = "load-seq", .title = "all rows in one transaction, sequential keys",
       .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .sync = "full",
-      .threads = 1, .after = "checkpoint", .measure = measure_load,
+      .workers = 1, .after = "checkpoint", .measure = measure_load,
       .goal = { .sqlite_ratio_min = 0.8, .peak_to_data_max = 5 } },
     { .name = "load-random", .title = "all rows in one transaction, random keys",
       .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .sync = "full",
-      .threads = 1, .random_keys = true, .after = "checkpoint", .measure = measure_load,
+      .workers = 1, .random_keys = true, .after = "checkpoint", .measure = measure_load,
       .goal = { .sqlite_ratio_min = 1.5, .peak_to_data_max = 5 } },
     { .name = "reopen", .title = "reopening after SIGKILL, a fifth of the rows in the log",
       .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
-      .threads = 1, .after = "full count", .measure = measure_reopen,
+      .workers = 1, .after = "full count", .measure = measure_reopen,
       .goal = { .value_max = 300 } },
 };
 /* clang-format on */

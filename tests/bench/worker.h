@@ -1,0 +1,57 @@
+/*
+ * worker.h - one worker of a timed loop, for workers.c, which runs it, and ops.c, which gives it
+ * something to do.
+ *
+ * A worker is a thread or a process. All workers of a run stand in one mapping that its processes
+ * share, and so are counted in the same way whatever they are. The pointers in a worker are its
+ * own: nobody else may follow them.
+ */
+#ifndef TX_BENCH_WORKER_H
+#define TX_BENCH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "bench.h"
+
+#define LAST_WRITES 64
+
+struct worker {
+    /* Fixed before it starts. */
+    struct run *run;
+    struct crew *crew;
+    void (*op)(struct worker *w);
+    bool beside;           /* one of work->beside */
+    uint32_t index;        /* among all workers */
+    uint32_t place, peers; /* among those with the same op, and how many these are */
+    pthread_t thread;      /* unless it is a process */
+    /* The worker's own. */
+    sqlite3 *db;
+    sqlite3_stmt *stmt, *second, *begin, *commit;
+    int fd;          /* of the bare engines */
+    uint64_t random; /* state of xorshift64 */
+    uint64_t writes;
+    uint32_t last_rows[LAST_WRITES]; /* row of write n at n % LAST_WRITES */
+    char key[KEY_BYTES], key_end[KEY_BYTES], value[VALUE_BYTES];
+    char record[RECORD_BYTES];
+    /* Read by the others after the barrier that ends the loop. */
+    uint64_t done;    /* operations, or rows */
+    uint64_t retries; /* transactions begun again, commits asked for again */
+    uint64_t begin_ns, end_ns;
+    double cpu_seconds;   /* of a process */
+    struct memory memory; /* of a process */
+    struct hist latency;
+};
+
+/* ---- ops.c ---- */
+
+/* What one worker needs for its op, before the clock runs. */
+void op_open(struct worker *w);
+/* Finalizes the statements; the connection stays. */
+void op_close(struct worker *w);
+/* The op of the bare engines, whatever the work is. */
+void op_append(struct worker *w);
+/* The worker's last acknowledged writes are what the table holds. */
+void op_verify_writes(struct worker *w);
+
+#endif /* TX_BENCH_WORKER_H */
