@@ -48,8 +48,8 @@ struct batch {
     struct request *first, **last;
     uint32_t count; /* transactions */
     bool wants_sync, wants_flush;
-    uint64_t end_lsn;  /* 0: nothing was appended */
-    uint64_t sync_lsn; /* what must be durable before it is published */
+    uint64_t end_lsn;  /* the log's end with it */
+    uint64_t sync_lsn; /* what must be durable before that is published */
 };
 
 void
@@ -231,18 +231,16 @@ take_log(struct tx_core *core, struct txkv_error *err)
 }
 
 static void
-give_log_back(struct tx_core *core, struct batch *batch, uint64_t began_lsn)
+give_log_back(struct tx_core *core, struct batch *batch)
 {
     struct tx_shared *shared = core->shared;
     const uint64_t end_lsn = tx_log_end_lsn(core->log);
 
-    if (end_lsn > began_lsn) {
-        batch->end_lsn = end_lsn;
-        if (batch->wants_sync)
-            shared->sync_lsn = end_lsn;
-        tx_store_release_64(&core->applied_lsn, end_lsn); /* [P2] */
-        tx_apply_measure(core);
-    }
+    if (batch->wants_sync)
+        shared->sync_lsn = end_lsn;
+    batch->end_lsn = end_lsn;
+    tx_store_release_64(&core->applied_lsn, end_lsn); /* [P2] */
+    tx_apply_measure(core);
     batch->sync_lsn = shared->sync_lsn;
     (void)pthread_mutex_unlock(&core->overlay_mutex);
     tx_shared_unlock(shared, TX_LOCK_APPEND);
@@ -263,8 +261,9 @@ nudge_background(struct tx_core *core, bool wants_flush)
 }
 
 /*
- * Sync, publish, wake. Other processes may have appended behind the batch, and published it with
- * their own by now: that they may do when all that had to be durable is.
+ * Sync, publish, wake. What stands in the log before the batch is published with it, also what a
+ * process has left there that died; and other processes that append behind it may publish the batch
+ * with their own. Each may, when all that had to be durable is.
  */
 static void
 flush_batch(struct tx_commit *commit, struct batch *batch)
@@ -275,7 +274,7 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
     enum txkv_rc rc = tx_log_sync(core->log, batch->sync_lsn, &err);
 
     tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
-    if (rc == TXKV_OK && batch->end_lsn > 0) {
+    if (rc == TXKV_OK) {
         if (wants_flush)
             tx_store_relaxed_64(&core->flush_lsn, batch->end_lsn);
         tx_raise_64(&core->shared->published_lsn, batch->end_lsn); /* [M9] visible from here on */
@@ -314,13 +313,11 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
     struct batch batch = { .last = &batch.first };
     struct txkv_error err;
     enum txkv_rc rc = take_log(core, &err);
-    uint64_t began_lsn;
 
     if (rc != TXKV_OK) {
         fail_all(stack, rc, &err);
         return;
     }
-    began_lsn = tx_log_end_lsn(core->log);
     while (stack != NULL) {
         struct request *request = request_of(stack);
 
@@ -333,7 +330,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
         if (rc != TXKV_OK)
             finish(request, rc);
     }
-    give_log_back(core, &batch, began_lsn);
+    give_log_back(core, &batch);
     flush_batch(commit, &batch);
 }
 

@@ -256,18 +256,19 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
     const uint32_t body_bytes = record_bytes - TX_RECORD_HEADER_BYTES;
+    enum txkv_rc rc;
 
     *place = (struct tx_log_place){ .bytes = record_bytes };
     assert(record_bytes >= TX_RECORD_HEADER_BYTES && record_bytes % 8 == 0);
     assert(log->end_lsn == tx_shared_append_lsn(log->shared));
     if (tx_log_stopped(log))
         return tx_log_fail_stopped(log, err);
-    if (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < record_bytes) {
-        const enum txkv_rc rc = roll(log, record_bytes, err);
-
-        if (rc != TXKV_OK)
-            return rc;
-    }
+    rc = tx_log_enter(log, err);
+    if (rc == TXKV_OK &&
+        (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < record_bytes))
+        rc = roll(log, record_bytes, err);
+    if (rc != TXKV_OK)
+        return rc;
     place->lsn = log->end_lsn;
     place->segment = log->current;
     place->mapped = log->current->map + (place->lsn - log->current->first_lsn);

@@ -81,6 +81,10 @@ struct tx_log_walk {
 TX_MUST_CHECK enum txkv_rc tx_log_walk_segment(struct tx_log_walk *w, struct tx_segment *s,
                                                uint64_t limit_lsn, struct txkv_error *err);
 
+/* Make the segment in which the log ends the current one, for who has not read any of it: it may
+ * have begun to follow the log just there. */
+TX_MUST_CHECK enum txkv_rc tx_log_enter(struct tx_log *log, struct txkv_error *err);
+
 /* ---- log_trim.c ---- */
 
 /* The segments' first LSNs by the names in the log's directory, ascending; free lsns, also after a

@@ -59,8 +59,11 @@ tx_log_walk_segment(struct tx_log_walk *w, struct tx_segment *s, uint64_t limit_
             return rc;
         lsn = w->lsn;
     }
+    /* No room for a seal means a seal. The log can also end where the first record will stand. */
     if (lsn < limit_lsn)
-        w->lsn = end_lsn; /* no room for a seal means a seal */
+        w->lsn = end_lsn;
+    else if (w->lsn == s->first_lsn)
+        w->lsn = lsn;
     return TXKV_OK;
 }
 
@@ -158,6 +161,21 @@ tx_log_read(struct tx_log *log, uint64_t upto_lsn, tx_log_visit *visit, void *ar
     log->end_check = w.check;
     tx_store_relaxed_64(&log->end_lsn, w.lsn);
     return rc;
+}
+
+enum txkv_rc
+tx_log_enter(struct tx_log *log, struct txkv_error *err)
+{
+    uint64_t first_lsn;
+    enum txkv_rc rc;
+
+    if (log->tail != NULL)
+        return TXKV_OK;
+    rc = find_file(log, log->end_lsn, &first_lsn, err);
+    /* A file of that very name is one that a process has left that died before it went on in it. */
+    if (rc == TXKV_OK && first_lsn < log->end_lsn)
+        rc = enter_segment(log, log->end_lsn, err);
+    return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
 }
 
 void

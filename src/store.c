@@ -15,9 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "os.h"
 #include "recovery.h"
+
+enum { WAL_LOCK_WAIT_US = 500000 };
 
 static struct {
     pthread_once_t once;
@@ -149,19 +152,28 @@ check_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
     return store->wal_dir == NULL ? tx_fail_nomem(err) : TXKV_OK;
 }
 
-/* All processes of a store hold the lock shared; the first one takes it exclusively, to find out
- * that no other store's do. */
+/*
+ * All processes of a store hold the lock shared; the first one takes it exclusively, to find out
+ * that no other store's do. A process that dies gives its locks back one by one, so this waits a
+ * little.
+ */
 static enum txkv_rc
 lock_wal_dir(struct txkv *store, bool first, struct txkv_error *err)
 {
+    const struct timespec pause = { 0, 1000000 };
+    const uint64_t until = tx_os_now_us() + WAL_LOCK_WAIT_US;
+    int rc;
+
     if (store->wal_lock_fd < 0)
         store->wal_lock_fd = tx_os.open(store->wal_dir, O_RDONLY | O_DIRECTORY, 0);
     if (store->wal_lock_fd < 0)
         return tx_fail_errno(err, errno, "store %s: log directory %s", store->core.dir,
                              store->wal_dir);
     /* A file system that cannot lock a directory is no reason to refuse it. */
-    if (flock(store->wal_lock_fd, (first ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 &&
-        errno == EWOULDBLOCK)
+    while ((rc = flock(store->wal_lock_fd, (first ? LOCK_EX : LOCK_SH) | LOCK_NB)) != 0 &&
+           errno == EWOULDBLOCK && tx_os_now_us() < until)
+        (void)nanosleep(&pause, NULL);
+    if (rc != 0 && errno == EWOULDBLOCK)
         return tx_fail(err, TXKV_LOCKED,
                        "store %s: another open store keeps its log in %s; give each its own "
                        "wal_dir",
@@ -242,6 +254,28 @@ open_files(struct txkv *store, const struct txkv_options *options, bool first,
 }
 
 static enum txkv_rc
+nothing(void *arg, struct txkv_error *err)
+{
+    (void)arg;
+    (void)err;
+    return TXKV_OK;
+}
+
+/*
+ * A process that died may have left commits at the log's end that it told nobody of and nobody has
+ * published. Whoever is started in its place should find them, rather than see them come later.
+ * When the log cannot be had, those who only read need not wait for it.
+ */
+static void
+publish_what_the_dead_left(struct txkv *store)
+{
+    struct tx_event done;
+
+    tx_event_init(&done);
+    (void)!tx_commit_run(&store->commit, &done, nothing, NULL, NULL);
+}
+
+static enum txkv_rc
 open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
@@ -270,6 +304,8 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
         if (rc != TXKV_OK)
             tx_background_stop(&store->background);
     }
+    if (rc == TXKV_OK && !first)
+        publish_what_the_dead_left(store);
     return rc;
 }
 

@@ -14,7 +14,7 @@
 
 /* How many processes may have one store open at once, so far as `make check` asks; programs take
  * another number as an argument. */
-enum { TEST_PROCESSES = 1 };
+enum { TEST_PROCESSES = 4 };
 
 /* Zeroed memory that children share, at one address in all of them. Pages cost when touched. */
 void *test_shared_memory(size_t bytes);
