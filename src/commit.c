@@ -12,7 +12,7 @@
 
 enum {
     ROUNDS_MAX = 32,     /* then a waiter leads on */
-    SPIN_TURNS = 200,    /* about the time of a group that does not sync */
+    WAIT_TURNS = 200,    /* looks at a group that does not sync, before its waiters sleep */
     RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
     PREFETCH_STEPS = 8
 };
@@ -388,7 +388,7 @@ submit(struct tx_commit *commit, struct request *request)
     for (;;) {
         const bool spin = tx_load_acquire_32(&commit->last_group_synced) == 0;
 
-        (void)tx_event_wait(request->done, seen, spin ? SPIN_TURNS : 0, UINT64_MAX); /* [M5] */
+        (void)tx_event_wait(request->done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
         seen = tx_event_value(request->done);
         if (request->outcome == FINISHED)
             return request->rc;

@@ -15,10 +15,13 @@
 #include "event.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { SPIN_TURNS = 30 }; /* a microsecond or so: who signals may be running on another CPU */
 
 #define FLAG ((uint32_t)1 << 31)
 
@@ -96,12 +99,15 @@ tx_event_signal(struct tx_event *event)
 }
 
 bool
-tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t spin_turns, uint64_t timeout_us)
+tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t timeout_us)
 {
-    for (uint32_t turn = 0; turn < spin_turns; turn++) {
+    for (uint32_t turn = 0; turn < turns; turn++) {
         if (tx_event_value(event) != seen)
             return true;
-        tx_pause();
+        if (turn < SPIN_TURNS)
+            tx_pause();
+        else
+            (void)sched_yield();
     }
     if (tx_event_value(event) == seen && timeout_us > 0)
         sleep_while(event, seen, timeout_us);

@@ -34,9 +34,10 @@ uint32_t tx_event_value(struct tx_event *event);
 void tx_event_signal(struct tx_event *event);
 
 /*
- * Spin for up to spin_turns loops, then sleep until the value is not `seen`; true when it changed,
- * false after timeout_us (UINT64_MAX: never). Order: acquire [M5].
+ * Look for up to `turns` turns, then sleep until the value is not `seen`; true when it changed,
+ * false after timeout_us (UINT64_MAX: never). The first turns spin, the others yield the CPU: with
+ * more threads than CPUs whoever will signal often waits for one. Order: acquire [M5].
  */
-bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t spin_turns, uint64_t timeout_us);
+bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t timeout_us);
 
 #endif /* TX_EVENT_H */

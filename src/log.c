@@ -490,6 +490,8 @@ tx_log_sync(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
 void
 tx_log_stats(struct tx_log *log, struct tx_log_stats *stats)
 {
+    uint64_t prepared_bytes;
+
     *stats = (struct tx_log_stats){ 0 };
     stats->appended_bytes = tx_load_relaxed_64(&log->appended_bytes);
     stats->appended_records = tx_load_relaxed_64(&log->appended_records);
@@ -501,9 +503,8 @@ tx_log_stats(struct tx_log *log, struct tx_log_stats *stats)
         stats->segments++;
         stats->segment_bytes += s->file_bytes;
     }
-    if (tx_load_acquire_64(&log->shared->prepared_bytes) > 0) {
-        stats->segments++;
-        stats->segment_bytes += log->shared->prepared_bytes;
-    }
     (void)pthread_mutex_unlock(&log->list_mutex);
+    prepared_bytes = tx_load_relaxed_64(&log->shared->prepared_bytes);
+    stats->segments += prepared_bytes > 0;
+    stats->segment_bytes += prepared_bytes;
 }

@@ -77,6 +77,31 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
                    (unsigned long long)timeout_us / 1000);
 }
 
+/* By the monotonic clock, so that setting the time changes nothing. */
+static int
+lock_until(pthread_mutex_t *mutex, uint64_t timeout_us)
+{
+#ifdef TX_TSAN /* which does not know pthread_mutex_clocklock */
+    const clockid_t clock = CLOCK_REALTIME;
+#else
+    const clockid_t clock = CLOCK_MONOTONIC;
+#endif
+    struct timespec until;
+
+    (void)clock_gettime(clock, &until);
+    until.tv_sec += (time_t)(timeout_us / 1000000);
+    until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+#ifdef TX_TSAN
+    return pthread_mutex_timedlock(mutex, &until);
+#else
+    return pthread_mutex_clocklock(mutex, clock, &until);
+#endif
+}
+
 enum txkv_rc
 tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t timeout_us,
                bool *abandoned, struct txkv_error *err)
@@ -87,16 +112,7 @@ tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t tim
     if (abandoned != NULL)
         *abandoned = e == EOWNERDEAD;
     if (e == EBUSY && timeout_us > 0) {
-        struct timespec until;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)(timeout_us / 1000000);
-        until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        e = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
+        e = lock_until(&lock->mutex, timeout_us);
         if (abandoned != NULL)
             *abandoned = e == EOWNERDEAD;
     }
