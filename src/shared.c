@@ -81,24 +81,25 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
 static int
 lock_until(pthread_mutex_t *mutex, uint64_t timeout_us)
 {
-#ifdef TX_TSAN /* which does not know pthread_mutex_clocklock */
-    const clockid_t clock = CLOCK_REALTIME;
+#ifdef TX_TSAN /* which knows neither pthread_mutex_clocklock nor a timed lock whose holder died */
+    const struct timespec pause = { 0, 50000 };
+    const uint64_t until = tx_os_now_us() + timeout_us;
+    int e;
+
+    while ((e = pthread_mutex_trylock(mutex)) == EBUSY && tx_os_now_us() < until)
+        (void)nanosleep(&pause, NULL);
+    return e;
 #else
-    const clockid_t clock = CLOCK_MONOTONIC;
-#endif
     struct timespec until;
 
-    (void)clock_gettime(clock, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(timeout_us / 1000000);
     until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-#ifdef TX_TSAN
-    return pthread_mutex_timedlock(mutex, &until);
-#else
-    return pthread_mutex_clocklock(mutex, clock, &until);
+    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
 #endif
 }
 
