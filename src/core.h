@@ -24,6 +24,7 @@ struct tx_limits {
     uint64_t checkpoint_bytes;
     uint64_t overlay_limit;
     uint64_t stall_timeout_us;
+    uint64_t snapshot_timeout_us; /* 0: none */
 };
 
 /* Any thread adds; relaxed reads. */
@@ -31,6 +32,7 @@ struct tx_counters {
     uint64_t commits, groups;
     uint64_t conflicts_written, conflicts_read, conflicts_history, rights_of_way;
     uint64_t stalls, stall_timeouts;
+    uint64_t snapshots_expired;
     uint64_t checkpoints, checkpoints_failed;
     uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;
     uint64_t map_grows;
@@ -63,7 +65,8 @@ struct tx_core {
 
     /* Signalled when a checkpoint has freed overlay memory. */
     struct tx_event drained;
-    /* Wake the flusher, the checkpointer; `idle` is 1 while the thread waits without a deadline. */
+    /* Wake the flusher, the checkpointer; `idle` is 1 while the thread waits for a commit to tell
+     * it that there is work. */
     struct tx_event flusher_wake, checkpointer_wake;
     uint32_t flusher_idle TX_ALIGNED;
     uint32_t checkpointer_idle TX_ALIGNED;

@@ -1,6 +1,8 @@
 /*
  * stats.c - what a store is doing, as a list of named numbers.
  */
+#include "expire.h"
+#include "os.h"
 #include "store.h"
 
 struct list {
@@ -104,6 +106,14 @@ sum_view(void *arg, struct txkv_error *err)
     return TXKV_OK;
 }
 
+static double
+oldest_age_s(struct tx_core *core)
+{
+    const uint64_t since_us = tx_oldest_since(core), now_us = tx_os_now_us();
+
+    return since_us < now_us ? (double)((now_us - since_us) / 1000000) : 0;
+}
+
 static void
 add_overlay(struct list *list, struct txkv *store)
 {
@@ -127,6 +137,10 @@ add_overlay(struct list *list, struct txkv *store)
         "overlay memory only they keep");
     (void)tx_oldest_snap(core, &open);
     add(list, "live_snapshots", open, "sessions", "sessions that hold a snapshot now");
+    add(list, "oldest_snapshot_age_s", oldest_age_s(core), "seconds",
+        "how long the oldest of them has been open");
+    add(list, "snapshots_expired", load(&core->counters.snapshots_expired), "snapshots",
+        "ended by snapshot_timeout_s");
     (void)pthread_mutex_lock(&core->sessions_mutex);
     add(list, "sessions", core->session_count, "sessions", "open sessions");
     (void)pthread_mutex_unlock(&core->sessions_mutex);
