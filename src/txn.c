@@ -492,7 +492,7 @@ txkv_session_close(struct txkv_session *session)
     if (session == NULL || tx_check_fork(session->core, NULL) != TXKV_OK)
         return;
     txkv_rollback(session);
-    assert(session->current == NULL && session->noted == NULL);
+    assert(session->current == NULL);
     free_txn(session->spare);
     unlink_session(session);
     tx_epoch_unregister(session->record);

@@ -85,7 +85,6 @@ an_idle_transactions_snapshot_is_ended(void **state)
     assert_int_equal(stat_of("live_snapshots"), 0);
     OK(tx_tree_grow(db->core.tree, 1, &err));
     wait_for("views_retired", 0);
-    assert_int_equal(stat_of("views_retired_bytes"), 0);
     assert_expired(try_get(s1, "a"));
     txkv_rollback(s1);
 }
@@ -170,7 +169,6 @@ the_error_says_what_and_where_and_the_way_out(void **state)
     assert_non_null(strstr(err.text, "snapshot_timeout_s=1 "));
     assert_non_null(strstr(err.text, " s old"));
     assert_non_null(strstr(err.text, "run the transaction again, or raise snapshot_timeout_s"));
-    assert_string_equal(txkv_rc_name(TXKV_EXPIRED), "TXKV_EXPIRED");
     txkv_rollback(s1);
 }
 
@@ -210,7 +208,6 @@ writes_that_depend_on_reads_do_not_commit(void **state)
     begin_outdated();
     put(s1, "b", "x");
     wait_for("snapshots_expired", 1);
-    assert_expired(try_commit(s1));
     assert_expired(try_commit(s1));
     txkv_rollback(s1);
 
@@ -384,8 +381,6 @@ no_memory_for_a_rows_copy_is_an_error(void **state)
     assert_null(get(s1, "c"));
 }
 
-/* ---- the option ---- */
-
 static void
 without_the_option_nothing_is_ended_or_guarded(void **state)
 {
@@ -399,7 +394,6 @@ without_the_option_nothing_is_ended_or_guarded(void **state)
     assert_int_equal(tx_load_relaxed_32(&s1->guard), TX_GUARD_OFF);
     assert_true(has(s1, "a", "1"));
     assert_int_equal(txkv_cursor_next(cursor, &err), TXKV_NOTFOUND);
-    assert_int_equal(stat_of("snapshots_expired"), 0);
     assert_int_equal(stat_of("live_snapshots"), 1);
     txkv_cursor_close(cursor);
     txkv_rollback(s1);
@@ -481,7 +475,7 @@ scanner_main(void *arg)
     struct scanner *me = arg;
 
     while (tx_load_acquire_32(&me->stop) == 0) {
-        struct txkv_cursor *cursor;
+        struct txkv_cursor *cursor = NULL;
         enum txkv_rc rc;
 
         me->wrong += txkv_begin(me->session, NULL) != TXKV_OK ||
@@ -536,7 +530,8 @@ running_scans_are_ended_and_see_nothing_else(void **state)
         assert_true(scanners[i].expired > 0);
         expired += scanners[i].expired;
     }
-    assert_true(expired <= stat_of("snapshots_expired")); /* some were done when it came */
+    assert_true(expired <=
+                (uint64_t)stat_of("snapshots_expired")); /* some were done when it came */
     txkv_session_close(scanners[1].session);
     wait_for("views_retired", 0);
 }
