@@ -97,8 +97,7 @@ tx_expire_forget(struct tx_txn *txn)
     struct txkv_session *session = txn->session;
     struct tx_txn **at = &session->noted;
 
-    if (txn->taken_us == 0)
-        return;
+    assert(txn->taken_us != 0);
     while (*at != txn)
         at = &(*at)->next_noted;
     *at = txn->next_noted;

@@ -53,7 +53,7 @@ tx_guard_leave(struct txkv_session *session)
 /* Before a snapshot is taken that outlives the call: note its age, and watch it if asked to. */
 void tx_expire_note(struct tx_txn *txn);
 
-/* The transaction is gone, or got no snapshot. No-op when nothing was noted. */
+/* A noted transaction is gone, or got no snapshot. */
 void tx_expire_forget(struct tx_txn *txn);
 
 /* TXKV_EXPIRED when the transaction's snapshot has been ended. */

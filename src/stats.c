@@ -111,7 +111,9 @@ oldest_age_s(struct tx_core *core)
 {
     const uint64_t since_us = tx_oldest_since(core), now_us = tx_os_now_us();
 
-    return since_us < now_us ? (double)((now_us - since_us) / 1000000) : 0;
+    const uint64_t age_s = since_us < now_us ? (now_us - since_us) / 1000000 : 0;
+
+    return (double)age_s;
 }
 
 static void

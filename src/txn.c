@@ -80,7 +80,8 @@ tx_txn_unref(struct tx_txn *txn)
         return;
     assert(!txn->begun && txn->cursors == NULL);
     tx_txn_drop_snapshot(txn);
-    tx_expire_forget(txn);
+    if (txn->taken_us != 0)
+        tx_expire_forget(txn);
     if (session->current == txn)
         session->current = NULL;
     if (session->spare != NULL) {
@@ -105,17 +106,14 @@ tx_txn_end(struct txkv_session *session)
     tx_txn_unref(txn);
 }
 
-enum txkv_rc
-tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
+static enum txkv_rc
+take_snapshot(struct tx_txn *txn, struct txkv_error *err)
 {
     struct txkv_session *session = txn->session;
     enum txkv_rc rc;
 
-    if (txn->snapshot.open)
-        return TXKV_OK;
-    rc = tx_expire_check(txn, err);
-    if (rc != TXKV_OK)
-        return rc;
+    if (txn->expired_us != 0)
+        return tx_expire_check(txn, err);
     /* A lower bound goes first: whoever misses it dropped only what had been published before the
      * snapshot looked at the published LSN. */
     if (session->snapshots == 0)
@@ -130,8 +128,15 @@ tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
     }
     if (session->snapshots == 0)
         tx_store_release_64(&session->oldest_snap, TX_LSN_NONE);
-    tx_expire_forget(txn);
+    if (txn->taken_us != 0)
+        tx_expire_forget(txn);
     return rc;
+}
+
+enum txkv_rc
+tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
+{
+    return txn->snapshot.open ? TXKV_OK : take_snapshot(txn, err);
 }
 
 uint64_t
