@@ -41,6 +41,8 @@ static const struct option options[] = {
     { "map_size", KIND_SIZE, FIELD(map_size), MIB, 64 * TIB, "1MiB to 64TiB" },
     { "overlay_limit", KIND_SIZE, FIELD(overlay_limit), MIB, TIB, "1MiB to 1TiB" },
     { "stall_timeout_ms", KIND_NUMBER, FIELD(stall_timeout_ms), 1, 3600000, "1 to 3600000" },
+    { "snapshot_timeout_s", KIND_NUMBER, FIELD(snapshot_timeout_s), 1, 86400,
+      "1 to 86400 seconds" },
 };
 
 enum { OPTIONS = sizeof(options) / sizeof(options[0]), NAME_BYTES_MAX = 24, DIR_BYTES_MAX = 4095 };
@@ -325,7 +327,7 @@ refuse_unknown(struct parser *p, struct piece name)
     return refuse(p,
                   "txkv: unknown option \"%.*s\": there are sync, isolation, table, wal_dir, "
                   "flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
-                  "overlay_limit and stall_timeout_ms",
+                  "overlay_limit, stall_timeout_ms and snapshot_timeout_s",
                   name.bytes, name.at);
 }
 

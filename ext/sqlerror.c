@@ -15,6 +15,7 @@ tx_sql_code(enum txkv_rc rc)
     case TXKV_LOCKED:
         return SQLITE_BUSY;
     case TXKV_CONFLICT:
+    case TXKV_EXPIRED:
         return SQLITE_BUSY_SNAPSHOT;
     case TXKV_NOMEM:
         return SQLITE_NOMEM;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "expire.h"
 #include "store.h"
 
 const char *
@@ -123,6 +124,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
         tx_catalog_check(&session->core->catalog, table, NULL) != TXKV_OK ||
         tx_txn_current(session, &txn, NULL) != TXKV_OK)
         return 0;
+    tx_guard_enter(session);
     tx_txn_ref(txn);
     if (tx_txn_snapshot(txn, NULL) == TXKV_OK) {
         const struct tx_snapshot *snapshot = &txn->snapshot;
@@ -133,6 +135,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
                 rows += tx_load_relaxed_64(&snapshot->view->memtables[i]->list.count);
     }
     tx_txn_unref(txn);
+    tx_guard_leave(session);
     return rows;
 }
 
@@ -148,9 +151,13 @@ txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error
         return rc;
     if (!txkv_in_transaction(session))
         return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
-    rc = tx_commit_transaction(&store->commit, session, sync, err);
+    tx_guard_enter(session);
+    rc = tx_expire_check_commit(session->current, err);
+    if (rc == TXKV_OK)
+        rc = tx_commit_transaction(&store->commit, session, sync, err);
     if (rc == TXKV_OK)
         tx_txn_end(session);
+    tx_guard_leave(session);
     return rc;
 }
 

@@ -79,6 +79,26 @@ tx_store_relaxed_64(uint64_t *p, uint64_t v)
 #endif
 }
 
+static inline uint32_t
+tx_load_relaxed_32(const uint32_t *p)
+{
+#ifdef TX_TSAN
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+#else
+    return ck_pr_load_32(p);
+#endif
+}
+
+static inline void
+tx_store_relaxed_32(uint32_t *p, uint32_t v)
+{
+#ifdef TX_TSAN
+    __atomic_store_n(p, v, __ATOMIC_RELAXED);
+#else
+    ck_pr_store_32(p, v);
+#endif
+}
+
 /* Adds and returns the value before. A full barrier. */
 static inline uint64_t
 tx_fetch_add_64(uint64_t *p, uint64_t v)

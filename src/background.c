@@ -3,6 +3,7 @@
  */
 #include "background.h"
 
+#include "expire.h"
 #include "os.h"
 
 enum {
@@ -101,8 +102,20 @@ has_request(const struct tx_core *core)
            tx_load_acquire_32(&core->tidy_wanted) != 0;
 }
 
-/* Wait for a request, for the stop, or, with data that LMDB lacks, for the interval. True when the
- * interval is over. */
+/*
+ * How long to wait at most for overdue snapshots while no commit wakes the thread: a snapshot that
+ * becomes one that pins something only now, or that is taken only now, is seen a timeout from now.
+ */
+static uint64_t
+wait_untold(const struct tx_core *core, uint64_t wait_us)
+{
+    const uint64_t timeout_us = tx_load_relaxed_64(&core->limits.snapshot_timeout_us);
+
+    return timeout_us == 0 ? UINT64_MAX : tx_min_u64(wait_us, timeout_us);
+}
+
+/* Wait for a request, for the stop, or, with data that LMDB lacks, for the interval, and end
+ * overdue snapshots meanwhile. True when the interval is over. */
 static bool
 wait_for_work(struct tx_background *background)
 {
@@ -112,7 +125,7 @@ wait_for_work(struct tx_background *background)
     for (;;) {
         const uint32_t seen = tx_event_value(&core->checkpointer_wake);
         const uint64_t from = tx_checkpoint_lsn(core);
-        uint64_t now, deadline;
+        uint64_t expiry_us = tx_expire_overdue(core), now, deadline;
 
         if (stopping(background) || has_request(core))
             return false;
@@ -120,8 +133,11 @@ wait_for_work(struct tx_background *background)
             dirty_since = 0;
             (void)tx_swap_32(&core->checkpointer_idle, 1);
             tx_fence_full(); /* [M10] */
-            if (!checkpoint_due(core) && !stopping(background) && !has_request(core))
-                (void)tx_event_wait(&core->checkpointer_wake, seen, 0, UINT64_MAX);
+            if (!checkpoint_due(core) && !stopping(background) && !has_request(core)) {
+                expiry_us = tx_expire_overdue(core); /* again, as of now [E2] */
+                tx_store_release_32(&core->expiry_armed, expiry_us != UINT64_MAX);
+                (void)tx_event_wait(&core->checkpointer_wake, seen, 0, expiry_us);
+            }
             (void)tx_swap_32(&core->checkpointer_idle, 0);
             continue;
         }
@@ -133,7 +149,8 @@ wait_for_work(struct tx_background *background)
         deadline = dirty_since + tx_load_relaxed_64(&core->limits.checkpoint_interval_us);
         if (now >= deadline)
             return true;
-        (void)tx_event_wait(&core->checkpointer_wake, seen, 0, deadline - now);
+        (void)tx_event_wait(&core->checkpointer_wake, seen, 0,
+                            tx_min_u64(deadline - now, wait_untold(core, expiry_us)));
     }
 }
 

@@ -4,7 +4,8 @@
  * The flusher syncs the log flush_interval after the first commit that waits for it, and makes the
  * next segment ahead of time. The checkpointer runs a checkpoint checkpoint_interval after the
  * first commit that LMDB does not have, when the log has grown past checkpoint_bytes, or when
- * committers stall; and frees what readers have let go of. They are two because a checkpoint may
+ * committers stall; frees what readers have let go of; and ends snapshots that are older than
+ * snapshot_timeout. They are two because a checkpoint may
  * take longer than flush_interval allows the log to stay unsynced. Both sleep without a deadline
  * while they have nothing to do.
  *

@@ -25,6 +25,7 @@ struct tx_limits {
     uint64_t checkpoint_bytes;
     uint64_t overlay_limit;
     uint64_t stall_timeout_us;
+    uint64_t snapshot_timeout_us; /* 0: none */
 };
 
 /* Any thread adds; relaxed reads. */
@@ -32,6 +33,7 @@ struct tx_counters {
     uint64_t commits, groups;
     uint64_t conflicts_written, conflicts_read, conflicts_history, rights_of_way;
     uint64_t stalls, stall_timeouts;
+    uint64_t snapshots_expired;
     uint64_t checkpoints, checkpoints_failed;
     uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;
     uint64_t map_grows;
@@ -70,10 +72,13 @@ struct tx_core {
 
     /* Signalled when a checkpoint has freed overlay memory. */
     struct tx_event drained;
-    /* Wake the flusher, the checkpointer; `idle` is 1 while the thread waits without a deadline. */
+    /* Wake the flusher, the checkpointer; `idle` is 1 while the thread waits for a commit to tell
+     * it that there is work. */
     struct tx_event flusher_wake, checkpointer_wake;
     uint32_t flusher_idle TX_ALIGNED;
     uint32_t checkpointer_idle TX_ALIGNED;
+    uint32_t expiry_armed;      /* atomic: 1 while the checkpointer waits with a deadline for
+                                   snapshots that may become overdue */
     uint32_t checkpoint_wanted; /* atomic: 1 asks for a checkpoint now */
     uint32_t tidy_wanted;       /* atomic: 1 asks for views to be collected */
     uint32_t map_must_grow;     /* atomic: 1 while a checkpoint waits for snapshots to end, to grow

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "expire.h"
+
 enum place {
     UNPLACED, /* before the first seek, or after one that failed */
     ON_ROW,
@@ -40,6 +42,9 @@ struct txkv_cursor {
     /* The range; data points into the buffers, NULL for an open end. */
     struct tx_key lo, hi;
     bool lo_open, hi_open;
+
+    uint8_t *copy; /* of key and value, where the session has a guard */
+    size_t copy_room;
     uint8_t lo_buffer[TXKV_KEY_BYTES_MAX + 1], hi_buffer[TXKV_KEY_BYTES_MAX + 1];
 };
 
@@ -421,12 +426,18 @@ join_txn(struct txkv_cursor *cursor, struct txkv_error *err)
 void
 txkv_cursor_close(struct txkv_cursor *cursor)
 {
+    struct txkv_session *session;
+
     if (cursor == NULL || tx_check_fork(cursor->session->core, NULL) != TXKV_OK)
         return;
+    session = cursor->session;
+    tx_guard_enter(session);
     /* A range that could not be kept must not let a commit through that depends on it. */
     if (cursor->txn != NULL && flush_reads(cursor, NULL) != TXKV_OK)
         cursor->txn->incomplete = true;
     leave_txn(cursor);
+    tx_guard_leave(session);
+    tx_free(cursor->copy);
     tx_free(cursor->sources);
     tx_free(cursor);
 }
@@ -460,13 +471,38 @@ seek_point(struct txkv_cursor *cursor, struct txkv_error *err)
     return rc;
 }
 
-enum txkv_rc
-txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv_error *err)
+/* Keep the row where it stays when the snapshot is ended. */
+static enum txkv_rc
+keep_row(struct txkv_cursor *cursor, struct txkv_error *err)
 {
-    enum txkv_rc rc = tx_check_fork(cursor->session->core, err);
+    const size_t value_bytes = cursor->own_value ? 0 : cursor->value.bytes;
+    const size_t bytes = cursor->key.bytes + value_bytes;
 
-    if (rc == TXKV_OK && cursor->txn != NULL)
-        rc = flush_reads(cursor, err);
+    if (bytes > cursor->copy_room) {
+        uint8_t *copy = tx_realloc(cursor->copy, bytes + 64);
+
+        if (copy == NULL) {
+            cursor->place = UNPLACED;
+            cursor->txn->incomplete = true; /* what it has read is forgotten */
+            return tx_fail_nomem(err);
+        }
+        cursor->copy = copy;
+        cursor->copy_room = bytes + 64;
+    }
+    memcpy(cursor->copy, cursor->key.data, cursor->key.bytes);
+    cursor->key.data = cursor->copy;
+    if (cursor->own_value)
+        return TXKV_OK;
+    memcpy(cursor->copy + cursor->key.bytes, cursor->value.data, value_bytes);
+    cursor->value.data = cursor->copy + cursor->key.bytes;
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv_error *err)
+{
+    enum txkv_rc rc = cursor->txn == NULL ? TXKV_OK : flush_reads(cursor, err);
+
     if (rc != TXKV_OK)
         return rc; /* what it has read is still to be kept */
     cursor->place = UNPLACED;
@@ -494,6 +530,38 @@ txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, str
 }
 
 enum txkv_rc
+txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv_error *err)
+{
+    struct txkv_session *session = cursor->session;
+    enum txkv_rc rc = tx_check_fork(session->core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    tx_guard_enter(session);
+    rc = place_on(cursor, range, err);
+    if (rc == TXKV_OK && tx_guarded(session))
+        rc = keep_row(cursor, err);
+    tx_guard_leave(session);
+    return rc;
+}
+
+/* Not inline, or it takes registers from the way without a guard. */
+__attribute__((noinline)) static enum txkv_rc
+next_row_guarded(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    tx_guard_enter(cursor->session);
+    rc = tx_expire_check(cursor->txn, err);
+    if (rc == TXKV_OK)
+        rc = next_row(cursor, err);
+    if (rc == TXKV_OK)
+        rc = keep_row(cursor, err);
+    tx_guard_leave(cursor->session);
+    return rc;
+}
+
+enum txkv_rc
 txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const enum txkv_rc rc = tx_check_fork(cursor->session->core, err);
@@ -508,7 +576,7 @@ txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
         cursor->place = AT_END;
         return TXKV_NOTFOUND;
     }
-    return next_row(cursor, err);
+    return tx_guarded(cursor->session) ? next_row_guarded(cursor, err) : next_row(cursor, err);
 }
 
 struct txkv_bytes

@@ -19,6 +19,7 @@ txkv_rc_name(enum txkv_rc rc)
         [TXKV_BUSY] = "TXKV_BUSY",
         [TXKV_LOCKED] = "TXKV_LOCKED",
         [TXKV_CONFLICT] = "TXKV_CONFLICT",
+        [TXKV_EXPIRED] = "TXKV_EXPIRED",
         [TXKV_NOMEM] = "TXKV_NOMEM",
         [TXKV_FULL] = "TXKV_FULL",
         [TXKV_TOOBIG] = "TXKV_TOOBIG",

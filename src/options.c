@@ -30,6 +30,8 @@ tx_options_check(const struct txkv_options *o, struct txkv_error *err)
     if (rc == TXKV_OK)
         rc = check_range("stall_timeout_ms", o->stall_timeout_ms, 1, 3600000, err);
     if (rc == TXKV_OK)
+        rc = check_range("snapshot_timeout_s", o->snapshot_timeout_s, 1, 86400, err);
+    if (rc == TXKV_OK)
         rc = check_range("segment_bytes", o->segment_bytes, 64 * KIB, GIB, err);
     if (rc == TXKV_OK && o->segment_bytes % 4096 != 0)
         rc = tx_fail(err, TXKV_MISUSE, "segment_bytes=%u is not a multiple of 4096",
@@ -71,4 +73,5 @@ tx_options_apply(const struct txkv_options *o, struct tx_limits *limits)
     apply(o->checkpoint_bytes, 1, &limits->checkpoint_bytes);
     apply(o->overlay_limit, 1, &limits->overlay_limit);
     apply(o->stall_timeout_ms, 1000, &limits->stall_timeout_us);
+    apply(o->snapshot_timeout_s, 1000000, &limits->snapshot_timeout_us);
 }

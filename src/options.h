@@ -12,7 +12,7 @@
 TX_MUST_CHECK enum txkv_rc tx_options_check(const struct txkv_options *options,
                                             struct txkv_error *err);
 
-/* Replace zeros by the defaults. */
+/* Replace zeros by the defaults; that of snapshot_timeout_s is 0, none. */
 void tx_options_fill(struct txkv_options *options);
 
 /* Take over the intervals and limits that are not zero. Any thread. */

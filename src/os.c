@@ -55,13 +55,25 @@ system_lock(int fd, off_t byte, short type)
 struct tx_os tx_os = SYSTEM_CALLS;
 const struct tx_os tx_os_system = SYSTEM_CALLS;
 
-uint64_t
-tx_os_now_us(void)
+static uint64_t
+read_clock_us(clockid_t clock)
 {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t
+tx_os_now_us(void)
+{
+    return read_clock_us(CLOCK_MONOTONIC);
+}
+
+uint64_t
+tx_os_coarse_us(void)
+{
+    return read_clock_us(CLOCK_MONOTONIC_COARSE);
 }
 
 enum txkv_rc

@@ -81,7 +81,8 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
 static int
 lock_until(pthread_mutex_t *mutex, uint64_t timeout_us)
 {
-#ifdef TX_TSAN /* which knows neither pthread_mutex_clocklock nor a timed lock whose holder died */
+#ifdef TX_TSAN /* which knows neither pthread_mutex_clocklock nor a timed lock whose holder died   \
+                */
     const struct timespec pause = { 0, 50000 };
     const uint64_t until = tx_os_now_us() + timeout_us;
     int e;

@@ -1,6 +1,8 @@
 /*
  * stats.c - what a store is doing, as a list of named numbers.
  */
+#include "expire.h"
+#include "os.h"
 #include "store.h"
 
 struct list {
@@ -105,6 +107,16 @@ sum_view(struct tx_core *core)
     return sums;
 }
 
+static double
+oldest_age_s(struct tx_core *core)
+{
+    const uint64_t since_us = tx_oldest_since(core), now_us = tx_os_now_us();
+
+    const uint64_t age_s = since_us < now_us ? (now_us - since_us) / 1000000 : 0;
+
+    return (double)age_s;
+}
+
 static void
 add_overlay(struct list *list, struct txkv *store)
 {
@@ -124,6 +136,10 @@ add_overlay(struct list *list, struct txkv *store)
         "overlay memory only they keep");
     (void)tx_oldest_snap(core, &open);
     add(list, "live_snapshots", open, "sessions", "sessions that hold a snapshot now");
+    add(list, "oldest_snapshot_age_s", oldest_age_s(core), "seconds",
+        "how long the oldest of them has been open");
+    add(list, "snapshots_expired", load(&core->counters.snapshots_expired), "snapshots",
+        "ended by snapshot_timeout_s");
     (void)pthread_mutex_lock(&core->sessions_mutex);
     add(list, "sessions", core->session_count, "sessions", "open sessions");
     (void)pthread_mutex_unlock(&core->sessions_mutex);

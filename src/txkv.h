@@ -47,6 +47,7 @@ enum txkv_rc {
     TXKV_BUSY,   /* backpressure, or a reader in the way: wait and try again */
     TXKV_LOCKED, /* another process has the store open */
     TXKV_CONFLICT, /* another transaction committed first: run the transaction again */
+    TXKV_EXPIRED,  /* snapshot_timeout_s has ended the snapshot: run the transaction again */
     TXKV_NOMEM,
     TXKV_FULL,     /* the disk or the map is full; nothing was written */
     TXKV_TOOBIG,   /* a key, a value or a transaction beyond its limit */
@@ -101,8 +102,10 @@ struct txkv_options {
     uint64_t overlay_limit;    /* 256 MiB; 1 MiB to 1 TiB: not yet checkpointed bytes that stall
                                   committers */
     uint32_t stall_timeout_ms; /* 10,000; 1 to 3,600,000 */
-    uint32_t segment_bytes;    /* 16 MiB; 64 KiB to 1 GiB, a multiple of 4096 */
-    bool must_exist;           /* refuse to create */
+    uint32_t snapshot_timeout_s; /* none; 1 to 86,400: an older snapshot is ended once something
+                                    has been committed since; see TXKV_EXPIRED below */
+    uint32_t segment_bytes;      /* 16 MiB; 64 KiB to 1 GiB, a multiple of 4096 */
+    bool must_exist;             /* refuse to create */
     bool salvage; /* cut a damaged log at the damage, keeping a copy of what is cut off */
 };
 
@@ -148,6 +151,16 @@ TXKV_MUST_CHECK enum txkv_rc txkv_table(struct txkv *store, const char *name, co
 
 /* ---- sessions and transactions ---- */
 
+/*
+ * With snapshot_timeout_s a snapshot that has been open for longer than that is ended once another
+ * transaction has been committed since it was taken, also while its session does nothing. Calls
+ * that read from it return TXKV_EXPIRED from then on, and so does txkv_commit when the transaction
+ * has read and written; one that has only written, or only read, commits. txkv_rollback makes the
+ * session usable at once; outside a transaction the closing of its cursors does. What earlier calls
+ * have handed out stays valid as long as they say. A snapshot taken before the first txkv_open that
+ * gave the option is not ended, and a checkpoint that is running delays the end of one.
+ */
+
 TXKV_MUST_CHECK enum txkv_rc txkv_session_open(struct txkv *store, struct txkv_session **out,
                                                struct txkv_error *err);
 
@@ -173,9 +186,9 @@ void txkv_set_isolation(struct txkv_session *session, enum txkv_isolation isolat
  * Returns TXKV_OK; TXKV_CONFLICT when a transaction that committed after its snapshot wrote
  * a key, or a key in a range, that this one has read (at TXKV_SNAPSHOT: read and written);
  * TXKV_BUSY after stall_timeout_ms of backpressure; TXKV_FULL; TXKV_TOOBIG; TXKV_IOERR;
- * TXKV_STOPPED; TXKV_NOMEM; TXKV_FORKED. After an error nothing is visible and the transaction is
- * still open: roll it back, or for TXKV_BUSY and TXKV_FULL try again. After TXKV_IOERR a reopened
- * store may or may not hold it.
+ * TXKV_STOPPED; TXKV_EXPIRED; TXKV_NOMEM; TXKV_FORKED. After an error nothing is visible and the
+ * transaction is still open: roll it back, or for TXKV_BUSY and TXKV_FULL try again. After
+ * TXKV_IOERR a reopened store may or may not hold it.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_commit(struct txkv_session *session, enum txkv_sync sync,
                                          struct txkv_error *err);
@@ -219,8 +232,8 @@ TXKV_MUST_CHECK enum txkv_rc txkv_release(struct txkv_session *session, int n,
  * value  out, set on TXKV_OK only. Borrowed: valid until the next call on the session; never free
  * it.
  *
- * Returns TXKV_OK; TXKV_NOTFOUND; TXKV_NOMEM; TXKV_IOERR; TXKV_CORRUPT; TXKV_MISUSE. Never blocks
- * on a writer.
+ * Returns TXKV_OK; TXKV_NOTFOUND; TXKV_EXPIRED; TXKV_NOMEM; TXKV_IOERR; TXKV_CORRUPT; TXKV_MISUSE.
+ * Never blocks on a writer.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_get(struct txkv_session *session, uint32_t table,
                                       struct txkv_bytes key, struct txkv_bytes *value,

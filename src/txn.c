@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "expire.h"
 #include "os.h"
 
 enum txkv_rc
@@ -56,8 +57,8 @@ tx_txn_current(struct txkv_session *session, struct tx_txn **out, struct txkv_er
     return TXKV_OK;
 }
 
-static void
-drop_snapshot(struct tx_txn *txn)
+void
+tx_txn_drop_snapshot(struct tx_txn *txn)
 {
     struct txkv_session *session = txn->session;
 
@@ -78,7 +79,9 @@ tx_txn_unref(struct tx_txn *txn)
     if (--txn->refs > 0)
         return;
     assert(!txn->begun && txn->cursors == NULL);
-    drop_snapshot(txn);
+    tx_txn_drop_snapshot(txn);
+    if (txn->taken_us != 0)
+        tx_expire_forget(txn);
     if (session->current == txn)
         session->current = NULL;
     if (session->spare != NULL) {
@@ -103,26 +106,37 @@ tx_txn_end(struct txkv_session *session)
     tx_txn_unref(txn);
 }
 
-enum txkv_rc
-tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
+static enum txkv_rc
+take_snapshot(struct tx_txn *txn, struct txkv_error *err)
 {
     struct txkv_session *session = txn->session;
     enum txkv_rc rc;
 
-    if (txn->snapshot.open)
-        return TXKV_OK;
+    if (txn->expired_us != 0)
+        return tx_expire_check(txn, err);
     /* A lower bound goes first: whoever misses it dropped only what had been published before the
      * snapshot looked at the published LSN. */
-    if (session->snapshots == 0) {
+    if (session->snapshots == 0)
         tx_store_release_64(&session->oldest_snap, tx_published_lsn(session->core));
-        tx_fence_full(); /* [M15] */
-    }
+    if (txn->begun || txn->cursors != NULL)
+        tx_expire_note(txn);
+    tx_fence_full(); /* [M15], [E2] */
     rc = tx_snapshot_take(session->core, session->record, session->stripe, &txn->snapshot, err);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK) {
         session->snapshots++;
-    else if (session->snapshots == 0)
+        return TXKV_OK;
+    }
+    if (session->snapshots == 0)
         tx_store_release_64(&session->oldest_snap, TX_LSN_NONE);
+    if (txn->taken_us != 0)
+        tx_expire_forget(txn);
     return rc;
+}
+
+enum txkv_rc
+tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err)
+{
+    return txn->snapshot.open ? TXKV_OK : take_snapshot(txn, err);
 }
 
 uint64_t
@@ -195,7 +209,9 @@ txkv_rollback(struct txkv_session *session)
     if (!txkv_in_transaction(session) || tx_check_fork(session->core, NULL) != TXKV_OK)
         return;
     tx_writeset_undo(&txn->writes, (struct tx_writeset_mark){ TX_RECORD_HEADER_BYTES, 0 });
+    tx_guard_enter(session);
     tx_txn_end(session);
+    tx_guard_leave(session);
 }
 
 bool
@@ -315,7 +331,8 @@ make_key(const struct txkv_session *session, uint32_t table, struct txkv_bytes b
     return TXKV_OK;
 }
 
-/* Outside a transaction the snapshot ends with the call, so the value is copied. */
+/* Outside a transaction the snapshot ends with the call, and with a guard it may end before the
+ * next one, so the value is copied. */
 static enum txkv_rc
 keep_value(struct txkv_session *session, struct txkv_bytes *value, struct txkv_error *err)
 {
@@ -348,11 +365,13 @@ txkv_get(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
         rc = tx_txn_current(session, &txn, err);
     if (rc != TXKV_OK)
         return rc;
+    tx_guard_enter(session);
     tx_txn_ref(txn);
     rc = tx_txn_get(txn, &k, value, err);
-    if (rc == TXKV_OK && !txn->begun)
+    if (rc == TXKV_OK && (!txn->begun || tx_guarded(session)))
         rc = keep_value(session, value, err);
     tx_txn_unref(txn);
+    tx_guard_leave(session);
     return rc;
 }
 
@@ -460,6 +479,7 @@ tx_session_open(struct tx_core *core, struct txkv_session **out, struct txkv_err
         return tx_fail_nomem(err);
     session->core = core;
     session->oldest_snap = TX_LSN_NONE;
+    session->since_us = UINT64_MAX;
     tx_event_init(&session->done);
     session->record = tx_epoch_register(&core->views.epoch);
     if (session->record == NULL) {

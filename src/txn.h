@@ -6,7 +6,8 @@
  * references, so a transaction that has ended lives on, with its snapshot and its writes, until its
  * last cursor is closed; the session goes on with a new one.
  *
- * Threads: the session's. The leader reads a transaction while its session waits in commit.
+ * Threads: the session's. The leader reads a transaction while its session waits in commit. The
+ * checkpointer ends a snapshot between two calls (expire.h).
  * Layer 5: snapshot.h, writeset.h, readset.h.
  */
 #ifndef TX_TXN_H
@@ -32,6 +33,11 @@ struct tx_txn {
     struct tx_savepoint *savepoints; /* numbers ascending */
     uint32_t savepoint_count, savepoint_room;
     struct txkv_cursor *cursors; /* whose ranges belong to `reads` */
+    /* Of a snapshot that outlives a call; see expire.h. */
+    uint64_t taken_us;   /* when, or 0: there is none */
+    bool watched;        /* it may be ended */
+    uint64_t expired_us; /* the age at which it was ended, or 0 */
+    struct tx_txn *next_noted;
 };
 
 struct txkv_session {
@@ -39,22 +45,31 @@ struct txkv_session {
     struct tx_core *core;
     ck_epoch_record_t *record;
     uint32_t stripe;
+    /* Who may look at the snapshots of the session (expire.h) [E1]; and whether the next call has
+     * to look for overdue ones, a hint. The session's thread and the checkpointer, atomic. */
+    uint32_t guard, must_look;
+    /* The guard's holder. */
+    uint32_t snapshots;   /* open */
+    uint32_t watched;     /* transactions whose snapshot may be, or has been, ended */
+    struct tx_txn *noted; /* transactions with a snapshot that outlives a call */
     /* The session's thread only. */
     struct tx_txn *current;
     struct tx_txn *spare; /* an ended one, for its buffers */
-    uint32_t snapshots;   /* open */
     enum txkv_isolation isolation;
     uint64_t last_lsn;
     uint32_t losses;   /* conflicts in a row, counted up to TX_WAY_LOSSES */
     uint64_t begun_us; /* when the transaction began, if the one before it lost; else 0 */
     uint32_t conflict_table, conflict_key_bytes; /* of the last conflict; bytes 0: none */
     uint8_t conflict_key[TXKV_KEY_BYTES_MAX];
-    uint8_t *value; /* a copy, for txkv_get outside a transaction */
+    uint8_t *value; /* a copy, for txkv_get outside a transaction or with a guard */
     size_t value_room;
     struct tx_event done; /* the leader signals it */
-    /* The session's thread stores, any thread reads: a lower bound of `snap` of the oldest open
+    /* The guard's holder stores, any thread reads: a lower bound of `snap` of the oldest open
      * snapshot, or TX_LSN_NONE. */
     uint64_t oldest_snap TX_ALIGNED;
+    /* The guard's holder stores, any thread reads: when the oldest open snapshot was taken, or
+     * UINT64_MAX. */
+    uint64_t since_us;
     /* Under the core's sessions mutex. */
     struct txkv_session *next, *previous;
 };
@@ -83,8 +98,11 @@ void tx_txn_unref(struct tx_txn *txn);
 /* End the current begun transaction; what it wrote has been committed, or is forgotten. */
 void tx_txn_end(struct txkv_session *session);
 
-/* Take the snapshot unless it is open. */
+/* Take the snapshot unless it is open. TXKV_EXPIRED when it has been ended. */
 TX_MUST_CHECK enum txkv_rc tx_txn_snapshot(struct tx_txn *txn, struct txkv_error *err);
+
+/* No-op when none is open. */
+void tx_txn_drop_snapshot(struct tx_txn *txn);
 
 /* One key: own write, else snapshot. Adds to the read set when begun. */
 TX_MUST_CHECK enum txkv_rc tx_txn_get(struct tx_txn *txn, const struct tx_key *key,

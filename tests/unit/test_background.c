@@ -70,11 +70,25 @@ background_switches(void)
     return sum;
 }
 
+/* What is under way comes to rest, and then for a second the threads wake up so often at most. */
 static void
-an_idle_store_does_not_wake_up(void **state)
+assert_wakes(unsigned times)
 {
     uint64_t before;
 
+    for (int i = 0; i < 250; i++)
+        nap();
+    before = background_switches();
+    assert_true(before > 0);
+    for (int i = 0; i < 4; i++)
+        for (const struct timespec t = { 0, 250000000 }; nanosleep(&t, NULL) != 0;)
+            continue;
+    assert_in_range(background_switches() - before, 0, times);
+}
+
+static void
+an_idle_store_does_not_wake_up(void **state)
+{
     (void)state;
     set(s1, "a", "1");
     begin(s1);
@@ -83,14 +97,34 @@ an_idle_store_does_not_wake_up(void **state)
     while (stat_of("durable_lsn") < stat_of("published_lsn"))
         nap();
     checkpoint();
-    for (int i = 0; i < 250; i++)
-        nap(); /* what is under way comes to rest */
-    before = background_switches();
-    assert_true(before > 0);
-    for (int i = 0; i < 4; i++)
-        for (const struct timespec t = { 0, 250000000 }; nanosleep(&t, NULL) != 0;)
-            continue;
-    assert_int_equal(background_switches() - before, 0);
+    assert_wakes(0);
+    begin(s1); /* a snapshot is nothing to wake up for, outdated or not */
+    assert_true(has(s1, "a", "2"));
+    set(s2, "a", "3");
+    checkpoint();
+    assert_wakes(0);
+    txkv_rollback(s1);
+}
+
+static void
+snapshots_of_the_newest_state_are_looked_at_once_a_timeout(void **state)
+{
+    const struct txkv_options timed = { .map_size = 64 * MIB, .snapshot_timeout_s = 1 };
+
+    (void)state;
+    OK(close_all());
+    reopen_with(&timed);
+    set(s1, "a", "1");
+    checkpoint();
+    begin(s1);
+    assert_true(has(s1, "a", "1")); /* old soon, but of the newest state */
+    for (int i = 0; i < 6000; i++)
+        nap();       /* the checkpointer finds out that somebody else has done its work */
+    assert_wakes(2); /* for what another process may commit */
+    txkv_rollback(s1);
+    for (int i = 0; i < 6000; i++)
+        nap();
+    assert_wakes(0);
 }
 
 int
@@ -100,6 +134,7 @@ main(void)
         STORE_TEST(the_log_past_checkpoint_bytes_is_checkpointed),
         STORE_TEST(a_shorter_interval_takes_effect_at_once),
         STORE_TEST(an_idle_store_does_not_wake_up),
+        STORE_TEST(snapshots_of_the_newest_state_are_looked_at_once_a_timeout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,7 +87,7 @@ every_option_reaches_its_field(void **state)
     assert_int_equal(PARSE("'d'", "sync=normal", "table='my table'", "flush_interval_ms = 60000",
                            "checkpoint_interval=1", "checkpoint_bytes=65536", "map_size=64TiB",
                            "overlay_limit='1 GiB'", "stall_timeout_ms=3600000",
-                           "wal_dir='/fast/wal'"),
+                           "snapshot_timeout_s=86400", "wal_dir='/fast/wal'"),
                      SQLITE_OK);
     assert_int_equal(args.sync, TXKV_SYNC_NORMAL);
     assert_string_equal(args.table, "my table");
@@ -99,6 +99,7 @@ every_option_reaches_its_field(void **state)
     assert_int_equal(args.options.map_size, UINT64_C(64) << 40);
     assert_int_equal(args.options.overlay_limit, 1 << 30);
     assert_int_equal(args.options.stall_timeout_ms, 3600000);
+    assert_int_equal(args.options.snapshot_timeout_s, 86400);
     assert_int_equal(args.options.segment_bytes, 0);
 }
 
@@ -177,6 +178,8 @@ what_is_out_of_range_is_refused_with_the_range(void **state)
         { "checkpoint_interval=\"86401\"", "1 to 86400 seconds" },
         { "stall_timeout_ms=\"0\"", "1 to 3600000" },
         { "stall_timeout_ms=\"3600001\"", "1 to 3600000" },
+        { "snapshot_timeout_s=\"0\"", "1 to 86400 seconds" },
+        { "snapshot_timeout_s=\"86401\"", "1 to 86400 seconds" },
         { "checkpoint_bytes=\"65535\"", "64KiB to 1TiB" },
         { "checkpoint_bytes=\"1025G\"", "64KiB to 1TiB" },
         { "map_size=\"1023K\"", "1MiB to 64TiB" },
@@ -202,8 +205,8 @@ an_unknown_option_is_refused_with_the_nearest_name(void **state)
     assert_refused("flush_interval=1", "txkv: unknown option \"flush_interval\": there are sync, "
                                        "isolation, table, wal_dir, flush_interval_ms, "
                                        "checkpoint_interval, "
-                                       "checkpoint_bytes, map_size, overlay_limit and "
-                                       "stall_timeout_ms");
+                                       "checkpoint_bytes, map_size, overlay_limit, "
+                                       "stall_timeout_ms and snapshot_timeout_s");
     assert_refused("Waldir=1", "txkv: unknown option \"Waldir\" (did you mean \"wal_dir\"?)");
     assert_refused("checkpoint_byte=1",
                    "txkv: unknown option \"checkpoint_byte\" (did you mean \"checkpoint_bytes\"?)");

@@ -39,6 +39,7 @@ static const struct option_case cases[] = {
     OPTION_64(map_size, "map_size", KIB *KIB, 64 * KIB * GIB),
     OPTION_64(overlay_limit, "overlay_limit", KIB *KIB, KIB *GIB),
     OPTION_32(stall_timeout_ms, "stall_timeout_ms", 1, 3600000),
+    OPTION_32(snapshot_timeout_s, "snapshot_timeout_s", 1, 86400),
     OPTION_32(segment_bytes, "segment_bytes", 64 * KIB, GIB),
 };
 
@@ -98,6 +99,7 @@ the_defaults_are_in_range_and_replace_zeros_only(void **state)
     assert_int_equal(options.checkpoint_bytes, 64 * KIB * KIB);
     assert_int_equal(options.overlay_limit, 256 * KIB * KIB);
     assert_int_equal(options.stall_timeout_ms, 10000);
+    assert_int_equal(options.snapshot_timeout_s, 0);
     assert_int_equal(options.segment_bytes, 16 * KIB * KIB);
 }
 
@@ -112,9 +114,12 @@ only_what_is_given_changes_the_limits(void **state)
     tx_options_apply(&options, &limits);
     assert_int_equal(limits.flush_interval_us, 10000);
     assert_int_equal(limits.checkpoint_interval_us, 60000000);
-    options = (struct txkv_options){ .stall_timeout_ms = 5, .overlay_limit = 1 << 20 };
+    options = (struct txkv_options){ .stall_timeout_ms = 5,
+                                     .overlay_limit = 1 << 20,
+                                     .snapshot_timeout_s = 3 };
     tx_options_apply(&options, &limits);
     assert_int_equal(limits.stall_timeout_us, 5000);
+    assert_int_equal(limits.snapshot_timeout_us, 3000000);
     assert_int_equal(limits.overlay_limit, 1 << 20);
     assert_int_equal(limits.flush_interval_us, 10000);
     assert_int_equal(limits.checkpoint_bytes, 64 * KIB * KIB);
