@@ -147,102 +147,78 @@ encode_real(double d, struct tx_keybuf *out)
     return TX_KEY_OK;
 }
 
-static enum tx_key_rc
-encode_text(sqlite3_value *value, struct tx_keybuf *out)
-{
-    const unsigned char *text = sqlite3_value_text(value);
-
-    if (text == NULL)
-        return TX_KEY_NOMEM;
-    return put_bytes(out, TAG_TEXT, text, (size_t)sqlite3_value_bytes(value));
-}
-
-static enum tx_key_rc
-encode_blob(sqlite3_value *value, struct tx_keybuf *out)
-{
-    /* The length first: when a zeroblob finds no memory its value turns into NULL. */
-    const size_t bytes = (size_t)sqlite3_value_bytes(value);
-    const void *blob = sqlite3_value_blob(value);
-
-    if (blob == NULL && bytes > 0)
-        return TX_KEY_NOMEM;
-    return put_bytes(out, TAG_BLOB, blob, bytes);
-}
-
 enum tx_key_rc
-tx_key_encode(sqlite3_value *value, struct tx_keybuf *out)
+tx_key_encode_cell(const struct tx_cell *cell, struct tx_keybuf *out)
 {
     out->bytes = 0;
     out->note = TX_KEY_AS_IS;
-    switch (sqlite3_value_type(value)) {
+    switch (cell->type) {
     case SQLITE_INTEGER:
-        return encode_integer(sqlite3_value_int64(value), out);
+        return encode_integer(cell->integer, out);
     case SQLITE_FLOAT:
-        return encode_real(sqlite3_value_double(value), out);
+        return encode_real(cell->real, out);
     case SQLITE_TEXT:
-        return encode_text(value, out);
+        return put_bytes(out, TAG_TEXT, cell->data, cell->bytes);
     case SQLITE_BLOB:
-        return encode_blob(value, out);
+        return put_bytes(out, TAG_BLOB, cell->data, cell->bytes);
     default:
         return TX_KEY_NULL;
     }
 }
 
-static bool
-number_result(sqlite3_context *context, const struct number *n, enum tx_key_note note)
+enum tx_key_rc
+tx_key_encode(sqlite3_value *value, struct tx_keybuf *out)
 {
+    struct tx_cell cell;
+
+    if (!tx_cell_read(value, TX_AFFINITY_BLOB, &cell))
+        return TX_KEY_NOMEM;
+    return tx_key_encode_cell(&cell, out);
+}
+
+static bool
+number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
+{
+    out->type = SQLITE_FLOAT;
+    out->real = n->real;
     switch (note) {
     case TX_KEY_AS_IS:
+        out->integer = n->integer;
         if (n->is_integer)
-            sqlite3_result_int64(context, n->integer);
-        else
-            sqlite3_result_double(context, n->real);
+            out->type = SQLITE_INTEGER;
         return true;
     case TX_KEY_REAL:
-        if (!n->is_integer || n->integer != (int64_t)n->real)
-            return false;
-        sqlite3_result_double(context, n->real);
-        return true;
+        return n->is_integer && n->integer == (int64_t)n->real;
     case TX_KEY_MINUS_ZERO:
-        if (n->real != 0)
-            return false;
-        sqlite3_result_double(context, -0.0);
-        return true;
+        out->real = -0.0;
+        return n->real == 0;
     }
     return false; /* a row's note can be any two bits */
 }
 
-void
-tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
-{
-    char copy[512];
-
-    if (bytes < sizeof(copy) && memchr(text, '\0', bytes) == NULL) {
-        memcpy(copy, text, bytes);
-        copy[bytes] = '\0';
-        sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
-    } else {
-        sqlite3_result_text64(context, (const char *)text, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
-}
-
 bool
-tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
+tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out)
 {
     struct number n;
 
     if (bytes == 0 || bytes > TXKV_KEY_BYTES_MAX)
         return false;
     if (key[0] == TAG_NUMBER)
-        return get_number(key + 1, bytes - 1, &n) && number_result(context, &n, note);
-    if (note != TX_KEY_AS_IS)
+        return get_number(key + 1, bytes - 1, &n) && number_cell(&n, note, out);
+    out->type = key[0] == TAG_TEXT ? SQLITE_TEXT : SQLITE_BLOB;
+    out->data = key + 1;
+    out->bytes = bytes - 1;
+    return note == TX_KEY_AS_IS && (key[0] == TAG_TEXT || key[0] == TAG_BLOB);
+}
+
+bool
+tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
+{
+    struct tx_cell cell;
+
+    if (!tx_key_cell(key, bytes, note, &cell))
         return false;
-    if (key[0] == TAG_TEXT)
-        tx_text_result(context, key + 1, bytes - 1);
-    else if (key[0] == TAG_BLOB)
-        sqlite3_result_blob(context, key + 1, (int)bytes - 1, SQLITE_TRANSIENT);
-    else
-        return false;
+    tx_cell_result(context, &cell);
     return true;
 }
 

@@ -23,8 +23,7 @@
 #ifndef TX_KEYCODEC_H
 #define TX_KEYCODEC_H
 
-#include "sqlite.h" /* sqlite3ext.h, or sqlite3.h when linked statically */
-#include "../src/txkv.h"
+#include "cell.h"
 
 enum tx_key_note {
     TX_KEY_AS_IS =
@@ -52,6 +51,7 @@ struct tx_keybuf {
  * they serve as an open lower bound and as a closed upper one.
  */
 enum tx_key_rc tx_key_encode(sqlite3_value *value, struct tx_keybuf *out);
+enum tx_key_rc tx_key_encode_cell(const struct tx_cell *cell, struct tx_keybuf *out);
 
 /*
  * Give the key to SQLite as a result (text and blobs are copied, SQLITE_TRANSIENT); false when the
@@ -60,12 +60,8 @@ enum tx_key_rc tx_key_encode(sqlite3_value *value, struct tx_keybuf *out);
 bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
-/*
- * Give UTF-8 text to SQLite as a result, copied. SQLite keeps a text that came with its terminator
- * as it is, and copies any other once more for sqlite3_column_text; so short ones without a zero
- * byte are given one.
- */
-void tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes);
+/* The same as a cell, whose bytes are the key's. */
+bool tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out);
 
 /*
  * A key in words for messages: 42, 'text', x'00ff'; control characters shown as ?, cut with "..."

@@ -78,32 +78,20 @@ type_of_integer(int64_t v)
     return (uint64_t)(64 - __builtin_clzll(magnitude | 1)) / 8 + 1;
 }
 
-/* False when SQLite is out of memory. */
-static bool
-type_of_value(sqlite3_value *value, uint64_t *type)
+static uint64_t
+type_of_cell(const struct tx_cell *cell)
 {
-    uint64_t bytes;
-
-    switch (sqlite3_value_type(value)) {
+    switch (cell->type) {
     case SQLITE_INTEGER:
-        *type = type_of_integer(sqlite3_value_int64(value));
-        return true;
+        return type_of_integer(cell->integer);
     case SQLITE_FLOAT:
-        *type = TYPE_REAL;
-        return true;
+        return TYPE_REAL;
     case SQLITE_TEXT:
-        if (sqlite3_value_text(value) == NULL)
-            return false;
-        *type = TYPE_TEXT + 2 * (uint64_t)sqlite3_value_bytes(value);
-        return true;
+        return TYPE_TEXT + 2 * (uint64_t)cell->bytes;
     case SQLITE_BLOB:
-        /* The length first: when a zeroblob finds no memory its value turns into NULL. */
-        bytes = (uint64_t)sqlite3_value_bytes(value);
-        *type = TYPE_BLOB + 2 * bytes;
-        return bytes == 0 || sqlite3_value_blob(value) != NULL;
+        return TYPE_BLOB + 2 * (uint64_t)cell->bytes;
     default:
-        *type = TYPE_NULL;
-        return true;
+        return TYPE_NULL;
     }
 }
 
@@ -118,7 +106,7 @@ bytes_of_type(uint64_t type)
 }
 
 size_t
-tx_row_bytes(int count, sqlite3_value **values)
+tx_row_bytes(int count, const struct tx_cell *cells)
 {
     size_t total = 1;
 
@@ -126,44 +114,37 @@ tx_row_bytes(int count, sqlite3_value **values)
     if (count >= COLUMNS_INLINE)
         total += varint_bytes((uint64_t)(count - COLUMNS_INLINE));
     for (int i = 0; i < count; i++) {
-        uint64_t type;
+        const uint64_t type = type_of_cell(&cells[i]);
 
-        if (!type_of_value(values[i], &type))
-            return 0;
         total += varint_bytes(type) + bytes_of_type(type);
     }
     return total;
 }
 
-/* Writes the value's bytes at p; returns the byte after them. */
+/* Writes the cell's bytes at p; returns the byte after them. */
 static uint8_t *
-put_value(uint8_t *p, uint64_t type, sqlite3_value *value)
+put_cell(uint8_t *p, uint64_t type, const struct tx_cell *cell)
 {
     const size_t bytes = (size_t)bytes_of_type(type);
-    const void *from = NULL;
     uint64_t number;
-    double real;
 
     if (bytes == 0)
         return p;
     if (type >= TYPE_BLOB) {
-        from = type % 2 == 0 ? sqlite3_value_blob(value) : sqlite3_value_text(value);
-    } else {
-        if (type == TYPE_REAL) {
-            real = sqlite3_value_double(value);
-            memcpy(&number, &real, sizeof(number));
-        } else {
-            number = (uint64_t)sqlite3_value_int64(value);
-        }
-        number = htole64(number);
-        from = &number;
+        memcpy(p, cell->data, bytes);
+        return p + bytes;
     }
-    memcpy(p, from, bytes);
+    if (type == TYPE_REAL)
+        memcpy(&number, &cell->real, sizeof(number));
+    else
+        number = (uint64_t)cell->integer;
+    number = htole64(number);
+    memcpy(p, &number, bytes);
     return p + bytes;
 }
 
 void
-tx_row_encode(uint8_t *out, enum tx_key_note note, int count, sqlite3_value **values)
+tx_row_encode(uint8_t *out, enum tx_key_note note, int count, const struct tx_cell *cells)
 {
     const int inlined = count < COLUMNS_INLINE ? count : COLUMNS_INLINE;
     uint8_t *p = out;
@@ -174,26 +155,10 @@ tx_row_encode(uint8_t *out, enum tx_key_note note, int count, sqlite3_value **va
     if (inlined == COLUMNS_INLINE)
         p = put_varint(p, (uint64_t)(count - COLUMNS_INLINE));
 
-    const uint8_t *types = p;
-
-    for (int i = 0; i < count; i++) {
-        uint64_t type = TYPE_NULL;
-        const bool has_memory = type_of_value(values[i], &type);
-
-        assert(has_memory); /* tx_row_bytes has converted it */
-        (void)has_memory;
-        p = put_varint(p, type);
-    }
-
-    const uint8_t *types_end = p;
-
-    for (int i = 0; i < count; i++) {
-        uint64_t type = TYPE_NULL;
-
-        types = get_varint(types, types_end, &type);
-        assert(types != NULL);
-        p = put_value(p, type, values[i]);
-    }
+    for (int i = 0; i < count; i++)
+        p = put_varint(p, type_of_cell(&cells[i]));
+    for (int i = 0; i < count; i++)
+        p = put_cell(p, type_of_cell(&cells[i]), &cells[i]);
 }
 
 enum tx_key_note
@@ -213,28 +178,24 @@ get_integer(const uint8_t *p, size_t bytes)
 }
 
 static void
-value_result(sqlite3_context *context, uint64_t type, const uint8_t *p)
+get_cell(uint64_t type, const uint8_t *p, struct tx_cell *out)
 {
-    const size_t bytes = (size_t)bytes_of_type(type);
     uint64_t number;
-    double real;
 
     if (type >= TYPE_BLOB) {
-        if (type % 2 == 0)
-            sqlite3_result_blob64(context, p, bytes, SQLITE_TRANSIENT);
-        else
-            tx_text_result(context, p, bytes);
+        out->type = type % 2 == 0 ? SQLITE_BLOB : SQLITE_TEXT;
+        out->data = p;
+        out->bytes = (size_t)bytes_of_type(type);
     } else if (type == TYPE_NULL) {
-        sqlite3_result_null(context);
-    } else if (type <= TYPE_INT_MAX) {
-        sqlite3_result_int64(context, get_integer(p, bytes));
+        out->type = SQLITE_NULL;
     } else if (type == TYPE_REAL) {
+        out->type = SQLITE_FLOAT;
         memcpy(&number, p, sizeof(number));
         number = le64toh(number);
-        memcpy(&real, &number, sizeof(real));
-        sqlite3_result_double(context, real);
+        memcpy(&out->real, &number, sizeof(out->real));
     } else {
-        sqlite3_result_int(context, type == TYPE_ONE);
+        out->type = SQLITE_INTEGER;
+        out->integer = type <= TYPE_INT_MAX ? get_integer(p, (size_t)type) : type == TYPE_ONE;
     }
 }
 
@@ -256,7 +217,7 @@ get_columns(const uint8_t *row, const uint8_t *end, uint64_t *columns)
 }
 
 bool
-tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+tx_row_cell(const uint8_t *row, size_t bytes, int count, int index, struct tx_cell *out)
 {
     const uint8_t *end = row + bytes;
     uint64_t columns, type = TYPE_NULL;
@@ -282,6 +243,17 @@ tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int co
     }
     if ((size_t)(end - p) != total)
         return false;
-    value_result(context, type, p + before);
+    get_cell(type, p + before, out);
+    return true;
+}
+
+bool
+tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+{
+    struct tx_cell cell;
+
+    if (!tx_row_cell(row, bytes, count, index, &cell))
+        return false;
+    tx_cell_result(context, &cell);
     return true;
 }

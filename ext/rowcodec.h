@@ -15,20 +15,15 @@
 #ifndef TX_ROWCODEC_H
 #define TX_ROWCODEC_H
 
-#include "sqlite.h"
-#include "../src/txkv.h"
 #include "keycodec.h"
 
 #define TX_ROW_COLUMNS_MAX 2000
 
-/*
- * Bytes that tx_row_encode will write; 0 when SQLite is out of memory. Converts texts to UTF-8 and
- * expands zeroblobs, so it comes first, and nothing may touch the values between the two.
- */
-size_t tx_row_bytes(int count, sqlite3_value **values);
+/* Bytes that tx_row_encode will write. */
+size_t tx_row_bytes(int count, const struct tx_cell *cells);
 
 /* Write the row at `out`, tx_row_bytes long. */
-void tx_row_encode(uint8_t *out, enum tx_key_note note, int count, sqlite3_value **values);
+void tx_row_encode(uint8_t *out, enum tx_key_note note, int count, const struct tx_cell *cells);
 
 /* The key's note of a row; tx_key_result refuses one that a damaged row has. */
 enum tx_key_note tx_row_note(const uint8_t *row, size_t bytes);
@@ -39,5 +34,8 @@ enum tx_key_note tx_row_note(const uint8_t *row, size_t bytes);
  */
 bool tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count,
                    int index);
+
+/* The same as a cell, whose bytes are the row's. */
+bool tx_row_cell(const uint8_t *row, size_t bytes, int count, int index, struct tx_cell *out);
 
 #endif /* TX_ROWCODEC_H */

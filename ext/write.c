@@ -12,7 +12,7 @@
 #include "transaction.h"
 
 /* What xUpdate's arguments are for a WITHOUT ROWID table of two columns. */
-enum { OLD_KEY = 0, NEW_KEY = 2, NEW_VALUES = 3 };
+enum { OLD_KEY = 0, NEW_KEY = 2, NEW_VALUE = 3 };
 
 /* Above every savepoint of SQLite's: undoes the one UPDATE that changes a key. */
 enum { OWN_SAVEPOINT = INT_MAX };
@@ -76,19 +76,20 @@ check_absent(struct tx_table *table, const struct tx_keybuf *key)
 }
 
 static int
-put(struct tx_table *table, const struct tx_keybuf *key, sqlite3_value **values)
+put(struct tx_table *table, const struct tx_keybuf *key, sqlite3_value *value)
 {
-    const size_t bytes = tx_row_bytes(TX_VALUE_COLUMNS, values);
+    struct tx_cell cell;
     struct txkv_error err;
     enum txkv_rc rc;
     uint8_t *row;
 
-    if (bytes == 0)
+    if (!tx_cell_read(value, TX_AFFINITY_BLOB, &cell))
         return SQLITE_NOMEM;
-    rc = txkv_put_into(table->link->session, table->number, bytes_of(key), bytes, &row, &err);
+    rc = txkv_put_into(table->link->session, table->number, bytes_of(key),
+                       tx_row_bytes(TX_VALUE_COLUMNS, &cell), &row, &err);
     if (rc != TXKV_OK)
         return tx_table_fail(table, rc, &err);
-    tx_row_encode(row, key->note, TX_VALUE_COLUMNS, values);
+    tx_row_encode(row, key->note, TX_VALUE_COLUMNS, &cell);
     return SQLITE_OK;
 }
 
@@ -109,13 +110,13 @@ insert_row(struct tx_table *table, sqlite3_value **argv)
 
     if (rc == SQLITE_OK && conflict_mode(table) != SQLITE_REPLACE)
         rc = check_absent(table, &key);
-    return rc == SQLITE_OK ? put(table, &key, argv + NEW_VALUES) : rc;
+    return rc == SQLITE_OK ? put(table, &key, argv[NEW_VALUE]) : rc;
 }
 
 /* Move the row from one key to another: both writes or none. */
 static int
 move_row(struct tx_table *table, const struct tx_keybuf *from, const struct tx_keybuf *to,
-         sqlite3_value **values)
+         sqlite3_value *value)
 {
     struct txkv_session *session = table->link->session;
     struct txkv_error err;
@@ -129,7 +130,7 @@ move_row(struct tx_table *table, const struct tx_keybuf *from, const struct tx_k
     store_rc = txkv_savepoint(session, OWN_SAVEPOINT, &err);
     if (store_rc != TXKV_OK)
         return tx_table_fail(table, store_rc, &err);
-    rc = put(table, to, values);
+    rc = put(table, to, value);
     if (rc == SQLITE_OK)
         rc = erase(table, from);
     if (rc != SQLITE_OK && (store_rc = txkv_rollback_to(session, OWN_SAVEPOINT, &err)) != TXKV_OK)
@@ -148,13 +149,13 @@ update_row(struct tx_table *table, sqlite3_value **argv)
     if (rc != SQLITE_OK)
         return rc;
     if (sqlite3_value_nochange(argv[NEW_KEY]))
-        return put(table, &from, argv + NEW_VALUES);
+        return put(table, &from, argv[NEW_VALUE]);
     rc = encode_key(table, argv[NEW_KEY], &to);
     if (rc != SQLITE_OK)
         return rc;
     if (from.bytes == to.bytes && memcmp(from.data, to.data, from.bytes) == 0)
-        return put(table, &to, argv + NEW_VALUES); /* 1 may have become 1.0: that is in the row */
-    return move_row(table, &from, &to, argv + NEW_VALUES);
+        return put(table, &to, argv[NEW_VALUE]); /* 1 may have become 1.0: that is in the row */
+    return move_row(table, &from, &to, argv[NEW_VALUE]);
 }
 
 static int

@@ -63,12 +63,14 @@ decode(const uint8_t *row, size_t bytes, int count, int index)
 static void
 check_round_trip(sqlite3_value *value)
 {
-    const size_t bytes = tx_row_bytes(1, &value);
+    struct tx_cell cell = { .type = SQLITE_NULL };
+    const bool has_memory = tx_cell_read(value, TX_AFFINITY_BLOB, &cell);
+    const size_t bytes = tx_row_bytes(1, &cell);
     uint8_t *row = malloc(bytes);
     sqlite3_value *back;
 
-    check(bytes > 0 && row != NULL);
-    tx_row_encode(row, TX_KEY_AS_IS, 1, &value);
+    check(has_memory && bytes > 0 && row != NULL);
+    tx_row_encode(row, TX_KEY_AS_IS, 1, &cell);
     back = decode(row, bytes, 1, 0);
     check(back != NULL && same_value(value, back));
     sqlite3_value_free(back);

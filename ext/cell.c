@@ -1,0 +1,144 @@
+/*
+ * cell.c - one value of SQLite's, as a column's affinity makes it.
+ *
+ * SQLite applies no affinity to what it gives to a virtual table, so it is done here, with SQLite's
+ * own conversions (sqlite3_value_numeric_type, sqlite3_value_text) wherever text is involved.
+ */
+#include "cell.h"
+
+#include <string.h>
+
+static bool
+contains(const char *type, const char *word)
+{
+    const int bytes = (int)strlen(word);
+
+    for (; *type != '\0'; type++)
+        if (sqlite3_strnicmp(type, word, bytes) == 0)
+            return true;
+    return false;
+}
+
+enum tx_affinity
+tx_affinity_of_type(const char *type)
+{
+    if (*type == '\0')
+        return TX_AFFINITY_BLOB;
+    if (contains(type, "int"))
+        return TX_AFFINITY_INTEGER;
+    if (contains(type, "char") || contains(type, "clob") || contains(type, "text"))
+        return TX_AFFINITY_TEXT;
+    if (contains(type, "blob"))
+        return TX_AFFINITY_BLOB;
+    if (contains(type, "real") || contains(type, "floa") || contains(type, "doub"))
+        return TX_AFFINITY_REAL;
+    return TX_AFFINITY_NUMERIC;
+}
+
+static bool
+read_text(sqlite3_value *value, struct tx_cell *out)
+{
+    out->type = SQLITE_TEXT;
+    out->data = sqlite3_value_text(value);
+    out->bytes = (size_t)sqlite3_value_bytes(value);
+    return out->data != NULL;
+}
+
+static bool
+read_blob(sqlite3_value *value, struct tx_cell *out)
+{
+    /* The length first: when a zeroblob finds no memory its value turns into NULL. */
+    out->bytes = (size_t)sqlite3_value_bytes(value);
+    out->data = sqlite3_value_blob(value);
+    return out->bytes == 0 || out->data != NULL;
+}
+
+/* A real that is an integer becomes one, except the two ends of int64, as in SQLite. */
+static void
+prefer_integer(struct tx_cell *cell)
+{
+    if (cell->real > -0x1p63 && cell->real < 0x1p63 && (double)(int64_t)cell->real == cell->real) {
+        cell->integer = (int64_t)cell->real;
+        cell->type = SQLITE_INTEGER;
+    }
+}
+
+static void
+read_number(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *out)
+{
+    if (out->type == SQLITE_INTEGER) {
+        out->integer = sqlite3_value_int64(value);
+        if (affinity == TX_AFFINITY_REAL) {
+            out->real = (double)out->integer;
+            out->type = SQLITE_FLOAT;
+        }
+        return;
+    }
+    out->real = sqlite3_value_double(value);
+    if (affinity == TX_AFFINITY_REAL && out->real == 0)
+        out->real = 0; /* a native column stores it as an integer, which has no -0.0 */
+    if (affinity == TX_AFFINITY_NUMERIC || affinity == TX_AFFINITY_INTEGER)
+        prefer_integer(out);
+}
+
+bool
+tx_cell_read(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *out)
+{
+    out->type = sqlite3_value_type(value);
+    if (out->type == SQLITE_TEXT && tx_affinity_is_numeric(affinity))
+        out->type = sqlite3_value_numeric_type(value);
+    switch (out->type) {
+    case SQLITE_INTEGER:
+    case SQLITE_FLOAT:
+        if (affinity == TX_AFFINITY_TEXT)
+            return read_text(value, out);
+        read_number(value, affinity, out);
+        return true;
+    case SQLITE_TEXT:
+        return read_text(value, out);
+    case SQLITE_BLOB:
+        return read_blob(value, out);
+    default:
+        out->type = SQLITE_NULL;
+        return true;
+    }
+}
+
+/*
+ * SQLite keeps a text that came with its terminator as it is, and copies any other once more for
+ * sqlite3_column_text; so short ones without a zero byte are given one.
+ */
+static void
+text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
+{
+    char copy[512];
+
+    if (bytes < sizeof(copy) && memchr(text, '\0', bytes) == NULL) {
+        memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
+        sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
+    } else {
+        sqlite3_result_text64(context, (const char *)text, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
+}
+
+void
+tx_cell_result(sqlite3_context *context, const struct tx_cell *cell)
+{
+    switch (cell->type) {
+    case SQLITE_INTEGER:
+        sqlite3_result_int64(context, cell->integer);
+        break;
+    case SQLITE_FLOAT:
+        sqlite3_result_double(context, cell->real);
+        break;
+    case SQLITE_TEXT:
+        text_result(context, cell->data, cell->bytes);
+        break;
+    case SQLITE_BLOB:
+        sqlite3_result_blob64(context, cell->data, cell->bytes, SQLITE_TRANSIENT);
+        break;
+    default:
+        sqlite3_result_null(context);
+    }
+}

@@ -1,0 +1,59 @@
+/*
+ * tuple.h - several values as one key: memcmp of two encodings of equally many values is SQLite's
+ * comparison of the values one after the other, each by its collation, NULL first.
+ *
+ * Every value but the last one of a primary key is written with an end:
+ *
+ *   0x08 0x00                    NULL
+ *   the value's key (keycodec.h) with each zero byte followed by 0xff, then 0x00
+ *
+ * The byte behind an end is the tag of the next value, below 0xff, so a value comes before those
+ * that it is a prefix of. The last value of a primary key is written as its key, as it is; thus a
+ * primary key of one column is the value's key. An index has all its values with an end, and behind
+ * them the primary key of the row.
+ *
+ * NOCASE texts are written in small letters (of ASCII), RTRIM texts without spaces at the end: two
+ * that are equal have one encoding.
+ *
+ * Pure; any thread that owns the cells.
+ */
+#ifndef TX_TUPLE_H
+#define TX_TUPLE_H
+
+#include "keycodec.h"
+
+struct tx_tuple {
+    uint8_t data[TXKV_KEY_BYTES_MAX];
+    size_t bytes;
+    bool too_big; /* data holds the first TXKV_KEY_BYTES_MAX bytes only */
+};
+
+void tx_tuple_clear(struct tx_tuple *tuple);
+
+/* Append a value with an end. */
+void tx_tuple_add(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_collation collation);
+
+/* Append the last value, not NULL, without an end. */
+void tx_tuple_add_last(struct tx_tuple *tuple, const struct tx_cell *cell,
+                       enum tx_collation collation);
+
+/* Append bytes as they are. */
+void tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
+
+/*
+ * Whether decoding gives exactly this value back; when it does not (a real that is an integer,
+ * -0.0, a text whose collation is not BINARY), the row must hold it.
+ */
+bool tx_tuple_restores(const struct tx_cell *cell, enum tx_collation collation);
+
+/* The first byte behind `count` values with an end, or NULL when the bytes are damaged. */
+const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
+
+/*
+ * Value `place` of a primary key of `count` values. `room` is where its bytes go. False when the
+ * key is damaged.
+ */
+bool tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
+                   struct tx_cell *out);
+
+#endif /* TX_TUPLE_H */

@@ -1,0 +1,252 @@
+/*
+ * test_ext_tuple.c - several values as one key: the order of the bytes is SQLite's order of the
+ * values, prefixes are found by their bytes, and values come back.
+ *
+ * SQLite is the judge: rows (a, b, c) are compared by its row values, column by column.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sqlite_values.h"
+
+#include "../../ext/tuple.h"
+
+enum { VALUES = 60, TUPLES = 3000, COLUMNS = 3 };
+
+static struct values values;
+static sqlite3_value *pool[VALUES];
+static const enum tx_collation collations[COLUMNS] = { TX_COLLATION_BINARY, TX_COLLATION_NOCASE,
+                                                       TX_COLLATION_RTRIM };
+
+static sqlite3_value *
+random_value(size_t i)
+{
+    static const char letters[] = { '\0', ' ', 'a', 'A', 'b', '\x01', '\xff' };
+    static const double reals[] = { -0.0, 0.5, 1.0, 1e300, -1.5, 9007199254740992.0 };
+    static const int64_t integers[] = { 0, 1, -1, 256, 9007199254740993, INT64_MAX, INT64_MIN };
+    char text[5];
+    const size_t bytes = random_below(5);
+
+    /* NOCASE stops at a zero byte, in a way that no key can follow: only blobs have them. */
+    for (size_t j = 0; j < bytes; j++)
+        text[j] = letters[random_below(sizeof(letters) - 1 - (i % 5 != 1)) + (i % 5 != 1)];
+    switch (i % 5) {
+    case 0:
+        return value_int(&values, integers[random_below(7)]);
+    case 1:
+        return value_blob(&values, text, bytes);
+    case 2:
+        return value_real(&values, reals[random_below(6)]);
+    case 3:
+        return value_text(&values, text, bytes);
+    default:
+        return i < 10 ? value_null(&values) : value_text(&values, text, bytes);
+    }
+}
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    assert_true(values_open(&values, "UTF-8"));
+    for (size_t i = 0; i < VALUES; i++) {
+        pool[i] = random_value(i);
+        assert_non_null(pool[i]);
+    }
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VALUES; i++)
+        sqlite3_value_free(pool[i]);
+    values_close(&values);
+    return 0;
+}
+
+static void
+encode(sqlite3_value *const *columns, bool as_primary, struct tx_tuple *out)
+{
+    tx_tuple_clear(out);
+    for (int i = 0; i < COLUMNS; i++) {
+        struct tx_cell cell;
+
+        assert_true(tx_cell_read(columns[i], TX_AFFINITY_BLOB, &cell));
+        if (as_primary && i == COLUMNS - 1)
+            tx_tuple_add_last(out, &cell, collations[i]);
+        else
+            tx_tuple_add(out, &cell, collations[i]);
+    }
+    assert_false(out->too_big);
+}
+
+static int
+sign(int v)
+{
+    return (v > 0) - (v < 0);
+}
+
+static int
+compare_bytes(const struct tx_tuple *a, const struct tx_tuple *b)
+{
+    const size_t least = a->bytes < b->bytes ? a->bytes : b->bytes;
+    const int order = memcmp(a->data, b->data, least);
+
+    return order != 0 ? sign(order) : sign((a->bytes > b->bytes) - (a->bytes < b->bytes));
+}
+
+/* -1, 0 or 1 for column i, NULL first; what ORDER BY does. */
+static int
+compare_column(sqlite3_value *a, sqlite3_value *b, int i)
+{
+    static sqlite3_stmt *statements[COLUMNS];
+    static const char *const names[] = { "BINARY", "NOCASE", "RTRIM" };
+    int order;
+
+    if (statements[i] == NULL) {
+        char sql[200];
+
+        sqlite3_snprintf(sizeof(sql), sql,
+                         "SELECT (?1 COLLATE %s > ?2) - (?1 COLLATE %s < ?2) "
+                         "FROM (SELECT 1)",
+                         names[i], names[i]);
+        assert_int_equal(sqlite3_prepare_v2(values.db, sql, -1, &statements[i], NULL), SQLITE_OK);
+    }
+    if (sqlite3_value_type(a) == SQLITE_NULL || sqlite3_value_type(b) == SQLITE_NULL)
+        return (sqlite3_value_type(a) != SQLITE_NULL) - (sqlite3_value_type(b) != SQLITE_NULL);
+    sqlite3_bind_value(statements[i], 1, a);
+    sqlite3_bind_value(statements[i], 2, b);
+    assert_int_equal(sqlite3_step(statements[i]), SQLITE_ROW);
+    order = sqlite3_column_int(statements[i], 0);
+    sqlite3_reset(statements[i]);
+    return order;
+}
+
+static void
+check_pair(bool as_primary)
+{
+    sqlite3_value *a[COLUMNS], *b[COLUMNS];
+    struct tx_tuple key_a, key_b;
+    int expected = 0;
+
+    for (int i = 0; i < COLUMNS; i++) {
+        const bool is_last = as_primary && i == COLUMNS - 1;
+
+        do {
+            a[i] = pool[random_below(VALUES)];
+            b[i] = random_below(2) == 0 ? a[i] : pool[random_below(VALUES)];
+        } while (is_last && (sqlite3_value_type(a[i]) == SQLITE_NULL ||
+                             sqlite3_value_type(b[i]) == SQLITE_NULL));
+    }
+    encode(a, as_primary, &key_a);
+    encode(b, as_primary, &key_b);
+    for (int i = 0; i < COLUMNS && expected == 0; i++)
+        expected = compare_column(a[i], b[i], i);
+    assert_int_equal(compare_bytes(&key_a, &key_b), expected);
+}
+
+static void
+the_order_of_keys_is_that_of_their_values(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20 * TUPLES; i++)
+        check_pair(i % 2 == 0);
+}
+
+static bool
+same_cell(const struct tx_cell *a, const struct tx_cell *b)
+{
+    if (a->type != b->type)
+        return false;
+    if (a->type == SQLITE_INTEGER)
+        return a->integer == b->integer;
+    if (a->type == SQLITE_FLOAT)
+        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+    return a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
+}
+
+static void
+what_a_key_restores_comes_back_exactly(void **state)
+{
+    int restored = 0;
+
+    (void)state;
+    for (int n = 0; n < TUPLES; n++) {
+        sqlite3_value *columns[COLUMNS];
+        struct tx_tuple key, room;
+
+        for (int i = 0; i < COLUMNS; i++)
+            do
+                columns[i] = pool[random_below(VALUES)];
+            while (sqlite3_value_type(columns[i]) == SQLITE_NULL);
+        encode(columns, true, &key);
+        for (int i = 0; i < COLUMNS; i++) {
+            struct tx_cell cell, back;
+
+            assert_true(tx_cell_read(columns[i], TX_AFFINITY_BLOB, &cell));
+            assert_true(tx_tuple_cell((struct txkv_bytes){ key.data, key.bytes }, COLUMNS, i, &room,
+                                      &back));
+            if (!tx_tuple_restores(&cell, collations[i]))
+                continue;
+            assert_true(same_cell(&cell, &back));
+            restored++;
+        }
+    }
+    assert_true(restored > TUPLES);
+}
+
+static void
+the_values_of_an_index_end_where_the_primary_key_begins(void **state)
+{
+    static const uint8_t primary[] = { 0x20, 0, 0xff }; /* it begins with a tag */
+
+    (void)state;
+    for (int n = 0; n < TUPLES; n++) {
+        sqlite3_value *columns[COLUMNS];
+        struct tx_tuple key;
+        size_t bytes;
+
+        for (int i = 0; i < COLUMNS; i++)
+            columns[i] = pool[random_below(VALUES)];
+        encode(columns, false, &key);
+        bytes = key.bytes;
+        tx_tuple_append(&key, primary, 1 + random_below(3));
+        assert_ptr_equal(tx_tuple_skip(key.data, key.data + key.bytes, COLUMNS), key.data + bytes);
+        assert_null(tx_tuple_skip(key.data, key.data + bytes - 1, COLUMNS));
+    }
+}
+
+static void
+a_key_that_is_too_big_keeps_its_first_bytes(void **state)
+{
+    static uint8_t blob[600];
+    const struct tx_cell cell = { .type = SQLITE_BLOB, .data = blob, .bytes = sizeof(blob) };
+    struct tx_tuple key;
+
+    (void)state;
+    memset(blob, 'x', sizeof(blob));
+    tx_tuple_clear(&key);
+    tx_tuple_add(&key, &cell, TX_COLLATION_BINARY);
+    assert_true(key.too_big);
+    assert_int_equal(key.bytes, TXKV_KEY_BYTES_MAX);
+    assert_int_equal(key.data[TXKV_KEY_BYTES_MAX - 1], 'x');
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_order_of_keys_is_that_of_their_values),
+        cmocka_unit_test(what_a_key_restores_comes_back_exactly),
+        cmocka_unit_test(the_values_of_an_index_end_where_the_primary_key_begins),
+        cmocka_unit_test(a_key_that_is_too_big_keeps_its_first_bytes),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
