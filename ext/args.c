@@ -348,6 +348,19 @@ split(struct piece argument, struct piece *name, struct piece *value)
     return true;
 }
 
+/* On a line of its own, so that a comment at its end hides no comma. */
+static int
+add_definition(struct parser *p, struct piece definition)
+{
+    char *before = p->out->columns;
+
+    p->out->columns =
+        sqlite3_mprintf("%s%s%.*s", before == NULL ? "" : before, before == NULL ? "" : "\n, ",
+                        definition.bytes, definition.at);
+    sqlite3_free(before);
+    return p->out->columns == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
 static int
 parse_option(struct parser *p, const char *text)
 {
@@ -357,10 +370,7 @@ parse_option(struct parser *p, const char *text)
     if (argument.bytes == 0)
         return refuse(p, "txkv: an argument is empty: write " EXAMPLE);
     if (!split(argument, &name, &value))
-        return refuse(p,
-                      "txkv: \"%.*s\" is not option=value; declared columns are not supported in "
-                      "this version: the columns are key and value",
-                      argument.bytes, argument.at);
+        return add_definition(p, argument);
     for (int i = 0; i < OPTIONS; i++) {
         if ((int)strlen(options[i].name) != name.bytes ||
             sqlite3_strnicmp(options[i].name, name.at, name.bytes) != 0)
@@ -430,5 +440,6 @@ tx_args_free(struct tx_args *args)
     sqlite3_free(args->dir);
     sqlite3_free(args->table);
     sqlite3_free(args->wal_dir);
+    sqlite3_free(args->columns);
     *args = (struct tx_args){ .sync = TXKV_SYNC_FULL };
 }

@@ -15,6 +15,8 @@
  *                             1024
  *   wal_dir='DIR'             where the log lives
  *
+ * What is neither is a column's definition or a table constraint, which shape.h reads.
+ *
  * The ranges are those of struct txkv_options; an option that is not given stays 0 there. Pure; any
  * thread.
  */
@@ -28,6 +30,7 @@ struct tx_args {
     char *dir;                     /* never empty */
     char *table;                   /* 1 to TXKV_TABLE_NAME_BYTES_MAX bytes */
     char *wal_dir;                 /* NULL when not given */
+    char *columns;                 /* the definitions, separated by commas; NULL: none given */
     struct txkv_options options;   /* options.wal_dir is wal_dir */
     enum txkv_sync sync;           /* TXKV_SYNC_FULL when not given */
     enum txkv_isolation isolation; /* TXKV_SERIALIZABLE when not given */

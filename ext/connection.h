@@ -20,9 +20,10 @@
 #include "sqlite.h"
 #include "../src/txkv.h"
 
-struct tx_cursor; /* scan.c */
+struct tx_cursor;   /* cursor.h */
+struct tx_relation; /* relation.h */
 
-/* Columns that are not the key. */
+/* Columns that are not the key, of a table without declared columns. */
 enum { TX_VALUE_COLUMNS = 1 };
 
 struct tx_connection {
@@ -56,8 +57,9 @@ struct tx_table {
     sqlite3_vtab base; /* first: SQLite's view of it */
     struct tx_table *next;
     struct tx_connection *connection;
-    struct tx_link *link; /* NULL: the internal table */
-    uint32_t number;      /* in the store */
+    struct tx_link *link;         /* NULL: the internal table */
+    uint32_t number;              /* in the store */
+    struct tx_relation *relation; /* the declared columns; NULL: the columns are key and value */
     enum txkv_sync sync;
     enum txkv_isolation isolation;
     bool bears_name;         /* the store knows it by the SQL name it was created with */

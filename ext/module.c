@@ -6,13 +6,12 @@
 #include <string.h>
 
 #include "args.h"
+#include "relation.h"
+#include "rowscan.h"
 #include "scan.h"
 #include "sqlerror.h"
 #include "transaction.h"
 #include "write.h"
-
-/* What SQLite sees, and what the store keeps as the shape of the table. */
-#define SHAPE "CREATE TABLE x(key PRIMARY KEY, value) WITHOUT ROWID"
 
 /* xCreate's argv: the module, the schema, the table, and then what stands in the parentheses. */
 enum { ARG_TABLE = 2, ARG_FIRST = 3 };
@@ -38,6 +37,7 @@ static void
 free_table(struct tx_table *table)
 {
     tx_scan_free(table->spare);
+    tx_relation_free(table->relation);
     sqlite3_free(table->base.zErrMsg);
     sqlite3_free(table->name);
     sqlite3_free(table);
@@ -53,33 +53,32 @@ join_link(struct tx_table *table, struct tx_link *link)
     table->connection->tables = table;
 }
 
-static int
-declare(sqlite3 *db)
-{
-    const int rc = sqlite3_declare_vtab(db, SHAPE);
-
-    return rc == SQLITE_OK ? sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1) : rc;
-}
-
 /* Open the store that the arguments name and find or make the table in it. */
 static int
 attach(struct tx_table *table, const struct tx_args *args, char **message)
 {
     struct txkv_error err;
     struct tx_link *link;
-    enum txkv_rc rc = tx_link_open(table->connection, args->dir, &args->options, &link, &err);
+    enum txkv_rc store_rc;
+    int rc = SQLITE_OK;
 
-    if (rc == TXKV_CANTOPEN && args->options.must_exist)
+    if (args->columns != NULL) /* before a store is made that nobody asked for */
+        rc = tx_relation_define(table, args->table, args->columns, message);
+    if (rc != SQLITE_OK)
+        return rc;
+    store_rc = tx_link_open(table->connection, args->dir, &args->options, &link, &err);
+    if (store_rc == TXKV_CANTOPEN && args->options.must_exist)
         return tx_sql_refuse(message, SQLITE_CANTOPEN,
                              "%s: %s; put the store back, or make an empty one there with CREATE "
                              "VIRTUAL TABLE temp.t USING txkv('%s')",
                              table->name, err.text, args->dir);
-    if (rc != TXKV_OK)
-        return tx_sql_fail(message, table->name, rc, &err);
-    rc = txkv_table(link->store, args->table, SHAPE, true, &table->number, &err);
-    if (rc != TXKV_OK) {
+    if (store_rc != TXKV_OK)
+        return tx_sql_fail(message, table->name, store_rc, &err);
+    table->link = link;
+    rc = tx_relation_open(table, args->table, message);
+    if (rc != SQLITE_OK) {
         tx_link_drop(link);
-        return tx_sql_fail(message, table->name, rc, &err);
+        return rc;
     }
     table->sync = args->sync;
     table->isolation = args->isolation;
@@ -92,12 +91,9 @@ static int
 connect_with(struct tx_connection *connection, const char *name, const struct tx_args *args,
              sqlite3_vtab **out, char **message)
 {
-    struct tx_table *table;
-    int rc = declare(connection->db);
+    struct tx_table *table = new_table(connection, name);
+    int rc;
 
-    if (rc != SQLITE_OK)
-        return tx_sql_refuse(message, rc, "%s", sqlite3_errmsg(connection->db));
-    table = new_table(connection, name);
     if (table == NULL)
         return SQLITE_NOMEM;
     rc = attach(table, args, message);
@@ -338,6 +334,7 @@ static const sqlite3_module module = {
     .xNext = tx_scan_next,
     .xEof = tx_scan_eof,
     .xColumn = tx_scan_column,
+    .xRowid = tx_rowscan_rowid,
     .xUpdate = tx_write_update,
     .xBegin = tx_transaction_begin,
     .xSync = tx_transaction_sync,

@@ -8,28 +8,14 @@
 
 #include <string.h>
 
+#include "cursor.h"
 #include "keycodec.h"
 #include "plan.h"
 #include "rowcodec.h"
+#include "rowplan.h"
+#include "rowscan.h"
 #include "sqlerror.h"
 #include "transaction.h"
-
-enum row_state {
-    ROW_NONE, /* before the first row or behind the last */
-    ROW_LIVE, /* the store's cursor has it */
-    ROW_KEPT, /* copied: key and value point into copy */
-    ROW_LOST  /* there was no memory to copy it */
-};
-
-struct tx_cursor {
-    sqlite3_vtab_cursor base;          /* first: SQLite's view of it */
-    struct tx_cursor *next, *previous; /* in the link's list */
-    struct txkv_cursor *walk;          /* NULL before the first xFilter */
-    enum row_state row;
-    struct txkv_bytes key, value; /* of a kept row */
-    uint8_t *copy;
-    size_t copy_bytes_max;
-};
 
 static struct tx_cursor *
 cursor_of(sqlite3_vtab_cursor *base)
@@ -37,18 +23,16 @@ cursor_of(sqlite3_vtab_cursor *base)
     return (struct tx_cursor *)base;
 }
 
-static struct tx_table *
-table_of(const struct tx_cursor *cursor)
-{
-    return (struct tx_table *)cursor->base.pVtab;
-}
-
 int
 tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
 {
     const struct tx_table *table = (struct tx_table *)vtab;
 
-    tx_plan_make(info, txkv_row_estimate(table->link->session, table->number));
+    const uint64_t rows = txkv_row_estimate(table->link->session, table->number);
+
+    if (table->relation != NULL)
+        return tx_rowplan_make(info, table, rows);
+    tx_plan_make(info, rows);
     return SQLITE_OK;
 }
 
@@ -64,7 +48,7 @@ tx_scan_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
         cursor = sqlite3_malloc(sizeof(*cursor));
         if (cursor == NULL)
             return SQLITE_NOMEM;
-        *cursor = (struct tx_cursor){ .row = ROW_NONE };
+        *cursor = (struct tx_cursor){ .row = TX_ROW_NONE };
     }
     cursor->next = link->cursors;
     cursor->previous = NULL;
@@ -88,11 +72,15 @@ int
 tx_scan_close(sqlite3_vtab_cursor *base)
 {
     struct tx_cursor *cursor = cursor_of(base);
-    struct tx_table *table = table_of(cursor);
+    struct tx_table *table = tx_cursor_table(cursor);
 
     txkv_cursor_close(cursor->walk);
     cursor->walk = NULL;
-    cursor->row = ROW_NONE;
+    if (cursor->rows != NULL) {
+        txkv_cursor_close(cursor->rows);
+        cursor->rows = NULL;
+    }
+    cursor->row = TX_ROW_NONE;
     if (cursor->next != NULL)
         cursor->next->previous = cursor->previous;
     if (cursor->previous != NULL)
@@ -158,7 +146,7 @@ plan_range(int plan, sqlite3_value **arguments, struct tx_keybuf buffers[2],
 static int
 seek(struct tx_cursor *cursor, const struct txkv_range *range)
 {
-    struct tx_table *table = table_of(cursor);
+    struct tx_table *table = tx_cursor_table(cursor);
     struct txkv_error err;
     enum txkv_rc rc = TXKV_OK;
 
@@ -167,7 +155,7 @@ seek(struct tx_cursor *cursor, const struct txkv_range *range)
     if (rc == TXKV_OK)
         rc = txkv_cursor_seek(cursor->walk, range, &err);
     if (rc == TXKV_OK)
-        cursor->row = ROW_LIVE;
+        cursor->row = TX_ROW_LIVE;
     return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
 }
 
@@ -199,13 +187,14 @@ tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int coun
     struct tx_keybuf buffers[2];
     struct txkv_range range;
     bool matches;
-    int rc = tx_transaction_read(table_of(cursor));
+    int rc = tx_transaction_read(tx_cursor_table(cursor));
 
     (void)unused;
-    (void)count;
-    cursor->row = ROW_NONE;
+    cursor->row = TX_ROW_NONE;
     if (rc != SQLITE_OK)
         return rc;
+    if (tx_cursor_table(cursor)->relation != NULL)
+        return tx_rowscan_filter(cursor, plan, count, arguments);
     if (plan == TX_PLAN_EQUAL)
         return filter_one(cursor, arguments[0]);
     rc = plan_range(plan, arguments, buffers, &range, &matches);
@@ -219,15 +208,16 @@ tx_scan_next(sqlite3_vtab_cursor *base)
     struct txkv_error err;
     const enum txkv_rc rc = txkv_cursor_next(cursor->walk, &err);
 
-    cursor->row = rc == TXKV_OK ? ROW_LIVE : ROW_NONE;
+    cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
+    cursor->row_found = false;
     return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
-                                                : tx_table_fail(table_of(cursor), rc, &err);
+                                                : tx_table_fail(tx_cursor_table(cursor), rc, &err);
 }
 
 int
 tx_scan_eof(sqlite3_vtab_cursor *base)
 {
-    return cursor_of(base)->row == ROW_NONE;
+    return cursor_of(base)->row == TX_ROW_NONE;
 }
 
 /* ---- the row ---- */
@@ -236,12 +226,14 @@ int
 tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
 {
     struct tx_cursor *cursor = cursor_of(base);
-    const bool kept = cursor->row == ROW_KEPT;
+    const bool kept = cursor->row == TX_ROW_KEPT;
     struct txkv_bytes value;
     bool good;
 
-    if (cursor->row == ROW_LOST)
+    if (cursor->row == TX_ROW_LOST)
         return SQLITE_NOMEM;
+    if (tx_cursor_table(cursor)->relation != NULL)
+        return tx_rowscan_column(cursor, context, column);
     value = kept ? cursor->value : txkv_cursor_value(cursor->walk);
     if (column > 0) {
         good = tx_row_result(context, value.data, value.bytes, TX_VALUE_COLUMNS, column - 1);
@@ -256,21 +248,30 @@ tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
         return SQLITE_OK;
     return tx_sql_refuse(&base->pVtab->zErrMsg, SQLITE_CORRUPT_VTAB,
                          "%s: a row is damaged: restore the store from a backup",
-                         table_of(cursor)->name);
+                         tx_cursor_table(cursor)->name);
 }
 
-static bool
+static int
 keep_row(struct tx_cursor *cursor)
 {
-    const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
-    const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
-    const size_t bytes = key.bytes + value.bytes;
+    struct txkv_bytes key, value;
+    size_t bytes;
 
+    if (tx_cursor_table(cursor)->relation != NULL) {
+        const int rc = tx_rowscan_row(cursor, &key, &value);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    } else {
+        key = txkv_cursor_key(cursor->walk);
+        value = txkv_cursor_value(cursor->walk);
+    }
+    bytes = key.bytes + value.bytes;
     if (bytes > cursor->copy_bytes_max) {
         uint8_t *copy = sqlite3_realloc64(cursor->copy, bytes);
 
         if (copy == NULL)
-            return false;
+            return SQLITE_NOMEM;
         cursor->copy = copy;
         cursor->copy_bytes_max = bytes;
     }
@@ -278,7 +279,7 @@ keep_row(struct tx_cursor *cursor)
     memcpy(cursor->copy + key.bytes, value.data, value.bytes);
     cursor->key = (struct txkv_bytes){ cursor->copy, key.bytes };
     cursor->value = (struct txkv_bytes){ cursor->copy + key.bytes, value.bytes };
-    return true;
+    return SQLITE_OK;
 }
 
 int
@@ -287,14 +288,14 @@ tx_scan_keep_rows(struct tx_link *link)
     int rc = SQLITE_OK;
 
     for (struct tx_cursor *cursor = link->cursors; cursor != NULL; cursor = cursor->next) {
-        if (cursor->row != ROW_LIVE)
+        int row_rc;
+
+        if (cursor->row != TX_ROW_LIVE)
             continue;
-        if (keep_row(cursor)) {
-            cursor->row = ROW_KEPT;
-        } else {
-            cursor->row = ROW_LOST;
-            rc = SQLITE_NOMEM;
-        }
+        row_rc = keep_row(cursor);
+        cursor->row = row_rc == SQLITE_OK ? TX_ROW_KEPT : TX_ROW_LOST;
+        if (row_rc != SQLITE_OK)
+            rc = row_rc;
     }
     return rc;
 }

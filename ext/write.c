@@ -8,6 +8,7 @@
 
 #include "keycodec.h"
 #include "rowcodec.h"
+#include "rowwrite.h"
 #include "sqlerror.h"
 #include "transaction.h"
 
@@ -175,6 +176,8 @@ tx_write_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int6
 
     if (rc != SQLITE_OK)
         return rc;
+    if (table->relation != NULL)
+        return tx_rowwrite_update(table, argc, argv, rowid);
     if (argc == 1)
         return delete_row(table, argv);
     if (sqlite3_value_type(argv[OLD_KEY]) != SQLITE_NULL)

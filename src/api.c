@@ -114,6 +114,20 @@ txkv_table(struct txkv *store, const char *name, const char *shape, bool create,
     return rc == TXKV_OK ? find_table(core, name, shape, table, err) : rc;
 }
 
+const char *
+txkv_table_shape(struct txkv *store, uint32_t table)
+{
+    struct tx_catalog *catalog = &store->core.catalog;
+    const struct tx_catalog_entry *entry;
+
+    if (tx_check_fork(&store->core, NULL) != TXKV_OK)
+        return NULL;
+    (void)pthread_mutex_lock(&catalog->mutex);
+    entry = tx_catalog_by_number(catalog, table);
+    (void)pthread_mutex_unlock(&catalog->mutex);
+    return entry == NULL ? NULL : entry->shape;
+}
+
 uint64_t
 txkv_row_estimate(struct txkv_session *session, uint32_t table)
 {

@@ -149,6 +149,9 @@ const char *txkv_dir(const struct txkv *store);
 TXKV_MUST_CHECK enum txkv_rc txkv_table(struct txkv *store, const char *name, const char *shape,
                                         bool create, uint32_t *table, struct txkv_error *err);
 
+/* The shape that a table was created with, valid while the handle is; NULL: no such table. */
+const char *txkv_table_shape(struct txkv *store, uint32_t table);
+
 /* ---- sessions and transactions ---- */
 
 /*

@@ -14,7 +14,7 @@ CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', overlay_limit=1e6);
 CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', stall_timeout_ms=3600001);
 CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', table='');
 CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', sync=full, sync=off);
-CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', id INTEGER PRIMARY KEY);
+CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store', id INTEGER PRIMARY KEY, n DEFAULT 0);
 SELECT count(*) FROM sqlite_temp_schema;
 SELECT 'open stores', count(DISTINCT store) FROM txkv_stats;
 -- all of them at once, in any case and spacing

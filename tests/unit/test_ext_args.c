@@ -245,17 +245,17 @@ a_missing_directory_is_refused_with_an_example(void **state)
 }
 
 static void
-a_column_definition_is_refused_with_the_columns_there_are(void **state)
+what_is_no_option_is_a_definition(void **state)
 {
     (void)state;
-    assert_refused("id INTEGER PRIMARY KEY",
-                   "txkv: \"id INTEGER PRIMARY KEY\" is not option=value; declared columns are not "
-                   "supported in this version: the columns are key and value");
-    assert_refused("name", "txkv: \"name\" is not option=value; declared columns are not supported "
-                           "in this version: the columns are key and value");
-    assert_refused("a TEXT CHECK (a=1)",
-                   "txkv: \"a TEXT CHECK (a=1)\" is not option=value; declared columns are not "
-                   "supported in this version: the columns are key and value");
+    assert_int_equal(PARSE("'d'", " id INTEGER PRIMARY KEY -- the key", "sync=off", "name TEXT",
+                           "UNIQUE(id, name)", "\"a=b\" INT"),
+                     SQLITE_OK);
+    assert_string_equal(args.columns, "id INTEGER PRIMARY KEY -- the key\n, name TEXT\n, "
+                                      "UNIQUE(id, name)\n, \"a=b\" INT");
+    assert_int_equal(args.sync, TXKV_SYNC_OFF);
+    assert_int_equal(PARSE("'d'"), SQLITE_OK);
+    assert_null(args.columns);
 }
 
 static void
@@ -351,7 +351,7 @@ main(void)
         cmocka_unit_test(an_unknown_option_is_refused_with_the_nearest_name),
         cmocka_unit_test(an_option_given_twice_is_refused),
         cmocka_unit_test(a_missing_directory_is_refused_with_an_example),
-        cmocka_unit_test(a_column_definition_is_refused_with_the_columns_there_are),
+        cmocka_unit_test(what_is_no_option_is_a_definition),
         cmocka_unit_test(values_that_are_no_single_word_are_refused),
         cmocka_unit_test(a_table_name_takes_255_bytes_and_no_more),
         cmocka_unit_test(running_out_of_memory_leaves_nothing_behind),

@@ -138,100 +138,97 @@ the_key_is_that_of_a_native_table(void **state)
     }
 }
 
+static void
+assert_same_cell(const struct tx_cell *cell, const struct tx_cell *want, const char *what)
+{
+    if (cell->type != want->type)
+        fail_msg("%s: type %d, not %d", what, cell->type, want->type);
+    if (cell->type == SQLITE_INTEGER)
+        assert_true(cell->integer == want->integer);
+    if (cell->type == SQLITE_FLOAT)
+        assert_memory_equal(&cell->real, &want->real, sizeof(cell->real));
+    if (cell->type == SQLITE_TEXT || cell->type == SQLITE_BLOB) {
+        assert_int_equal(cell->bytes, want->bytes);
+        if (cell->bytes > 0)
+            assert_memory_equal(cell->data, want->data, cell->bytes);
+    }
+}
+
+static void
+check_conversion(struct values *values, const char *type, const char *literal)
+{
+    sqlite3_stmt *native, *plain;
+    sqlite3_value *value;
+    struct tx_cell cell, want;
+    char sql[200];
+
+    sqlite3_snprintf(sizeof(sql), sql,
+                     "DROP TABLE IF EXISTS t; CREATE TABLE t(c %s); INSERT INTO t VALUES(%s)", type,
+                     literal);
+    assert_int_equal(sqlite3_exec(values->db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_snprintf(sizeof(sql), sql, "SELECT %s", literal);
+    assert_int_equal(sqlite3_prepare_v2(values->db, "SELECT c FROM t", -1, &native, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(values->db, sql, -1, &plain, NULL), SQLITE_OK);
+    value = value_of_statement(plain);
+    assert_true(tx_cell_read(value, tx_affinity_of_type(type), &cell));
+    assert_int_equal(sqlite3_step(native), SQLITE_ROW);
+    assert_true(tx_cell_read(sqlite3_column_value(native, 0), TX_AFFINITY_BLOB, &want));
+    sqlite3_snprintf(sizeof(sql), sql, "%s in %s", literal, type);
+    assert_same_cell(&cell, &want, sql);
+    sqlite3_value_free(value);
+    sqlite3_finalize(native);
+    sqlite3_finalize(plain);
+}
+
 /* Goal: values are converted as SQLite's own columns do. Method: store each in a native column of
  * the type, and compare it with the cell. */
 static void
 a_type_converts_as_a_native_column_does(void **state)
 {
-    static const char *const types[] = { "",
-                                         "INT",
-                                         "TEXT",
-                                         "BLOB",
-                                         "REAL",
-                                         "",
-                                         "NUMERIC",
-                                         "CHARINT",
-                                         "BLOBTEXT",
-                                         "REALBLOB",
-                                         "date",
-                                         "VARCHAR(3)",
-                                         "FLOATING POINT",
-                                         "DOUBLE",
-                                         "CLOB",
-                                         "DECIMAL(10,5)",
-                                         "BOOLEAN",
-                                         "floa" };
-    static const char *const literals[] = { "NULL",
-                                            "1",
-                                            "1.0",
-                                            "-0.0",
-                                            "1.5",
-                                            "'1'",
-                                            "'1.0'",
-                                            "' 1 '",
-                                            "'1x'",
-                                            "'1e3'",
-                                            "'0x10'",
-                                            "'9223372036854775807'",
-                                            "'9223372036854775808'",
-                                            "9223372036854775807",
-                                            "-9223372036854775808",
-                                            "9223372036854775807.0",
-                                            "-9223372036854775808.0",
-                                            "1e300",
-                                            "9e999",
-                                            "'9e999'",
-                                            "x'31'",
-                                            "x''",
-                                            "''",
-                                            "'abc'",
-                                            "9007199254740993",
-                                            "'-0'",
-                                            "'.5'",
-                                            "'+7'",
-                                            "0.1",
-                                            "123456789012345678",
-                                            "zeroblob(3)" };
+    static const char *const types[] = {
+        "",     "INT",  "TEXT",       "BLOB",           "REAL",   "NUMERIC", "CHARINT", "BLOBTEXT",
+        "date", "CLOB", "VARCHAR(3)", "FLOATING POINT", "DOUBLE", "BOOLEAN", "floa",    "REALBLOB",
+    };
+    static const char *const literals[] = {
+        "NULL",
+        "1",
+        "1.0",
+        "-0.0",
+        "1.5",
+        "'1'",
+        "'1.0'",
+        "' 1 '",
+        "'1x'",
+        "'1e3'",
+        "'0x10'",
+        "'9223372036854775807'",
+        "'9223372036854775808'",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775807.0",
+        "-9223372036854775808.0",
+        "1e300",
+        "9e999",
+        "'9e999'",
+        "x'31'",
+        "x''",
+        "''",
+        "'abc'",
+        "9007199254740993",
+        "'-0'",
+        "'.5'",
+        "'+7'",
+        "0.1",
+        "zeroblob(3)",
+    };
     struct values values;
 
     (void)state;
     assert_true(values_open(&values, "UTF-8"));
-    for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
-        for (size_t i = 0; i < sizeof(literals) / sizeof(literals[0]); i++) {
-            sqlite3_stmt *native, *plain;
-            sqlite3_value *value;
-            struct tx_cell cell, want;
-            char sql[200];
-
-            sqlite3_snprintf(sizeof(sql), sql,
-                             "DROP TABLE IF EXISTS t; CREATE TABLE t(c %s); INSERT INTO t "
-                             "VALUES(%s)",
-                             types[t], literals[i]);
-            assert_int_equal(sqlite3_exec(values.db, sql, NULL, NULL, NULL), SQLITE_OK);
-            sqlite3_snprintf(sizeof(sql), sql, "SELECT %s", literals[i]);
-            assert_int_equal(sqlite3_prepare_v2(values.db, "SELECT c FROM t", -1, &native, NULL),
-                             SQLITE_OK);
-            assert_int_equal(sqlite3_prepare_v2(values.db, sql, -1, &plain, NULL), SQLITE_OK);
-            value = value_of_statement(plain);
-            assert_true(tx_cell_read(value, tx_affinity_of_type(types[t]), &cell));
-            assert_int_equal(sqlite3_step(native), SQLITE_ROW);
-            assert_true(tx_cell_read(sqlite3_column_value(native, 0), TX_AFFINITY_BLOB, &want));
-            if (cell.type != want.type)
-                fail_msg("%s in %s: type %d, not %d", literals[i], types[t], cell.type, want.type);
-            if (cell.type == SQLITE_INTEGER)
-                assert_true(cell.integer == want.integer);
-            if (cell.type == SQLITE_FLOAT)
-                assert_memory_equal(&cell.real, &want.real, sizeof(cell.real));
-            if (cell.type == SQLITE_TEXT || cell.type == SQLITE_BLOB) {
-                assert_int_equal(cell.bytes, want.bytes);
-                if (cell.bytes > 0)
-                    assert_memory_equal(cell.data, want.data, cell.bytes);
-            }
-            sqlite3_value_free(value);
-            sqlite3_finalize(native);
-            sqlite3_finalize(plain);
-        }
-    }
+    for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++)
+        for (size_t i = 0; i < sizeof(literals) / sizeof(literals[0]); i++)
+            check_conversion(&values, types[t], literals[i]);
     values_close(&values);
 }
 

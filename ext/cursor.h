@@ -1,0 +1,37 @@
+/*
+ * cursor.h - a cursor of SQLite's on a table, shared by scan.c and rowscan.c.
+ */
+#ifndef TX_CURSOR_H
+#define TX_CURSOR_H
+
+#include "connection.h"
+
+enum tx_row_state {
+    TX_ROW_NONE, /* before the first row or behind the last */
+    TX_ROW_LIVE, /* the store's cursor has it */
+    TX_ROW_KEPT, /* copied: key and value point into copy */
+    TX_ROW_LOST  /* there was no memory to copy it */
+};
+
+struct tx_cursor {
+    sqlite3_vtab_cursor base;          /* first: SQLite's view of it */
+    struct tx_cursor *next, *previous; /* in the link's list */
+    struct txkv_cursor *walk;          /* NULL before the first xFilter */
+    enum tx_row_state row;
+    struct txkv_bytes key, value; /* of a kept row */
+    uint8_t *copy;
+    size_t copy_bytes_max;
+
+    /* Of a table with declared columns. */
+    int path;                 /* what walk is on: 0 the table, else an index, from 1 */
+    struct txkv_cursor *rows; /* on the table, where walk is on an index; NULL: not opened yet */
+    bool row_found;           /* rows stands on the row that walk's entry is of */
+};
+
+static inline struct tx_table *
+tx_cursor_table(const struct tx_cursor *cursor)
+{
+    return (struct tx_table *)cursor->base.pVtab;
+}
+
+#endif /* TX_CURSOR_H */

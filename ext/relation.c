@@ -1,0 +1,239 @@
+/*
+ * relation.c - a table with declared columns, as a connection has it open.
+ */
+#include "relation.h"
+
+#include <string.h>
+
+#include "rowcodec.h"
+#include "sqlerror.h"
+
+/* Between a table's name and the number of its index; no name of a table may have it. */
+#define INDEX_SEPARATOR '\x01'
+
+/* Room for it and two digits. */
+enum { INDEX_SUFFIX_BYTES = 3 };
+
+/* ---- opening ---- */
+
+static bool
+make_row(struct tx_row *row, const struct tx_shape *shape)
+{
+    row->cells = sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*row->cells));
+    row->rooms = sqlite3_malloc64((sqlite3_uint64)shape->primary.count * sizeof(*row->rooms));
+    return row->cells != NULL && row->rooms != NULL;
+}
+
+static void
+free_row(struct tx_row *row)
+{
+    sqlite3_free(row->data);
+    sqlite3_free(row->cells);
+    sqlite3_free(row->rooms);
+}
+
+/* Takes the shape over, also when there is no memory. */
+static struct tx_relation *
+make_relation(struct tx_shape *shape)
+{
+    struct tx_relation *relation = sqlite3_malloc(sizeof(*relation));
+    const sqlite3_uint64 bytes = (sqlite3_uint64)shape->column_count * sizeof(struct tx_cell);
+
+    if (relation == NULL) {
+        tx_shape_free(shape);
+        return NULL;
+    }
+    *relation = (struct tx_relation){ .shape = shape };
+    relation->cells = sqlite3_malloc64(bytes);
+    relation->stored = sqlite3_malloc64(bytes);
+    if (relation->cells != NULL && relation->stored != NULL && make_row(&relation->old, shape) &&
+        make_row(&relation->victim, shape))
+        return relation;
+    tx_relation_free(relation);
+    return NULL;
+}
+
+void
+tx_relation_free(struct tx_relation *relation)
+{
+    if (relation == NULL)
+        return;
+    tx_shape_free(relation->shape);
+    sqlite3_free(relation->cells);
+    sqlite3_free(relation->stored);
+    free_row(&relation->old);
+    free_row(&relation->victim);
+    sqlite3_free(relation);
+}
+
+static int
+open_indexes(struct tx_table *table, const char *name, char **message)
+{
+    struct tx_relation *relation = table->relation;
+
+    for (int i = 0; i < relation->shape->index_count; i++) {
+        char *index = sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, i + 1);
+        struct txkv_error err;
+        enum txkv_rc rc;
+
+        if (index == NULL)
+            return SQLITE_NOMEM;
+        rc =
+            txkv_table(table->link->store, index, "index", true, &relation->index_numbers[i], &err);
+        sqlite3_free(index);
+        if (rc != TXKV_OK)
+            return tx_sql_fail(message, table->name, rc, &err);
+    }
+    return SQLITE_OK;
+}
+
+static int
+declare(struct tx_table *table, char **message)
+{
+    sqlite3 *db = table->connection->db;
+    char *text = table->relation == NULL ? sqlite3_mprintf("%s", TX_KEY_VALUE_SHAPE)
+                                         : tx_shape_declaration(table->relation->shape);
+    int rc;
+
+    if (text == NULL)
+        return SQLITE_NOMEM;
+    rc = sqlite3_declare_vtab(db, text);
+    sqlite3_free(text);
+    if (rc == SQLITE_OK)
+        return sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
+    return tx_sql_refuse(message, rc, "%s: %s", table->name, sqlite3_errmsg(db));
+}
+
+int
+tx_relation_define(struct tx_table *table, const char *name, const char *columns, char **message)
+{
+    struct tx_shape *shape;
+    const int rc = tx_shape_parse(columns, &shape, message);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    if (shape->index_count > 0 && strlen(name) + INDEX_SUFFIX_BYTES > TXKV_TABLE_NAME_BYTES_MAX) {
+        tx_shape_free(shape);
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: the name of a table with indexes has at most %d bytes: give "
+                             "another with table=",
+                             table->name, (int)TXKV_TABLE_NAME_BYTES_MAX - INDEX_SUFFIX_BYTES);
+    }
+    table->relation = make_relation(shape);
+    return table->relation == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+/* The relation of a table that is there already, when it has declared columns. */
+static int
+define_as_stored(struct tx_table *table, const char *name, char **message)
+{
+    struct txkv *store = table->link->store;
+    const char *columns;
+    struct txkv_error err;
+    const enum txkv_rc rc = txkv_table(store, name, NULL, false, &table->number, &err);
+
+    if (rc == TXKV_SCHEMA) /* it is not there */
+        return SQLITE_OK;
+    if (rc != TXKV_OK)
+        return tx_sql_fail(message, table->name, rc, &err);
+    columns = txkv_table_shape(store, table->number);
+    if (columns == NULL || strcmp(columns, TX_KEY_VALUE_SHAPE) == 0)
+        return SQLITE_OK;
+    return tx_relation_define(table, name, columns, message);
+}
+
+int
+tx_relation_open(struct tx_table *table, const char *name, char **message)
+{
+    struct txkv_error err;
+    enum txkv_rc store_rc;
+    int rc = SQLITE_OK;
+
+    if (strchr(name, INDEX_SEPARATOR) != NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: the table's name in the store has a control character: give "
+                             "another with table=",
+                             table->name);
+    if (table->relation == NULL)
+        rc = define_as_stored(table, name, message);
+    if (rc != SQLITE_OK)
+        return rc;
+    store_rc =
+        txkv_table(table->link->store, name,
+                   table->relation == NULL ? TX_KEY_VALUE_SHAPE : table->relation->shape->text,
+                   true, &table->number, &err);
+    if (store_rc != TXKV_OK)
+        return tx_sql_fail(message, table->name, store_rc, &err);
+    if (table->relation != NULL)
+        rc = open_indexes(table, name, message);
+    return rc == SQLITE_OK ? declare(table, message) : rc;
+}
+
+/* ---- keys and columns ---- */
+
+bool
+tx_relation_key(const struct tx_shape *shape, const struct tx_cell *cells, int64_t rowid,
+                struct tx_tuple *out)
+{
+    const struct tx_key *primary = &shape->primary;
+
+    tx_tuple_clear(out);
+    if (tx_shape_has_rowid(shape)) {
+        const struct tx_cell cell = { .type = SQLITE_INTEGER, .integer = rowid };
+
+        tx_tuple_add_last(out, &cell, TX_COLLATION_BINARY);
+        return true;
+    }
+    for (int i = 0; i < primary->count; i++) {
+        const int column = primary->columns[i];
+
+        if (i == primary->count - 1)
+            tx_tuple_add_last(out, &cells[column], shape->columns[column].collation);
+        else
+            tx_tuple_add(out, &cells[column], shape->columns[column].collation);
+    }
+    return !out->too_big;
+}
+
+bool
+tx_relation_entry(const struct tx_shape *shape, int index, const struct tx_cell *cells,
+                  const struct tx_tuple *key, struct tx_tuple *out)
+{
+    const struct tx_key *columns = &shape->indexes[index];
+    bool is_unique = columns->unique;
+
+    tx_tuple_clear(out);
+    for (int i = 0; i < columns->count; i++) {
+        const struct tx_cell *cell = &cells[columns->columns[i]];
+
+        tx_tuple_add(out, cell, shape->columns[columns->columns[i]].collation);
+        is_unique = is_unique && cell->type != SQLITE_NULL;
+    }
+    if (!is_unique)
+        tx_tuple_append(out, key->data, key->bytes);
+    return is_unique;
+}
+
+bool
+tx_relation_cell(const struct tx_shape *shape, struct txkv_bytes key, struct txkv_bytes value,
+                 int column, struct tx_tuple *room, struct tx_cell *out)
+{
+    const int place = shape->columns[column].key_place;
+
+    if (!tx_row_cell(value.data, value.bytes, shape->column_count, column, out))
+        return false;
+    if (place < 0 || out->type != SQLITE_NULL)
+        return true;
+    return tx_tuple_cell(key, shape->primary.count, place, room, out);
+}
+
+bool
+tx_relation_rowid(struct txkv_bytes key, int64_t *rowid)
+{
+    struct tx_cell cell;
+
+    if (!tx_key_cell(key.data, key.bytes, TX_KEY_AS_IS, &cell) || cell.type != SQLITE_INTEGER)
+        return false;
+    *rowid = cell.integer;
+    return true;
+}

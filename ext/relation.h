@@ -1,0 +1,75 @@
+/*
+ * relation.h - a table with declared columns, as a connection has it open.
+ *
+ * A row is stored under its primary key (tuple.h), or under its rowid as a key of one value; its
+ * value holds every column (rowcodec.h). A column of the primary key is NULL there when the key
+ * restores it, which no such column is otherwise.
+ *
+ * Each index is a store table of its own, named after the table, a byte 0x01 and the index's
+ * number. An entry of an index that is not UNIQUE, or that has a NULL, has the indexed columns and
+ * then the primary key as its key, and no value. Other entries of a UNIQUE index have the indexed
+ * columns as their key and the primary key as their value, so that two transactions that add the
+ * same write the same key, at any isolation.
+ *
+ * Threads: whoever holds the connection's mutex.
+ */
+#ifndef TX_RELATION_H
+#define TX_RELATION_H
+
+#include "connection.h"
+#include "shape.h"
+#include "tuple.h"
+
+/* A row's bytes, copied, and its columns, which point into them. */
+struct tx_row {
+    struct tx_tuple key;
+    uint8_t *data;
+    size_t data_bytes_max;
+    struct tx_cell *cells;  /* one for each column */
+    struct tx_tuple *rooms; /* one for each column of the primary key */
+};
+
+struct tx_relation {
+    struct tx_shape *shape;
+    uint32_t index_numbers[TX_INDEXES_MAX]; /* in the store */
+
+    /* For the one xUpdate that runs. */
+    struct tx_cell *cells;  /* the new row's columns */
+    struct tx_cell *stored; /* the same as the row's value has them */
+    struct tx_row old;      /* the row that is updated */
+    struct tx_row victim;   /* a row that REPLACE removes */
+};
+
+/* Give the table the columns that the definitions say; `name` is the one in the store. */
+int tx_relation_define(struct tx_table *table, const char *name, const char *columns,
+                       char **message);
+
+/*
+ * Find or make the table named `name` in the store of table->link, and its indexes; and declare it
+ * to SQLite. A table whose columns are not defined yet takes the stored shape where it is there
+ * already, and the columns key and value where it is new. Sets table->number.
+ */
+int tx_relation_open(struct tx_table *table, const char *name, char **message);
+
+/* NULL is allowed. */
+void tx_relation_free(struct tx_relation *relation);
+
+/* The key of a row; false when it is longer than a key may be. */
+bool tx_relation_key(const struct tx_shape *shape, const struct tx_cell *cells, int64_t rowid,
+                     struct tx_tuple *out);
+
+/* An index's entry for a row: its key, and whether the primary key is its value. */
+bool tx_relation_entry(const struct tx_shape *shape, int index, const struct tx_cell *cells,
+                       const struct tx_tuple *key, struct tx_tuple *out);
+
+/*
+ * One column of a row, from its key and its value. `room` is where bytes of the key go; it is not
+ * used for a column that is not in the primary key. False when the row is damaged.
+ */
+bool tx_relation_cell(const struct tx_shape *shape, struct txkv_bytes key, struct txkv_bytes value,
+                      int column, struct tx_tuple *room, struct tx_cell *out);
+
+/* The rowid that a key is; false when it is none. */
+bool tx_relation_rowid(struct txkv_bytes key, int64_t *rowid);
+
+#endif /* TX_RELATION_H */

@@ -1,0 +1,21 @@
+/*
+ * rowscan.h - reading a table with declared columns: by its primary key, or through an index.
+ *
+ * While a cursor walks over an index, a second cursor of the store fetches the rows, one when its
+ * columns are asked for: count(*) and a rowid need the index alone.
+ *
+ * Threads: whoever holds the connection's mutex.
+ */
+#ifndef TX_ROWSCAN_H
+#define TX_ROWSCAN_H
+
+#include "cursor.h"
+
+int tx_rowscan_filter(struct tx_cursor *cursor, int plan, int count, sqlite3_value **arguments);
+int tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column);
+int tx_rowscan_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid);
+
+/* The row that the cursor stands on; live rows are the store's until it is called again. */
+int tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_bytes *value);
+
+#endif /* TX_ROWSCAN_H */
