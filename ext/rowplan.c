@@ -321,14 +321,31 @@ try_path(const struct planner *p, int path)
     return c;
 }
 
+/*
+ * SQLite leaves out its own check of a term that is exact. None is behind an equality that xFilter
+ * may widen, for it then leaves out the terms behind.
+ */
 static void
-take(const struct planner *p, int term, int *arguments)
+take(const struct planner *p, int term, bool is_narrow, int *arguments)
 {
     const int column = column_of(p, p->info->aConstraint[term].iColumn);
 
     p->info->aConstraintUsage[term].argvIndex = ++*arguments;
     p->info->aConstraintUsage[term].omit =
-        tx_affinity_is_numeric(tx_shape_affinity(p->shape, column));
+        is_narrow && tx_affinity_is_numeric(tx_shape_affinity(p->shape, column));
+}
+
+static void
+take_all(const struct planner *p, const struct candidate *c)
+{
+    int arguments = 0;
+
+    for (int i = 0; i < c->plan.equal; i++)
+        take(p, c->equal_terms[i], c->certain, &arguments);
+    if (c->low_term != NONE)
+        take(p, c->low_term, c->certain, &arguments);
+    if (c->high_term != NONE)
+        take(p, c->high_term, c->certain, &arguments);
 }
 
 int
@@ -339,7 +356,6 @@ tx_rowplan_make(sqlite3_index_info *info, const struct tx_table *table, uint64_t
                                .shape = table->relation->shape,
                                .table_rows = larger((double)rows, rows_min) };
     struct candidate best = try_path(&p, 0);
-    int arguments = 0;
 
     for (int path = 1; path <= p.shape->index_count; path++) {
         const struct candidate c = try_path(&p, path);
@@ -347,12 +363,7 @@ tx_rowplan_make(sqlite3_index_info *info, const struct tx_table *table, uint64_t
         if (total_cost(&p, &c) < total_cost(&p, &best))
             best = c;
     }
-    for (int i = 0; i < best.plan.equal; i++)
-        take(&p, best.equal_terms[i], &arguments);
-    if (best.low_term != NONE)
-        take(&p, best.low_term, &arguments);
-    if (best.high_term != NONE)
-        take(&p, best.high_term, &arguments);
+    take_all(&p, &best);
     info->idxNum = tx_rowplan_pack(&best.plan);
     info->idxStr = describe(&p, &best);
     info->needToFreeIdxStr = 1;

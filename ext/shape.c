@@ -429,7 +429,8 @@ read_column(struct reader *r)
 
 /* ---- the whole ---- */
 
-/* Drops a UNIQUE that says what the PRIMARY KEY says. */
+/* Drops a UNIQUE that says what the PRIMARY KEY says; the key then stands where the first of them
+ * did, as SQLite has it. */
 static void
 drop_double_primary(struct tx_shape *shape)
 {
@@ -440,7 +441,7 @@ drop_double_primary(struct tx_shape *shape)
             shape->indexes[j - 1] = shape->indexes[j];
         shape->index_count--;
         if (i < shape->indexes_before_primary)
-            shape->indexes_before_primary--;
+            shape->indexes_before_primary = i;
         return;
     }
 }

@@ -19,16 +19,10 @@
 
 #include "../support/sql.h"
 #include "../support/support.h"
+#include "answer.h"
 #include "sqlgen.h"
 
 enum { NATIVE, TXKV, SIDES, SHOWN = 25 };
-
-/* What a statement did, as text that can be compared. */
-struct answer {
-    char *text;
-    size_t used, room;
-    char message[256];
-};
 
 static struct rng rng;
 static sqlite3 *dbs[SIDES];
@@ -39,83 +33,6 @@ static uint64_t history_count, history_room;
 static uint64_t total_statements, total_failed;
 
 /* ---- both sides ---- */
-
-static void
-append(struct answer *a, const void *data, size_t bytes)
-{
-    if (a->used + bytes > a->room) {
-        a->room = 2 * (a->used + bytes) + 4096;
-        a->text = realloc(a->text, a->room);
-        if (a->text == NULL)
-            test_die("out of memory");
-    }
-    if (bytes > 0)
-        memcpy(a->text + a->used, data, bytes);
-    a->used += bytes;
-}
-
-/* Type, length and exact bytes: 1 and 1.0, 0.0 and -0.0, '' and x'' are all different. */
-static void
-append_column(struct answer *a, sqlite3_stmt *stmt, int i)
-{
-    const int type = sqlite3_column_type(stmt, i);
-    char head[64];
-    int64_t integer;
-    double real;
-    uint64_t bits;
-
-    if (type == SQLITE_INTEGER) {
-        integer = sqlite3_column_int64(stmt, i);
-        (void)snprintf(head, sizeof head, "i%lld ", (long long)integer);
-        append(a, head, strlen(head));
-    } else if (type == SQLITE_FLOAT) {
-        real = sqlite3_column_double(stmt, i);
-        memcpy(&bits, &real, sizeof bits);
-        (void)snprintf(head, sizeof head, "r%.17g(%016llx) ", real, (unsigned long long)bits);
-        append(a, head, strlen(head));
-    } else {
-        (void)snprintf(head, sizeof head,
-                       "%c%d:", type == SQLITE_NULL ? 'n' : (type == SQLITE_TEXT ? 't' : 'b'),
-                       sqlite3_column_bytes(stmt, i));
-        append(a, head, strlen(head));
-        append(a, sqlite3_column_blob(stmt, i), (size_t)sqlite3_column_bytes(stmt, i));
-        append(a, " ", 1);
-    }
-}
-
-/* changes() belongs to these. On a txkv table the first SELECT of a transaction sets it to 0. */
-static bool
-changes_rows(const char *sql)
-{
-    return strncmp(sql, "INSERT", 6) == 0 || strncmp(sql, "REPLACE", 7) == 0 ||
-           strncmp(sql, "UPDATE", 6) == 0 || strncmp(sql, "DELETE", 6) == 0;
-}
-
-static void
-run_on(sqlite3 *db, const char *sql, struct answer *a)
-{
-    sqlite3_stmt *stmt = NULL;
-    char tail[96];
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-
-    a->used = 0;
-    a->message[0] = '\0';
-    if (rc == SQLITE_OK) {
-        while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-            for (int i = 0; i < sqlite3_column_count(stmt); i++)
-                append_column(a, stmt, i);
-            append(a, "\n", 1);
-        }
-    }
-    if (rc != SQLITE_DONE)
-        (void)snprintf(a->message, sizeof a->message, "%s", sqlite3_errmsg(db));
-    (void)sqlite3_finalize(stmt);
-    (void)snprintf(tail, sizeof tail, "code %d, %d changes, autocommit %d\n", rc,
-                   changes_rows(sql) ? sqlite3_changes(db) : 0, sqlite3_get_autocommit(db));
-    append(a, tail, strlen(tail));
-    append(a, "", 1);
-    total_failed += rc != SQLITE_DONE && db == dbs[NATIVE];
-}
 
 static void
 remember(const char *sql)
@@ -160,20 +77,14 @@ show_mismatch(void)
 }
 
 static bool
-same_answers(void)
-{
-    return answers[NATIVE].used == answers[TXKV].used &&
-           memcmp(answers[NATIVE].text, answers[TXKV].text, answers[TXKV].used) == 0;
-}
-
-static bool
 run_both(const char *sql)
 {
     remember(sql);
     for (int side = 0; side < SIDES; side++)
-        run_on(dbs[side], sql, &answers[side]);
+        answer_run(&answers[side], dbs[side], sql, 0);
+    total_failed += answers[NATIVE].code != SQLITE_DONE;
     total_statements++;
-    if (same_answers())
+    if (answer_same(&answers[NATIVE], &answers[TXKV]))
         return true;
     show_mismatch();
     return false;

@@ -1,0 +1,556 @@
+/*
+ * shapegen.c - see shapegen.h.
+ */
+#include "shapegen.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "answer.h"
+
+static struct rng *rng;
+static const struct shape *shape;
+
+static uint32_t
+roll(uint32_t n)
+{
+    return rng_below(rng, n);
+}
+
+__attribute__((format(printf, 2, 3))) static void
+add(struct text *t, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(t->data + t->used, sizeof t->data - t->used, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof t->data - t->used)
+        test_die("the statement is too long: %s", t->data);
+    t->used += (size_t)n;
+}
+
+/* ---- tables ---- */
+
+static void
+random_key(const struct shape *s, struct shape_key *key, int count_max)
+{
+    key->count = 0;
+    for (int tries = 0; tries < count_max + 2 && key->count < count_max; tries++) {
+        const int column = (int)roll((uint32_t)s->columns);
+        bool is_new = true;
+
+        for (int i = 0; i < key->count; i++)
+            is_new = is_new && key->columns[i] != column;
+        if (is_new)
+            key->columns[key->count++] = column;
+    }
+}
+
+static void
+random_column(struct shape_column *column, int number)
+{
+    static const struct {
+        const char *type;
+        enum shape_class class;
+    } types[] = { { "INT", CLASS_NUMBER },
+                  { "TEXT", CLASS_TEXT },
+                  { "REAL", CLASS_NUMBER },
+                  { "NUMERIC", CLASS_NUMBER },
+                  { "", CLASS_NONE },
+                  { "BLOB", CLASS_NONE },
+                  { "VARCHAR(20)", CLASS_TEXT },
+                  { "INTEGER", CLASS_NUMBER },
+                  { "DECIMAL(5,2)", CLASS_NUMBER },
+                  { "CLOB", CLASS_TEXT } };
+    static const char *const collations[] = {
+        "", "", "", " COLLATE NOCASE", " COLLATE RTRIM", " COLLATE BINARY"
+    };
+    const uint32_t type = roll(sizeof types / sizeof types[0]);
+
+    (void)snprintf(column->name, sizeof column->name, roll(6) == 0 ? "\"C %d\"" : "c%d", number);
+    column->type = types[type].type;
+    column->class = types[type].class;
+    column->collation = collations[roll(sizeof collations / sizeof collations[0])];
+    column->not_null = roll(4) == 0;
+}
+
+void
+shape_random(struct rng *from, struct shape *s)
+{
+    const uint32_t kind = rng_below(from, 4);
+
+    rng = from;
+    *s = (struct shape){ .columns = 2 + (int)roll(SHAPE_COLUMNS_MAX - 1) };
+    for (int i = 0; i < s->columns; i++)
+        random_column(&s->column[i], i);
+    s->has_rowid = kind <= 1;
+    if (kind == 1) { /* INTEGER PRIMARY KEY */
+        struct shape_column *column = &s->column[roll((uint32_t)s->columns)];
+
+        column->type = "INTEGER";
+        column->class = CLASS_NUMBER;
+        column->collation = "";
+        column->not_null = false;
+        s->rowid_is_column = true;
+        s->primary = (struct shape_key){ 1, { (int)(column - s->column) } };
+    } else if (kind == 2) { /* one column that is no rowid */
+        random_key(s, &s->primary, 1);
+        if (strcmp(s->column[s->primary.columns[0]].type, "INTEGER") == 0)
+            s->column[s->primary.columns[0]].type = "INT";
+    } else if (kind == 3) {
+        random_key(s, &s->primary, s->columns < 3 ? 2 : 3);
+        if (s->primary.count == 1 && strcmp(s->column[s->primary.columns[0]].type, "INTEGER") == 0)
+            s->column[s->primary.columns[0]].type = "INT";
+    }
+    s->primary_last = roll(2) == 0;
+    s->uniques = (int)roll(3);
+    s->indexes = (int)roll(3);
+    for (int i = 0; i < s->uniques; i++)
+        random_key(s, &s->unique[i], 1 + (int)roll(2));
+    for (int i = 0; i < s->indexes; i++)
+        random_key(s, &s->index[i], 1 + (int)roll(3));
+}
+
+static void
+add_key_definition(struct text *t, const struct shape *s, const char *what,
+                   const struct shape_key *key)
+{
+    add(t, ", %s(", what);
+    for (int i = 0; i < key->count; i++)
+        add(t, "%s%s", i == 0 ? "" : ", ", s->column[key->columns[i]].name);
+    add(t, ")");
+}
+
+void
+shape_definitions(const struct shape *s, bool with_indexes, struct text *t)
+{
+    for (int i = 0; i < s->columns; i++)
+        add(t, "%s%s %s%s%s", i == 0 ? "" : ", ", s->column[i].name, s->column[i].type,
+            s->column[i].not_null ? " NOT NULL" : "", s->column[i].collation);
+    if (s->primary.count > 0 && !s->primary_last)
+        add_key_definition(t, s, "PRIMARY KEY", &s->primary);
+    for (int i = 0; i < s->uniques; i++)
+        add_key_definition(t, s, "UNIQUE", &s->unique[i]);
+    if (s->primary.count > 0 && s->primary_last)
+        add_key_definition(t, s, "PRIMARY KEY", &s->primary);
+    for (int i = 0; with_indexes && i < s->indexes; i++)
+        add_key_definition(t, s, "INDEX", &s->index[i]);
+}
+
+/* ---- values ---- */
+
+static void
+add_value(struct text *t, bool may_be_null)
+{
+    static const char *const odd[] = { "9223372036854775807",
+                                       "9007199254740993",
+                                       "-0.0",
+                                       "1e300",
+                                       "'1.0'",
+                                       "' 3'",
+                                       "'03'",
+                                       "'1e1'",
+                                       "x''",
+                                       "x'00'",
+                                       "x'6100'",
+                                       "x'61'",
+                                       "''",
+                                       "'a '",
+                                       "'a  '",
+                                       "'\xc3\xa9'",
+                                       "'!'",
+                                       "'~'" };
+    size_t number;
+
+    switch (roll(12)) {
+    case 0:
+        add(t, "%s", may_be_null ? "NULL" : "7");
+        break;
+    case 1:
+        /* Behind the largest rowid both choose at random. */
+        number = shape->rowid_is_column ? 1 + roll(sizeof odd / sizeof odd[0] - 1)
+                                        : roll(sizeof odd / sizeof odd[0]);
+        add(t, "%s", odd[number]);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        add(t, "'%c'", (roll(2) == 0 ? 'a' : 'A') + (int)roll(5));
+        break;
+    case 5:
+        add(t, "'%u'", roll(12));
+        break;
+    case 6:
+        add(t, "%u.%u", roll(12), 5 * roll(2));
+        break;
+    default:
+        add(t, "%d", (int)roll(14) - 2);
+    }
+}
+
+static void
+add_column(struct text *t)
+{
+    add(t, "%s", shape->column[roll((uint32_t)shape->columns)].name);
+}
+
+static const char *
+conflict_word(void)
+{
+    static const char *const words[] = { "",         "",          " OR REPLACE", " OR IGNORE",
+                                         " OR FAIL", " OR ABORT", " OR ROLLBACK" };
+
+    return words[roll(sizeof words / sizeof words[0])];
+}
+
+/* ---- terms ---- */
+
+static void
+add_term(struct text *t)
+{
+    static const char *const compare[] = {
+        "=", "=", "=", "<", "<=", ">", ">=", "IS", "<>", "IS NOT"
+    };
+    const struct shape_column *column = &shape->column[roll((uint32_t)shape->columns)];
+    const char *name = shape->has_rowid && roll(12) == 0 ? "rowid" : column->name;
+
+    switch (roll(11)) {
+    case 0:
+        add(t, "%s BETWEEN ", name);
+        add_value(t, false);
+        add(t, " AND ");
+        add_value(t, false);
+        break;
+    case 1:
+        add(t, "%s IN (", name);
+        for (uint32_t i = roll(3); i > 0; i--) {
+            add_value(t, true);
+            add(t, ", ");
+        }
+        add_value(t, true);
+        add(t, ")");
+        break;
+    case 2:
+        add(t, "%s IS %sNULL", name, roll(3) == 0 ? "NOT " : "");
+        break;
+    case 3:
+        add(t, "%s %s '%c%s'", name, roll(2) == 0 ? "LIKE" : "GLOB", (int)('a' + roll(3)),
+            roll(2) == 0 ? "%" : "*");
+        break;
+    case 4:
+        if (column->class != CLASS_NONE) { /* the affinity of the other side counts too */
+            const bool as_text = column->class == CLASS_NUMBER || roll(2) == 0;
+
+            /* SQLite takes a TEXT column that is equal to a number for a constant when it sorts. */
+            add(t, "%s %s CAST(", column->name, as_text ? compare[roll(7)] : compare[3 + roll(4)]);
+            add_value(t, false);
+            add(t, " AS %s)", as_text ? "TEXT" : "INTEGER");
+            break;
+        } /* fall through */
+    case 5:
+        add(t, "%s %s ", name, compare[roll(7)]);
+        add_value(t, false);
+        add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
+        break;
+    default:
+        add(t, "%s %s ", name, compare[roll(sizeof compare / sizeof compare[0])]);
+        add_value(t, true);
+    }
+}
+
+static void
+add_where(struct text *t)
+{
+    const uint32_t terms = roll(4);
+
+    for (uint32_t i = 0; i < terms; i++) {
+        add(t, "%s", i == 0 ? " WHERE " : (roll(4) == 0 ? " OR " : " AND "));
+        add_term(t);
+    }
+}
+
+/* Equality on what names one row. */
+static void
+add_one_row(struct text *t)
+{
+    add(t, " WHERE ");
+    if (shape->primary.count == 0) {
+        add(t, "rowid = %u", 1 + roll(20));
+        return;
+    }
+    for (int i = 0; i < shape->primary.count; i++) {
+        add(t, "%s%s = ", i == 0 ? "" : " AND ", shape->column[shape->primary.columns[i]].name);
+        add_value(t, false);
+    }
+}
+
+/* ---- statements ---- */
+
+static void
+make_insert(struct text *t)
+{
+    const uint32_t rows = roll(3) == 0 ? 2 + roll(4) : 1;
+    const bool names = shape->has_rowid && !shape->rowid_is_column && roll(6) == 0;
+
+    if (roll(12) == 0) {
+        add(t, "INSERT%s INTO t SELECT ", conflict_word());
+        for (int i = 0; i < shape->columns; i++) {
+            add(t, "%s", i == 0 ? "" : ", ");
+            if (roll(3) == 0)
+                add_value(t, true);
+            else
+                add(t, "n + %u", roll(9));
+        }
+        add(t, " FROM u ORDER BY n LIMIT %u", roll(4));
+        return;
+    }
+    if (roll(5) == 0)
+        add(t, "REPLACE INTO t");
+    else
+        add(t, "INSERT%s INTO t", conflict_word());
+    if (names) {
+        add(t, "(rowid");
+        for (int i = 0; i < shape->columns; i++)
+            add(t, ", %s", shape->column[i].name);
+        add(t, ")");
+    }
+    add(t, " VALUES");
+    for (uint32_t i = 0; i < rows; i++) {
+        add(t, "%s(", i == 0 ? "" : ", ");
+        if (names)
+            add(t, "%u, ", 1 + roll(20));
+        for (int j = 0; j < shape->columns; j++) {
+            add(t, "%s", j == 0 ? "" : ", ");
+            /* Several rows behind one with a wrong type: SQLite's OR FAIL depends on its journal.
+             */
+            if (shape->rowid_is_column && j == shape->primary.columns[0] &&
+                (rows > 1 || roll(8) != 0))
+                add(t, roll(3) == 0 ? "NULL" : "%u", 1 + roll(20));
+            else
+                add_value(t, true);
+        }
+        add(t, ")");
+    }
+}
+
+static bool
+is_free(int column)
+{
+    if (shape->column[column].not_null)
+        return false;
+    for (int i = 0; i < shape->primary.count; i++)
+        if (shape->primary.columns[i] == column)
+            return false;
+    for (int k = 0; k < shape->uniques; k++)
+        for (int i = 0; i < shape->unique[k].count; i++)
+            if (shape->unique[k].columns[i] == column)
+                return false;
+    return true;
+}
+
+static void
+make_update(struct text *t)
+{
+    const int column = (int)roll((uint32_t)shape->columns);
+
+    if (is_free(column) && roll(2) == 0) { /* of any rows */
+        add(t, "UPDATE%s t SET %s = ", conflict_word(), shape->column[column].name);
+        if (roll(3) == 0)
+            add_column(t);
+        else
+            add_value(t, true);
+        add_where(t);
+    } else if (shape->rowid_is_column && roll(4) == 0) { /* rowids over each other */
+        const char *name = shape->column[shape->primary.columns[0]].name;
+
+        add(t, "UPDATE t SET %s = %s %c %u WHERE %s > %u", name, name, roll(2) == 0 ? '+' : '-',
+            1 + roll(3), name, roll(15));
+    } else { /* anything, of one row */
+        const uint32_t columns = 1 + roll(3);
+
+        add(t, "UPDATE%s t SET ", conflict_word());
+        for (uint32_t i = 0; i < columns; i++) {
+            add(t, "%s", i == 0 ? "" : ", ");
+            add_column(t);
+            add(t, " = ");
+            if (roll(5) == 0)
+                add_column(t);
+            else
+                add_value(t, true);
+        }
+        add_one_row(t);
+    }
+}
+
+static void
+make_delete(struct text *t)
+{
+    add(t, "DELETE FROM t");
+    if (roll(3) == 0) {
+        add_one_row(t);
+    } else {
+        add(t, " WHERE ");
+        add_term(t);
+        add(t, " AND ");
+        add_term(t);
+    }
+}
+
+static void
+add_order(struct text *t, const char *alias, bool total)
+{
+    const bool reverse = roll(2) == 0;
+    uint32_t columns = roll(3);
+    const char *separator = " ORDER BY ";
+
+    if (roll(3) == 0 && shape->indexes > 0) { /* an index's own order */
+        const struct shape_key *key = &shape->index[roll((uint32_t)shape->indexes)];
+
+        for (int i = 0; i < key->count; i++, separator = ", ")
+            add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
+                reverse ? " DESC" : "");
+        columns = 0;
+    }
+    for (; columns > 0; columns--, separator = ", ")
+        add(t, "%s%s%s%s", separator, alias, shape->column[roll((uint32_t)shape->columns)].name,
+            (roll(4) == 0) != reverse ? " DESC" : "");
+    if (!total)
+        return;
+    if (shape->primary.count == 0)
+        add(t, "%s%srowid%s", separator, alias, reverse ? " DESC" : "");
+    for (int i = 0; i < shape->primary.count; i++, separator = ", ")
+        add(t, "%s%s%s%s", separator, alias, shape->column[shape->primary.columns[i]].name,
+            reverse ? " DESC" : "");
+}
+
+/* Two columns whose comparison does not depend on what txkv is not told. */
+static void
+make_join(struct text *t)
+{
+    int a = (int)roll((uint32_t)shape->columns), b = (int)roll((uint32_t)shape->columns);
+
+    if (shape->column[a].class == CLASS_NONE || shape->column[b].class == CLASS_NONE)
+        b = a;
+    /* SQLite 3.40's Bloom filter on an automatic index tells 'a' from 'a ' under RTRIM. */
+    if (strstr(shape->column[b].collation, "RTRIM") != NULL ||
+        strstr(shape->column[a].collation, "RTRIM") != NULL) {
+        add(t, "SELECT x.*, y.* FROM t AS x, u AS y WHERE x.%s > y.n", shape->column[a].name);
+        return;
+    }
+    add(t, "SELECT x.*, y.* FROM t AS x %sJOIN t AS y ON y.%s = x.%s", roll(3) == 0 ? "LEFT " : "",
+        shape->column[b].name, shape->column[a].name);
+    if (roll(2) == 0) {
+        add(t, " AND y.%s > ", shape->column[b].name);
+        add_value(t, false);
+    }
+}
+
+static void
+make_aggregate(struct text *t, unsigned *flags)
+{
+    const uint32_t column = roll((uint32_t)shape->columns);
+
+    *flags |= ANSWER_UNORDERED;
+    switch (roll(5)) {
+    case 0:
+        add(t, "SELECT count(*) FROM t");
+        add_where(t);
+        break;
+    case 1:
+        add(t, "SELECT count(*), count(");
+        add_column(t);
+        add(t, ") FROM t GROUP BY ");
+        add_column(t);
+        break;
+    case 2:
+        add(t, "SELECT count(*) FROM (SELECT DISTINCT ");
+        add_column(t);
+        add(t, ", ");
+        add_column(t);
+        add(t, " FROM t");
+        add_where(t);
+        add(t, ")");
+        break;
+    case 3:
+        add(t, "SELECT max(length(");
+        add_column(t);
+        add(t, ")), min(typeof(");
+        add_column(t);
+        add(t, ")) FROM t");
+        add_where(t);
+        break;
+    default:
+        add(t, "SELECT count(*) FROM t WHERE %s IN (SELECT %s FROM u WHERE n > %u)",
+            shape->column[column].name,
+            shape->column[column].class == CLASS_TEXT ? "CAST(n AS TEXT)" : "n", roll(5));
+    }
+}
+
+static void
+make_select(struct text *t, unsigned *flags)
+{
+    const uint32_t kind = roll(10);
+    const bool total = roll(3) != 0;
+
+    if (kind == 0) {
+        *flags |= ANSWER_UNORDERED;
+        make_join(t);
+        return;
+    }
+    if (kind <= 2) {
+        make_aggregate(t, flags);
+        return;
+    }
+    add(t, "SELECT %s", shape->has_rowid && roll(3) == 0 ? "rowid, *" : "*");
+    if (roll(4) == 0) {
+        t->used -= 1;
+        add_column(t);
+    }
+    add(t, " FROM t");
+    if (roll(5) == 0)
+        add_one_row(t);
+    else
+        add_where(t);
+    add_order(t, "", total);
+    if (!total)
+        *flags |= ANSWER_UNORDERED;
+    else if (roll(3) == 0)
+        add(t, " LIMIT %u OFFSET %u", roll(6), roll(3));
+}
+
+static void
+make_control(struct text *t)
+{
+    static const char *const words[] = { "BEGIN",       "BEGIN",         "COMMIT",
+                                         "COMMIT",      "ROLLBACK",      "SAVEPOINT a",
+                                         "SAVEPOINT b", "ROLLBACK TO a", "ROLLBACK TO b",
+                                         "RELEASE a",   "RELEASE b" };
+
+    add(t, "%s", words[roll(sizeof words / sizeof words[0])]);
+}
+
+void
+shape_statement(struct rng *from, const struct shape *s, struct text *t, unsigned *flags)
+{
+    uint32_t dice;
+
+    rng = from;
+    shape = s;
+    dice = roll(100);
+    t->used = 0;
+    t->data[0] = '\0';
+    *flags = ANSWER_MESSAGE | ANSWER_ROWID;
+    if (dice < 32)
+        make_insert(t);
+    else if (dice < 44)
+        make_update(t);
+    else if (dice < 49)
+        make_delete(t);
+    else if (dice < 88)
+        make_select(t, flags);
+    else
+        make_control(t);
+}
