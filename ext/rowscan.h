@@ -11,7 +11,7 @@
 
 #include "cursor.h"
 
-int tx_rowscan_filter(struct tx_cursor *cursor, int plan, int count, sqlite3_value **arguments);
+int tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments);
 int tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column);
 int tx_rowscan_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid);
 

@@ -257,6 +257,8 @@ read_type(struct reader *r)
     if (sqlite3_str_errcode(type) != SQLITE_OK)
         fail_nomem(r);
     text = sqlite3_str_finish(type);
+    for (char *c = text; c != NULL && *c != '\0'; c++) /* the same type in any case */
+        *c = (char)(*c >= 'a' && *c <= 'z' ? *c & ~0x20 : *c);
     if (text == NULL && r->rc == SQLITE_OK) {
         text = sqlite3_mprintf("");
         if (text == NULL)

@@ -41,7 +41,7 @@ enum tx_row_key {
 
 struct tx_column {
     char *name;
-    char *type; /* as written, but for white space; "" when there is none */
+    char *type; /* in capitals, words apart by one space; "" when there is none */
     enum tx_affinity affinity;
     enum tx_collation collation;
     bool not_null;

@@ -5,7 +5,8 @@
 # that directory. NAME.expected holds what the shell must print, both streams, with the directory written as @DIR@.
 #
 # A script whose first line is "-- as native" runs a second time with each txkv table replaced by a native WITHOUT
-# ROWID table; that must print the same, so its expected output is SQLite's own.
+# ROWID table, or by what stands behind "-- native: " in its line; that must print the same, so its expected output is
+# SQLite's own.
 #
 # Usage: tests/sql_conformance.sh [NAME ...]      TXKV_SO=path of the extension, SQLITE=the shell
 set -u
@@ -43,7 +44,8 @@ check() {
     fi
 }
 
-native='s/^CREATE VIRTUAL TABLE \([a-z0-9_.]*\) USING txkv(.*$/CREATE TABLE \1(key PRIMARY KEY, value) WITHOUT ROWID;/'
+native='s/^CREATE VIRTUAL TABLE .* -- native: \(.*\)$/\1/
+s/^CREATE VIRTUAL TABLE \([a-z0-9_.]*\) USING txkv(.*$/CREATE TABLE \1(key PRIMARY KEY, value) WITHOUT ROWID;/'
 
 if [ $# -eq 0 ]; then
     for script in "$root"/sql/conformance/*.sql; do

@@ -383,7 +383,7 @@ static void
 call_echo_row(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     const size_t bytes = read_cells(argc, argv);
-    uint8_t *row = malloc(bytes);
+    uint8_t *row = bytes == 0 ? NULL : malloc(bytes);
 
     if (row == NULL)
         return;

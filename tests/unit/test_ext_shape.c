@@ -35,7 +35,7 @@ static void
 definitions_have_one_canonical_text(void **state)
 {
     (void)state;
-    assert_canonical("id integer  primary\tkey, name", "id integer PRIMARY KEY, name");
+    assert_canonical("id integer  primary\tkey, name", "id INTEGER PRIMARY KEY, name");
     assert_canonical("id INTEGER, name TEXT, PRIMARY KEY(id)", "id INTEGER PRIMARY KEY, name TEXT");
     assert_canonical("a VARCHAR ( 10 , 2 ) NOT NULL UNIQUE COLLATE nocase NULL, INDEX(a)",
                      "a VARCHAR(10,2) NOT NULL COLLATE NOCASE, UNIQUE(a), INDEX(a)");

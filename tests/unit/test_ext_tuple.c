@@ -4,6 +4,7 @@
  *
  * SQLite is the judge: rows (a, b, c) are compared by its row values, column by column.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -167,7 +168,7 @@ same_cell(const struct tx_cell *a, const struct tx_cell *b)
     if (a->type == SQLITE_INTEGER)
         return a->integer == b->integer;
     if (a->type == SQLITE_FLOAT)
-        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+        return a->real == b->real && signbit(a->real) == signbit(b->real);
     return a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
 }
 
