@@ -237,3 +237,55 @@ tx_relation_rowid(struct txkv_bytes key, int64_t *rowid)
     *rowid = cell.integer;
     return true;
 }
+
+/* ---- messages ---- */
+
+/* The index that the store's table is, or -1. */
+static int
+index_of(const struct tx_table *table, uint32_t number)
+{
+    int i = table->relation == NULL ? 0 : table->relation->shape->index_count;
+
+    while (--i >= 0 && table->relation->index_numbers[i] != number)
+        continue;
+    return i;
+}
+
+bool
+tx_relation_owns(const struct tx_table *table, uint32_t number)
+{
+    return table->number == number || index_of(table, number) >= 0;
+}
+
+void
+tx_relation_describe(const struct tx_table *table, uint32_t number, struct txkv_bytes key,
+                     char *out, size_t out_bytes)
+{
+    const int index = index_of(table, number);
+    const int count = table->relation == NULL ? 1
+                      : index < 0             ? table->relation->shape->primary.count
+                                              : table->relation->shape->indexes[index].count;
+    size_t used = 1;
+
+    if (index < 0 && count == 1) {
+        tx_key_describe(key.data, key.bytes, out, out_bytes);
+        return;
+    }
+    out[0] = '(';
+    for (int i = 0; i < count && used + 40 < out_bytes; i++) {
+        struct tx_tuple value;
+
+        if (!tx_tuple_value(key, index < 0 ? count : count + 1, i, &value))
+            break;
+        if (i > 0) {
+            memcpy(out + used, ", ", 2);
+            used += 2;
+        }
+        if (value.bytes == 1) /* the one value that is a tag alone and has no key */
+            memcpy(out + used, "NULL", 5);
+        else
+            tx_key_describe(value.data, value.bytes, out + used, out_bytes - used - 2);
+        used += strlen(out + used);
+    }
+    memcpy(out + used, ")", 2);
+}

@@ -72,4 +72,14 @@ bool tx_relation_cell(const struct tx_shape *shape, struct txkv_bytes key, struc
 /* The rowid that a key is; false when it is none. */
 bool tx_relation_rowid(struct txkv_bytes key, int64_t *rowid);
 
+/* Whether the store's table is this one, or one of its indexes. */
+bool tx_relation_owns(const struct tx_table *table, uint32_t number);
+
+/*
+ * A key of that store table in words, for messages: 42, ('a', 7), and for an index the indexed
+ * columns alone. out_bytes is at least 32; always NUL-terminated.
+ */
+void tx_relation_describe(const struct tx_table *table, uint32_t number, struct txkv_bytes key,
+                          char *out, size_t out_bytes);
+
 #endif /* TX_RELATION_H */

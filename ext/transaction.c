@@ -3,7 +3,7 @@
  */
 #include "transaction.h"
 
-#include "keycodec.h"
+#include "relation.h"
 #include "scan.h"
 #include "sqlerror.h"
 
@@ -126,9 +126,12 @@ fail_commit(struct tx_table *table, struct tx_link *link, enum txkv_rc rc,
 
     if (rc != TXKV_CONFLICT || !txkv_conflict(link->session, &number, &key))
         return tx_table_fail(table, rc, err);
-    while (about != NULL && (about->link != link || about->number != number))
+    while (about != NULL && (about->link != link || !tx_relation_owns(about, number)))
         about = about->next;
-    tx_key_describe(key.data, key.bytes, text, sizeof(text));
+    if (about == NULL)
+        tx_key_describe(key.data, key.bytes, text, sizeof(text));
+    else
+        tx_relation_describe(about, number, key, text, sizeof(text));
     return tx_sql_refuse(
         &table->base.zErrMsg, tx_sql_code(rc),
         "%s: key %s was changed by another transaction after this one read it; run "

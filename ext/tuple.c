@@ -149,23 +149,32 @@ tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count)
 }
 
 bool
-tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
-              struct tx_cell *out)
+tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out)
 {
     const uint8_t *end = key.data + key.bytes;
     const uint8_t *p = tx_tuple_skip(key.data, end, place);
 
-    if (p == NULL || key.bytes > sizeof(room->data))
+    tx_tuple_clear(out);
+    if (p == NULL || key.bytes > sizeof(out->data))
         return false;
-    if (place == count - 1)
-        return tx_key_cell(p, (size_t)(end - p), TX_KEY_AS_IS, out);
+    if (place == count - 1) {
+        tx_tuple_append(out, p, (size_t)(end - p));
+        return true;
+    }
     end = find_end(p, end);
     if (end == NULL)
         return false;
-    tx_tuple_clear(room);
     while (p < end) {
-        room->data[room->bytes++] = *p;
+        out->data[out->bytes++] = *p;
         p += *p == 0 ? 2 : 1;
     }
-    return tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
+    return true;
+}
+
+bool
+tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
+              struct tx_cell *out)
+{
+    return tx_tuple_value(key, count, place, room) &&
+           tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
 }

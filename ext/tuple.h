@@ -50,6 +50,12 @@ bool tx_tuple_restores(const struct tx_cell *cell, enum tx_collation collation);
 const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
 
 /*
+ * The key (keycodec.h) of value `place` of `count`, the last of which has no end; of a NULL its tag
+ * alone. False when the bytes are damaged.
+ */
+bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out);
+
+/*
  * Value `place` of a primary key of `count` values. `room` is where its bytes go. False when the
  * key is damaged.
  */

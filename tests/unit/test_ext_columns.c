@@ -1,0 +1,190 @@
+/*
+ * test_ext_columns.c - declared columns where the sqlite3 shell cannot reach: extended codes,
+ * several connections, statements that are left open, memory that runs out.
+ */
+#include "sql_fixture.h"
+
+#include "../../src/mem.h"
+
+#define USERS ", id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INT, UNIQUE(name), INDEX(age)"
+
+static sqlite3 *
+open_users(const char *more)
+{
+    sqlite3 *db;
+    char sql[TEXT_BYTES];
+
+    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+    (void)snprintf(sql, sizeof sql, "CREATE VIRTUAL TABLE temp.t USING txkv('%s/%u'%s%s)", dir,
+                   stores, more, USERS);
+    must(db, sql);
+    return db;
+}
+
+static void
+errors_have_the_extended_codes_of_a_native_table(void **state)
+{
+    sqlite3 *db = open_users("");
+    char sql[TEXT_BYTES];
+
+    (void)state;
+    must(db, "INSERT INTO t VALUES(1, 'a', 1)");
+    assert_int_equal(run(db, "INSERT INTO t VALUES(1, 'b', 2)"), SQLITE_CONSTRAINT_PRIMARYKEY);
+    assert_int_equal(run(db, "INSERT INTO t VALUES(2, 'a', 2)"), SQLITE_CONSTRAINT_UNIQUE);
+    assert_string_equal(sqlite3_errmsg(db), "UNIQUE constraint failed: t.name");
+    assert_int_equal(run(db, "INSERT INTO t VALUES(2, NULL, 2)"), SQLITE_CONSTRAINT_NOTNULL);
+    assert_int_equal(run(db, "INSERT INTO t VALUES('x', 'b', 2)"), SQLITE_MISMATCH);
+    (void)snprintf(sql, sizeof sql, "CREATE VIRTUAL TABLE temp.h USING txkv('%s/%u', a)", dir,
+                   stores);
+    must(db, sql);
+    must(db, "INSERT INTO h(rowid, a) VALUES(1, 1)");
+    assert_int_equal(run(db, "INSERT INTO h(rowid, a) VALUES(1, 2)"), SQLITE_CONSTRAINT_ROWID);
+    assert_string_equal(sqlite3_errmsg(db), "UNIQUE constraint failed: h.rowid");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* Goal: UNIQUE holds between transactions, at both isolations. Method: two add the same name. */
+static void
+two_transactions_cannot_add_the_same_unique_value(void **state)
+{
+    static const char *const isolations[] = { ", isolation=serializable", ", isolation=snapshot" };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3 *one, *two;
+
+        stores++;
+        one = open_users(isolations[i]);
+        two = open_users(isolations[i]);
+        must(one, "BEGIN; INSERT INTO t VALUES(1, 'ann', 1)");
+        must(two, "BEGIN; INSERT INTO t VALUES(2, 'ann', 2)");
+        must(one, "COMMIT");
+        assert_int_equal(run(two, "COMMIT"), SQLITE_BUSY_SNAPSHOT);
+        assert_non_null(strstr(sqlite3_errmsg(two), "t: key ('ann') was changed"));
+        assert_string_equal(ask(two, "SELECT group_concat(id) FROM t"), "1");
+        assert_int_equal(sqlite3_close(one), SQLITE_OK);
+        assert_int_equal(sqlite3_close(two), SQLITE_OK);
+    }
+}
+
+static void
+a_phantom_in_an_indexs_range_is_a_conflict(void **state)
+{
+    sqlite3 *one = open_users(""), *two = open_users("");
+
+    (void)state;
+    must(one, "INSERT INTO t VALUES(1, 'a', 10), (2, 'b', 20), (3, 'c', 30)");
+    must(one, "BEGIN; SELECT count(*) FROM t WHERE age BETWEEN 15 AND 25");
+    must(one, "INSERT INTO t VALUES(9, 'z', 99)");
+    must(two, "INSERT INTO t VALUES(4, 'd', 40)"); /* beside the range */
+    must(one, "COMMIT");
+    must(one, "BEGIN; SELECT count(*) FROM t WHERE age BETWEEN 15 AND 25");
+    must(one, "INSERT INTO t VALUES(10, 'y', 99)");
+    must(two, "INSERT INTO t VALUES(5, 'e', 22)");
+    assert_int_equal(run(one, "COMMIT"), SQLITE_BUSY_SNAPSHOT);
+    assert_int_equal(sqlite3_close(one), SQLITE_OK);
+    assert_int_equal(sqlite3_close(two), SQLITE_OK);
+}
+
+/* Outside a transaction a statement sees one state, also the rows that it finds by an index. */
+static void
+an_open_statement_on_an_index_keeps_its_snapshot(void **state)
+{
+    sqlite3 *one = open_users(""), *two = open_users("");
+    sqlite3_stmt *select;
+
+    (void)state;
+    must(one, "INSERT INTO t VALUES(1, 'a', 1), (2, 'b', 2), (3, 'c', 3)");
+    select = prepare(one, "SELECT name || age FROM t WHERE age > 0 ORDER BY age");
+    assert_row(select, "a1");
+    must(two, "UPDATE t SET name = name || 'x', age = age + 10; DELETE FROM t WHERE id = 3");
+    assert_row(select, "b2");
+    assert_row(select, "c3");
+    assert_int_equal(sqlite3_step(select), SQLITE_DONE);
+    sqlite3_finalize(select);
+    assert_string_equal(ask(one, "SELECT group_concat(name || age) FROM t"), "ax11,bx12");
+    assert_int_equal(sqlite3_close(one), SQLITE_OK);
+    assert_int_equal(sqlite3_close(two), SQLITE_OK);
+}
+
+static void
+rows_that_a_statement_stands_on_stay_while_its_transaction_writes(void **state)
+{
+    sqlite3 *db = open_users("");
+    sqlite3_stmt *select;
+
+    (void)state;
+    must(db,
+         "INSERT INTO t VALUES(1, 'a', 1), (2, 'b', 2); BEGIN; INSERT INTO t VALUES(3, 'c', 3)");
+    select = prepare(db, "SELECT name || age || id FROM t WHERE age >= 2");
+    assert_int_equal(sqlite3_step(select), SQLITE_ROW);
+    must(db, "DELETE FROM t; INSERT INTO t VALUES(7, 'new', 2)");
+    assert_string_equal((const char *)sqlite3_column_text(select, 0), "b22");
+    sqlite3_finalize(select);
+    must(db, "ROLLBACK");
+    assert_string_equal(ask(db, "SELECT count(*) FROM t WHERE age > 0"), "2");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The index and the table tell the same story. */
+static void
+check_indexes(sqlite3 *db, long n)
+{
+    if (ask_number(db, "SELECT (SELECT count(*) FROM t WHERE age IS NULL OR age < 9e9) = "
+                       "(SELECT count(*) FROM (SELECT rowid, name, age FROM t ORDER BY id)) AND "
+                       "NOT EXISTS (SELECT 1 FROM t AS a WHERE NOT EXISTS "
+                       "(SELECT 1 FROM t AS b WHERE b.name = a.name AND b.id = a.id))") != 1)
+        fail_msg("allocation %ld: an index has other rows than its table", n);
+}
+
+/*
+ * Goal: a row and its entries are written together or not at all. Method: the n-th allocation of
+ * the store fails, for every n that a statement of each kind reaches.
+ */
+static void
+no_failed_allocation_leaves_an_index_behind_its_table(void **state)
+{
+    static const char *const statements[] = {
+        "INSERT INTO t VALUES(NULL, 'new', 5)",
+        "INSERT OR FAIL INTO t VALUES(NULL, 'new too', 5), (NULL, 'and this', 6)",
+        "REPLACE INTO t VALUES(2, 'a', 7)",
+        "UPDATE t SET id = id + 100, age = age + 1 WHERE name = 'b'",
+        "UPDATE t SET name = name || '!' WHERE age = 8",
+        "DELETE FROM t WHERE age = 3",
+    };
+    sqlite3 *db = open_users(", sync=off");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
+        for (long n = 1; n < 60; n++) {
+            must(db, "DELETE FROM t; INSERT INTO t VALUES(1, 'a', 3), (2, 'c', 3), (3, 'b', 8)");
+            tx_mem_fail_at((uint64_t)n, false);
+            (void)run(db, statements[i]);
+            tx_mem_fail_at(0, false);
+            check_indexes(db, n);
+        }
+    }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(errors_have_the_extended_codes_of_a_native_table, use_new_store),
+        cmocka_unit_test_setup(two_transactions_cannot_add_the_same_unique_value, use_new_store),
+        cmocka_unit_test_setup(a_phantom_in_an_indexs_range_is_a_conflict, use_new_store),
+        cmocka_unit_test_setup(an_open_statement_on_an_index_keeps_its_snapshot, use_new_store),
+        cmocka_unit_test_setup(rows_that_a_statement_stands_on_stay_while_its_transaction_writes,
+                               use_new_store),
+        cmocka_unit_test_setup(no_failed_allocation_leaves_an_index_behind_its_table,
+                               use_new_store),
+    };
+    int rc;
+
+    if (!fixture_start())
+        return 1;
+    rc = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture_end();
+    return rc;
+}
