@@ -4,6 +4,7 @@
 #ifndef TX_CURSOR_H
 #define TX_CURSOR_H
 
+#include "cell.h"
 #include "connection.h"
 
 enum tx_row_state {
@@ -26,6 +27,8 @@ struct tx_cursor {
     int path;                 /* what walk is on: 0 the table, else an index, from 1 */
     struct txkv_cursor *rows; /* on the table, where walk is on an index; NULL: not opened yet */
     bool row_found;           /* rows stands on the row that walk's entry is of */
+    bool decoded;             /* cells are the row's, except what only its key has */
+    struct tx_cell *cells;    /* one for each column; NULL: not needed yet */
 };
 
 static inline struct tx_table *

@@ -215,16 +215,19 @@ tx_relation_entry(const struct tx_shape *shape, int index, const struct tx_cell 
 }
 
 bool
-tx_relation_cell(const struct tx_shape *shape, struct txkv_bytes key, struct txkv_bytes value,
-                 int column, struct tx_tuple *room, struct tx_cell *out)
+tx_relation_cells(const struct tx_shape *shape, struct txkv_bytes value, struct tx_cell *cells)
+{
+    return tx_row_cells(value.data, value.bytes, shape->column_count, cells);
+}
+
+bool
+tx_relation_complete(const struct tx_shape *shape, struct txkv_bytes key, int column,
+                     struct tx_tuple *room, struct tx_cell *cell)
 {
     const int place = shape->columns[column].key_place;
 
-    if (!tx_row_cell(value.data, value.bytes, shape->column_count, column, out))
-        return false;
-    if (place < 0 || out->type != SQLITE_NULL)
-        return true;
-    return tx_tuple_cell(key, shape->primary.count, place, room, out);
+    return place < 0 || cell->type != SQLITE_NULL ||
+           tx_tuple_cell(key, shape->primary.count, place, room, cell);
 }
 
 bool

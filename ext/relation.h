@@ -63,11 +63,18 @@ bool tx_relation_entry(const struct tx_shape *shape, int index, const struct tx_
                        const struct tx_tuple *key, struct tx_tuple *out);
 
 /*
- * One column of a row, from its key and its value. `room` is where bytes of the key go; it is not
- * used for a column that is not in the primary key. False when the row is damaged.
+ * All columns of a row but those of the primary key that only the key has: these are NULL. False
+ * when the row is damaged.
  */
-bool tx_relation_cell(const struct tx_shape *shape, struct txkv_bytes key, struct txkv_bytes value,
-                      int column, struct tx_tuple *room, struct tx_cell *out);
+bool tx_relation_cells(const struct tx_shape *shape, struct txkv_bytes value,
+                       struct tx_cell *cells);
+
+/*
+ * A column as tx_relation_cells gave it, or from the key. `room` is where bytes of the key go; it
+ * is not used for a column that is not in the primary key. False when the key is damaged.
+ */
+bool tx_relation_complete(const struct tx_shape *shape, struct txkv_bytes key, int column,
+                          struct tx_tuple *room, struct tx_cell *cell);
 
 /* The rowid that a key is; false when it is none. */
 bool tx_relation_rowid(struct txkv_bytes key, int64_t *rowid);

@@ -217,10 +217,11 @@ get_columns(const uint8_t *row, const uint8_t *end, uint64_t *columns)
 }
 
 bool
-tx_row_cell(const uint8_t *row, size_t bytes, int count, int index, struct tx_cell *out)
+tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
 {
     const uint8_t *end = row + bytes;
     uint64_t columns, type = TYPE_NULL;
+    struct tx_cell cell;
     uint64_t before = 0, total = 0; /* bytes of the columns before this one, and of all */
     const uint8_t *p = get_columns(row, end, &columns);
 
@@ -243,17 +244,39 @@ tx_row_cell(const uint8_t *row, size_t bytes, int count, int index, struct tx_ce
     }
     if ((size_t)(end - p) != total)
         return false;
-    get_cell(type, p + before, out);
+    get_cell(type, p + before, &cell);
+    tx_cell_result(context, &cell);
     return true;
 }
 
 bool
-tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+tx_row_cells(const uint8_t *row, size_t bytes, int count, struct tx_cell *out)
 {
-    struct tx_cell cell;
+    const uint8_t *end = row + bytes;
+    uint64_t columns, total = 0;
+    const uint8_t *types = get_columns(row, end, &columns), *p = types;
 
-    if (!tx_row_cell(row, bytes, count, index, &cell))
+    if (p == NULL || columns > (uint64_t)count)
         return false;
-    tx_cell_result(context, &cell);
+    for (uint64_t i = 0; i < columns; i++) { /* finds where the types end, and the values begin */
+        uint64_t type;
+
+        p = get_varint(p, end, &type);
+        if (p == NULL)
+            return false;
+        total += bytes_of_type(type);
+        if (total > bytes)
+            return false;
+    }
+    if ((size_t)(end - p) != total)
+        return false;
+    for (int i = 0; i < count; i++) {
+        uint64_t type = TYPE_NULL;
+
+        if ((uint64_t)i < columns)
+            types = get_varint(types, end, &type);
+        get_cell(type, p, &out[i]);
+        p += bytes_of_type(type);
+    }
     return true;
 }

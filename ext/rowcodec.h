@@ -35,7 +35,7 @@ enum tx_key_note tx_row_note(const uint8_t *row, size_t bytes);
 bool tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count,
                    int index);
 
-/* The same as a cell, whose bytes are the row's. */
-bool tx_row_cell(const uint8_t *row, size_t bytes, int count, int index, struct tx_cell *out);
+/* All `count` columns as cells, whose bytes are the row's. */
+bool tx_row_cells(const uint8_t *row, size_t bytes, int count, struct tx_cell *out);
 
 #endif /* TX_ROWCODEC_H */

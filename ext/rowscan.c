@@ -222,6 +222,7 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
 
     tx_rowplan_unpack(number, &plan);
     cursor->row_found = false;
+    cursor->decoded = false;
     if (count > 0) {
         sql_rc = make_ends(table->relation->shape, &plan, arguments, &ends);
         if (sql_rc != SQLITE_OK || ends.no_row)
@@ -328,12 +329,35 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
     return rc;
 }
 
+/* The row's columns, found once for all that are asked for. */
+static int
+decode_row(struct tx_cursor *cursor, struct txkv_bytes *key)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    const struct tx_shape *shape = table->relation->shape;
+    struct txkv_bytes value;
+    int rc;
+
+    if (cursor->decoded)
+        return SQLITE_OK;
+    rc = tx_rowscan_row(cursor, key, &value);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (cursor->cells == NULL)
+        cursor->cells =
+            sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*cursor->cells));
+    if (cursor->cells == NULL)
+        return SQLITE_NOMEM;
+    cursor->decoded = tx_relation_cells(shape, value, cursor->cells);
+    return cursor->decoded ? SQLITE_OK : fail_damaged(table);
+}
+
 int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct tx_shape *shape = table->relation->shape;
-    struct txkv_bytes key, value;
+    struct txkv_bytes key;
     struct tx_tuple room;
     struct tx_cell cell;
     int64_t rowid;
@@ -354,10 +378,11 @@ tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column
         sqlite3_result_int64(context, rowid);
         return SQLITE_OK;
     }
-    rc = tx_rowscan_row(cursor, &key, &value);
+    rc = decode_row(cursor, &key);
     if (rc != SQLITE_OK)
         return rc;
-    if (!tx_relation_cell(shape, key, value, column, &room, &cell))
+    cell = cursor->cells[column];
+    if (!tx_relation_complete(shape, key, column, &room, &cell))
         return fail_damaged(table);
     tx_cell_result(context, &cell);
     return SQLITE_OK;

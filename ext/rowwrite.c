@@ -31,6 +31,7 @@ struct write {
     struct txkv_session *session;
     int conflict;       /* SQLITE_REPLACE, SQLITE_IGNORE, ... */
     bool has_old;       /* relation->old is the row that is updated */
+    bool changes_keys;  /* a column of the primary key or of an index may be another */
     bool rowid_is_free; /* it has just been chosen */
     int64_t rowid;
     struct tx_tuple key; /* of the new row */
@@ -114,11 +115,14 @@ load_row(struct write *w, struct tx_row *row, bool *found)
     }
     memcpy(row->data, value.data, value.bytes);
     value.data = row->data;
-    for (int i = 0; i < w->shape->column_count; i++) {
-        const int place = w->shape->columns[i].key_place;
+    if (!tx_relation_cells(w->shape, value, row->cells))
+        return fail_damaged(w);
+    for (int i = 0; w->shape->row_key != TX_ROW_KEY_HIDDEN_ROWID && i < w->shape->primary.count;
+         i++) {
+        const int column = w->shape->primary.columns[i];
 
-        if (!tx_relation_cell(w->shape, bytes_of(&row->key), value, i,
-                              place < 0 ? NULL : &row->rooms[place], &row->cells[i]))
+        if (!tx_relation_complete(w->shape, bytes_of(&row->key), column, &row->rooms[i],
+                                  &row->cells[column]))
             return fail_damaged(w);
     }
     return SQLITE_OK;
@@ -239,10 +243,13 @@ read_columns(struct write *w, sqlite3_value **argv)
     for (int i = 0; i < w->shape->column_count; i++) {
         sqlite3_value *value = argv[COLUMNS + i];
 
-        if (w->has_old && sqlite3_value_nochange(value))
+        if (w->has_old && sqlite3_value_nochange(value)) {
             w->relation->cells[i] = w->relation->old.cells[i];
-        else if (!tx_cell_read(value, w->shape->columns[i].affinity, &w->relation->cells[i]))
+            continue;
+        }
+        if (!tx_cell_read(value, w->shape->columns[i].affinity, &w->relation->cells[i]))
             return SQLITE_NOMEM;
+        w->changes_keys = w->changes_keys || w->shape->columns[i].is_indexed;
     }
     return SQLITE_OK;
 }
@@ -486,7 +493,8 @@ update_row(struct write *w, sqlite3_value **argv)
     rc = read_row(w, argv);
     if (rc != SQLITE_OK)
         return rc;
-    if (w->shape->index_count == 0 && same_tuple(&w->key, &w->relation->old.key))
+    if ((w->shape->index_count == 0 || !w->changes_keys) &&
+        same_tuple(&w->key, &w->relation->old.key))
         return write_row(w);
     return run_whole(w, check_and_write);
 }

@@ -65,6 +65,7 @@ tx_scan_free(struct tx_cursor *cursor)
     if (cursor == NULL)
         return;
     sqlite3_free(cursor->copy);
+    sqlite3_free(cursor->cells);
     sqlite3_free(cursor);
 }
 
@@ -210,6 +211,7 @@ tx_scan_next(sqlite3_vtab_cursor *base)
 
     cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
     cursor->row_found = false;
+    cursor->decoded = false;
     return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
                                                 : tx_table_fail(tx_cursor_table(cursor), rc, &err);
 }
@@ -293,6 +295,7 @@ tx_scan_keep_rows(struct tx_link *link)
         if (cursor->row != TX_ROW_LIVE)
             continue;
         row_rc = keep_row(cursor);
+        cursor->decoded = false;
         cursor->row = row_rc == SQLITE_OK ? TX_ROW_KEPT : TX_ROW_LOST;
         if (row_rc != SQLITE_OK)
             rc = row_rc;

@@ -449,6 +449,16 @@ drop_double_primary(struct tx_shape *shape)
 }
 
 static void
+note_indexed(struct tx_shape *shape)
+{
+    for (int i = 0; i < shape->column_count; i++)
+        shape->columns[i].is_indexed = shape->columns[i].key_place >= 0;
+    for (int i = 0; i < shape->index_count; i++)
+        for (int j = 0; j < shape->indexes[i].count; j++)
+            shape->columns[shape->indexes[i].columns[j]].is_indexed = true;
+}
+
+static void
 settle_primary(struct reader *r)
 {
     struct tx_shape *shape = r->shape;
@@ -512,6 +522,7 @@ tx_shape_parse(const char *text, struct tx_shape **out, char **message)
     read_all(&r);
     if (r.rc == SQLITE_OK) {
         settle_primary(&r);
+        note_indexed(r.shape);
         r.shape->text = tx_shape_text(r.shape);
         if (r.shape->text == NULL)
             r.rc = SQLITE_NOMEM;

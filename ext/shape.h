@@ -45,7 +45,8 @@ struct tx_column {
     enum tx_affinity affinity;
     enum tx_collation collation;
     bool not_null;
-    int key_place; /* in the primary key, or -1 */
+    bool is_indexed; /* in the primary key or an index */
+    int key_place;   /* in the primary key, or -1 */
 };
 
 struct tx_key {

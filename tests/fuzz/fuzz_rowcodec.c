@@ -20,6 +20,7 @@ struct input {
 };
 
 static struct input input;
+static struct tx_cell cells[100];
 
 static void
 check(bool holds)
@@ -95,6 +96,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sqlite3_value_free(value);
     }
     check(good == 0 || good == count); /* a row is good or damaged as a whole */
+    check(tx_row_cells(data + 1, size - 1, count, cells) == (good == count) || count == 0);
     (void)tx_row_note(data + 1, size - 1);
     return 0;
 }
