@@ -27,6 +27,7 @@ struct tx_cursor {
     int path;                 /* what walk is on: 0 the table, else an index, from 1 */
     struct txkv_cursor *rows; /* on the table, where walk is on an index; NULL: not opened yet */
     bool row_found;           /* rows stands on the row that walk's entry is of */
+    bool disturbed;           /* the connection has written since walk was placed */
     bool decoded;             /* cells are the row's, except what only its key has */
     struct tx_cell *cells;    /* one for each column; NULL: not needed yet */
 };

@@ -222,6 +222,7 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
 
     tx_rowplan_unpack(number, &plan);
     cursor->row_found = false;
+    cursor->disturbed = false;
     cursor->decoded = false;
     if (count > 0) {
         sql_rc = make_ends(table->relation->shape, &plan, arguments, &ends);
@@ -282,9 +283,9 @@ row_key(struct tx_cursor *cursor, struct txkv_bytes *key)
     return key->bytes == 0 ? fail_damaged(table) : SQLITE_OK;
 }
 
-/* Places cursor->rows on the row of the entry that walk stands on. */
+/* Places cursor->rows on the row of the entry that walk stands on, unless it is gone. */
 static int
-find_row(struct tx_cursor *cursor, struct txkv_bytes key)
+look_for_row(struct tx_cursor *cursor, struct txkv_bytes key)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct txkv_range range = { .lo = key, .hi = key };
@@ -300,12 +301,36 @@ find_row(struct tx_cursor *cursor, struct txkv_bytes key)
             return sql_rc;
     }
     rc = txkv_cursor_seek(cursor->rows, &range, &err);
-    if (rc == TXKV_NOTFOUND)
-        return fail_damaged(table);
-    if (rc != TXKV_OK)
-        return tx_table_fail(table, rc, &err);
-    cursor->row_found = true;
-    return SQLITE_OK;
+    cursor->row_found = rc == TXKV_OK;
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+}
+
+static int
+find_row(struct tx_cursor *cursor, struct txkv_bytes key)
+{
+    const int rc = look_for_row(cursor, key);
+
+    return rc == SQLITE_OK && !cursor->row_found ? fail_damaged(tx_cursor_table(cursor)) : rc;
+}
+
+int
+tx_rowscan_settle(struct tx_cursor *cursor)
+{
+    struct txkv_error err;
+    enum txkv_rc rc = TXKV_OK;
+
+    while (rc == TXKV_OK) {
+        struct txkv_bytes key;
+        int sql_rc = row_key(cursor, &key);
+
+        if (sql_rc == SQLITE_OK)
+            sql_rc = look_for_row(cursor, key);
+        if (sql_rc != SQLITE_OK || cursor->row_found)
+            return sql_rc;
+        rc = txkv_cursor_next(cursor->walk, &err);
+    }
+    cursor->row = TX_ROW_NONE;
+    return rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(tx_cursor_table(cursor), rc, &err);
 }
 
 int

@@ -15,6 +15,12 @@ int tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_v
 int tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column);
 int tx_rowscan_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid);
 
+/*
+ * Step over entries whose rows the connection has deleted since the cursor was placed: the store's
+ * cursor may have had the next entry in its hands already.
+ */
+int tx_rowscan_settle(struct tx_cursor *cursor);
+
 /* The row that the cursor stands on; live rows are the store's until it is called again. */
 int tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_bytes *value);
 

@@ -212,6 +212,8 @@ tx_scan_next(sqlite3_vtab_cursor *base)
     cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
     cursor->row_found = false;
     cursor->decoded = false;
+    if (cursor->disturbed && rc == TXKV_OK)
+        return tx_rowscan_settle(cursor);
     return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
                                                 : tx_table_fail(tx_cursor_table(cursor), rc, &err);
 }
@@ -292,6 +294,7 @@ tx_scan_keep_rows(struct tx_link *link)
     for (struct tx_cursor *cursor = link->cursors; cursor != NULL; cursor = cursor->next) {
         int row_rc;
 
+        cursor->disturbed = cursor->walk != NULL && cursor->path > 0;
         if (cursor->row != TX_ROW_LIVE)
             continue;
         row_rc = keep_row(cursor);

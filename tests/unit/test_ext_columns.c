@@ -126,6 +126,59 @@ rows_that_a_statement_stands_on_stay_while_its_transaction_writes(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static void
+call_n(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    const unsigned *dice = sqlite3_user_data(context);
+
+    (void)argc;
+    (void)argv;
+    sqlite3_result_int(context, 1 + (int)((*dice >> 24) % 40));
+}
+
+/*
+ * Goal: a statement that walks over an index while its connection changes the rows before it ends
+ * without an error. Method: after each row, in a transaction and outside, a random change.
+ */
+static void
+a_walk_over_an_index_survives_changes_of_its_connection(void **state)
+{
+    static const char *const changes[] = {
+        "DELETE FROM t WHERE id = n()",
+        "UPDATE t SET age = age + 5 WHERE id = n()",
+        "UPDATE OR REPLACE t SET id = id + 7 WHERE id = n()",
+        "INSERT OR IGNORE INTO t VALUES(n(), hex(randomblob(4)), 13)",
+        "SAVEPOINT s; DELETE FROM t WHERE id >= n(); ROLLBACK TO s; RELEASE s",
+    };
+    sqlite3 *db = open_users(", sync=off");
+    unsigned dice = 1;
+
+    (void)state;
+    assert_int_equal(sqlite3_create_function(db, "n", 0, SQLITE_UTF8, &dice, call_n, NULL, NULL),
+                     SQLITE_OK);
+    for (int round = 0; round < 60; round++) {
+        sqlite3_stmt *select;
+        int rc, rows = 0;
+
+        must(db, "DELETE FROM t; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c "
+                 "WHERE i < 30) INSERT INTO t SELECT i, 'n' || i, i % 10 FROM c");
+        if (round % 2 == 0)
+            must(db, "BEGIN");
+        select = prepare(db, "SELECT id, name, age FROM t WHERE age >= 2 ORDER BY age");
+        while ((rc = sqlite3_step(select)) == SQLITE_ROW && rows++ < 200) {
+            dice = dice * 1103515245 + 12345;
+            must(db, changes[(dice >> 16) % 5]);
+            assert_non_null(sqlite3_column_text(select, 1));
+        }
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+            fail_msg("round %d: %s (%d)", round, sqlite3_errmsg(db), rc);
+        sqlite3_finalize(select);
+        if (round % 2 == 0)
+            must(db, "COMMIT");
+    }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 /* The index and the table tell the same story. */
 static void
 check_indexes(sqlite3 *db, long n)
@@ -176,6 +229,8 @@ main(void)
         cmocka_unit_test_setup(a_phantom_in_an_indexs_range_is_a_conflict, use_new_store),
         cmocka_unit_test_setup(an_open_statement_on_an_index_keeps_its_snapshot, use_new_store),
         cmocka_unit_test_setup(rows_that_a_statement_stands_on_stay_while_its_transaction_writes,
+                               use_new_store),
+        cmocka_unit_test_setup(a_walk_over_an_index_survives_changes_of_its_connection,
                                use_new_store),
         cmocka_unit_test_setup(no_failed_allocation_leaves_an_index_behind_its_table,
                                use_new_store),
