@@ -248,8 +248,11 @@ add_term(struct text *t)
             add(t, "%s %s CAST(", column->name, as_text ? compare[roll(7)] : compare[3 + roll(4)]);
             add_value(t, false);
             add(t, " AS %s)", as_text ? "TEXT" : "INTEGER");
-            break;
-        } /* fall through */
+        } else {
+            add(t, "%s IS NOT ", column->name);
+            add_value(t, true);
+        }
+        break;
     case 5:
         add(t, "%s %s ", name, compare[roll(7)]);
         add_value(t, false);
