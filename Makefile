@@ -170,6 +170,7 @@ soak: ## about an hour and a half of kill -9, random operations, threads and pro
 	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
 	    'soak/bank|$(OUT)/tests/crash/bank 1500' \
 	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
+	    'soak/shapes|$(OUT)/tests/model/shapes 5000 400' \
 	    'soak/history|$(OUT)/tests/history/history 900' 'soak/stress|$(OUT)/tests/stress/stress 600' \
 	    'soak/contention|$(OUT)/tests/stress/contention 300' 'soak/connections|$(OUT)/tests/stress/connections 300' \
 	    'soak/fault|$(OUT)/tests/fault/fault all'

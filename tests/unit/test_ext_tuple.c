@@ -239,6 +239,53 @@ a_key_that_is_too_big_keeps_its_first_bytes(void **state)
     assert_int_equal(key.data[TXKV_KEY_BYTES_MAX - 1], 'x');
 }
 
+static void
+assert_bytes(const struct tx_tuple *key, const char *expected, size_t bytes)
+{
+    assert_int_equal(key->bytes, bytes);
+    assert_memory_equal(key->data, expected, bytes);
+}
+
+static struct tx_cell
+text_cell(const char *text)
+{
+    return (struct tx_cell){ .type = SQLITE_TEXT,
+                             .data = (const uint8_t *)text,
+                             .bytes = strlen(text) };
+}
+
+static void
+the_bytes_of_a_tuple_are_those_of_the_file_format(void **state)
+{
+    const struct tx_cell seven = { .type = SQLITE_INTEGER, .integer = 7 };
+    const struct tx_cell one = { .type = SQLITE_INTEGER, .integer = 1 };
+    const struct tx_cell zero = { .type = SQLITE_BLOB, .data = (const uint8_t *)"", .bytes = 1 };
+    const struct tx_cell null = { .type = SQLITE_NULL };
+    struct tx_cell text = text_cell("a");
+    struct tx_tuple key;
+
+    (void)state;
+    tx_tuple_clear(&key);
+    tx_tuple_add(&key, &text, TX_COLLATION_BINARY);
+    tx_tuple_add_last(&key, &seven, TX_COLLATION_BINARY);
+    assert_bytes(&key, "\x20\x61\x00\x10\xc0\x1c", 6);
+    tx_tuple_clear(&key);
+    tx_tuple_add(&key, &zero, TX_COLLATION_BINARY);
+    text = text_cell("b");
+    tx_tuple_add_last(&key, &text, TX_COLLATION_BINARY);
+    assert_bytes(&key, "\x30\x00\xff\x00\x20\x62", 6);
+    tx_tuple_clear(&key);
+    text = text_cell("Ab");
+    tx_tuple_add(&key, &text, TX_COLLATION_NOCASE);
+    tx_tuple_add_last(&key, &one, TX_COLLATION_BINARY);
+    assert_bytes(&key, "\x20\x61\x62\x00\x10\xbf\xf0", 7);
+    tx_tuple_clear(&key);
+    tx_tuple_add(&key, &null, TX_COLLATION_BINARY);
+    text = text_cell("a  ");
+    tx_tuple_add_last(&key, &text, TX_COLLATION_RTRIM);
+    assert_bytes(&key, "\x08\x00\x20\x61", 4);
+}
+
 int
 main(void)
 {
@@ -246,6 +293,7 @@ main(void)
         cmocka_unit_test(the_order_of_keys_is_that_of_their_values),
         cmocka_unit_test(what_a_key_restores_comes_back_exactly),
         cmocka_unit_test(the_values_of_an_index_end_where_the_primary_key_begins),
+        cmocka_unit_test(the_bytes_of_a_tuple_are_those_of_the_file_format),
         cmocka_unit_test(a_key_that_is_too_big_keeps_its_first_bytes),
     };
 
