@@ -290,6 +290,33 @@ add_one_row(struct text *t)
     }
 }
 
+static void
+add_order(struct text *t, const char *alias, bool total)
+{
+    const bool reverse = roll(2) == 0;
+    uint32_t columns = roll(3);
+    const char *separator = " ORDER BY ";
+
+    if (roll(3) == 0 && shape->indexes > 0) { /* an index's own order */
+        const struct shape_key *key = &shape->index[roll((uint32_t)shape->indexes)];
+
+        for (int i = 0; i < key->count; i++, separator = ", ")
+            add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
+                reverse ? " DESC" : "");
+        columns = 0;
+    }
+    for (; columns > 0; columns--, separator = ", ")
+        add(t, "%s%s%s%s", separator, alias, shape->column[roll((uint32_t)shape->columns)].name,
+            (roll(4) == 0) != reverse ? " DESC" : "");
+    if (!total)
+        return;
+    if (shape->primary.count == 0)
+        add(t, "%s%srowid%s", separator, alias, reverse ? " DESC" : "");
+    for (int i = 0; i < shape->primary.count; i++, separator = ", ")
+        add(t, "%s%s%s%s", separator, alias, shape->column[shape->primary.columns[i]].name,
+            reverse ? " DESC" : "");
+}
+
 /* ---- statements ---- */
 
 static void
@@ -308,6 +335,17 @@ make_insert(struct text *t)
                 add(t, "n + %u", roll(9));
         }
         add(t, " FROM u ORDER BY n LIMIT %u", roll(4));
+        return;
+    }
+    if (roll(15) == 0) {
+        add(t, "INSERT%s INTO t SELECT ", conflict_word());
+        for (int i = 0; i < shape->columns; i++)
+            add(t, "%s%s", i == 0 ? "" : ", ",
+                shape->rowid_is_column && i == shape->primary.columns[0] ? "NULL"
+                                                                         : shape->column[i].name);
+        add(t, " FROM t");
+        add_order(t, "", true);
+        add(t, " LIMIT 3");
         return;
     }
     if (roll(5) == 0)
@@ -366,6 +404,10 @@ make_update(struct text *t)
         else
             add_value(t, true);
         add_where(t);
+    } else if (is_free(column) && shape->primary.count > 0 &&
+               shape->column[shape->primary.columns[0]].class == CLASS_NUMBER && roll(4) == 0) {
+        add(t, "UPDATE t SET %s = u.n FROM u WHERE u.n = t.%s", shape->column[column].name,
+            shape->column[shape->primary.columns[0]].name);
     } else if (shape->rowid_is_column && roll(4) == 0) { /* rowids over each other */
         const char *name = shape->column[shape->primary.columns[0]].name;
 
@@ -392,7 +434,15 @@ static void
 make_delete(struct text *t)
 {
     add(t, "DELETE FROM t");
-    if (roll(3) == 0) {
+    if (roll(8) == 0) {
+        const char *name = shape->column[roll((uint32_t)shape->columns)].name;
+
+        add(t, " WHERE %s IN (SELECT %s FROM t WHERE ", name, name);
+        add_term(t);
+        add(t, " AND ");
+        add_term(t);
+        add(t, ")");
+    } else if (roll(3) == 0) {
         add_one_row(t);
     } else {
         add(t, " WHERE ");
@@ -400,33 +450,6 @@ make_delete(struct text *t)
         add(t, " AND ");
         add_term(t);
     }
-}
-
-static void
-add_order(struct text *t, const char *alias, bool total)
-{
-    const bool reverse = roll(2) == 0;
-    uint32_t columns = roll(3);
-    const char *separator = " ORDER BY ";
-
-    if (roll(3) == 0 && shape->indexes > 0) { /* an index's own order */
-        const struct shape_key *key = &shape->index[roll((uint32_t)shape->indexes)];
-
-        for (int i = 0; i < key->count; i++, separator = ", ")
-            add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
-                reverse ? " DESC" : "");
-        columns = 0;
-    }
-    for (; columns > 0; columns--, separator = ", ")
-        add(t, "%s%s%s%s", separator, alias, shape->column[roll((uint32_t)shape->columns)].name,
-            (roll(4) == 0) != reverse ? " DESC" : "");
-    if (!total)
-        return;
-    if (shape->primary.count == 0)
-        add(t, "%s%srowid%s", separator, alias, reverse ? " DESC" : "");
-    for (int i = 0; i < shape->primary.count; i++, separator = ", ")
-        add(t, "%s%s%s%s", separator, alias, shape->column[shape->primary.columns[i]].name,
-            reverse ? " DESC" : "");
 }
 
 /* Two columns whose comparison does not depend on what txkv is not told. */
@@ -449,6 +472,23 @@ make_join(struct text *t)
         add(t, " AND y.%s > ", shape->column[b].name);
         add_value(t, false);
     }
+    if (roll(3) == 0)
+        add(t, " WHERE y.%s IS NULL", shape->column[roll((uint32_t)shape->columns)].name);
+}
+
+static void
+make_correlated(struct text *t)
+{
+    const char *name = shape->column[roll((uint32_t)shape->columns)].name;
+
+    add(t, "SELECT x.%s, (SELECT count(*) FROM t AS y WHERE y.%s = x.%s", name, name, name);
+    if (roll(2) == 0) {
+        add(t, " AND y.");
+        add_column(t);
+        add(t, " > ");
+        add_value(t, false);
+    }
+    add(t, ") FROM t AS x");
 }
 
 static void
@@ -500,7 +540,10 @@ make_select(struct text *t, unsigned *flags)
 
     if (kind == 0) {
         *flags |= ANSWER_UNORDERED;
-        make_join(t);
+        if (roll(4) == 0)
+            make_correlated(t);
+        else
+            make_join(t);
         return;
     }
     if (kind <= 2) {
