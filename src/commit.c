@@ -60,12 +60,6 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
     tx_way_init(&commit->way);
 }
 
-void
-tx_commit_destroy(struct tx_commit *commit)
-{
-    tx_way_destroy(&commit->way);
-}
-
 static void
 finish(struct request *request, enum txkv_rc rc)
 {
@@ -501,7 +495,7 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
         session->last_lsn = request.lsn;
         tx_way_end(&commit->way, session);
     } else if (rc == TXKV_CONFLICT) {
-        tx_way_lose(&commit->way, session);
+        tx_way_lose(session);
         if (session->conflict_key_bytes > 0)
             return tx_validate_message(session, err);
     }

@@ -32,7 +32,6 @@ struct tx_commit {
 };
 
 void tx_commit_init(struct tx_commit *commit, struct tx_core *core);
-void tx_commit_destroy(struct tx_commit *commit);
 
 /*
  * tx_commit_transaction -- commit the session's begun transaction; the errors are those of

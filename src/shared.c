@@ -68,7 +68,7 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
           struct txkv_error *err)
 {
     static const char *const doing[TX_LOCKS] = { "a commit", "a sync of the log", "a checkpoint",
-                                                 "making a log file" };
+                                                 "making a log file", "asking for right of way" };
 
     return tx_fail(err, TXKV_BUSY,
                    "process %u has been in %s for more than %llu ms; it may be stopped: let it go "

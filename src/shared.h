@@ -22,6 +22,7 @@
  * failed sync left behind look clean to the kernel; the next syncer writes them again.
  *   TX_LOCK_CHECKPOINT   LMDB has all of the batch or nothing, and its own mutex is robust.
  *   TX_LOCK_PREPARE  a file that is not announced in prepared_bytes, and is made again.
+ *   TX_LOCK_WAY      a right of way that lapses by itself.
  *
  * Threads: any. Layer 2: atomic.h, os.h.
  */
@@ -36,7 +37,16 @@
 /* Of struct tx_shared; another one cannot be shared with. */
 #define TX_SHARED_LAYOUT 1u
 
-enum tx_shared_lock { TX_LOCK_APPEND, TX_LOCK_SYNC, TX_LOCK_CHECKPOINT, TX_LOCK_PREPARE, TX_LOCKS };
+enum tx_shared_lock {
+    TX_LOCK_APPEND,
+    TX_LOCK_SYNC,
+    TX_LOCK_CHECKPOINT,
+    TX_LOCK_PREPARE,
+    TX_LOCK_WAY,
+    TX_LOCKS
+};
+
+#define TX_WAY_KEYS_MAX 8u
 
 struct tx_shared_mutex {
     pthread_mutex_t mutex TX_ALIGNED; /* robust, shared between processes */
@@ -85,6 +95,15 @@ struct tx_shared {
     uint64_t commit_txn;
     /* The chain's value at checkpoint_lsn. Under TX_LOCK_CHECKPOINT. */
     uint64_t checkpoint_check;
+
+    /* ---- the right of way (way.h) ---- */
+
+    /* Until when it is held, in tx_os_now_us; 0: it is not. Stored under TX_LOCK_WAY, also read
+     * without, as a hint. */
+    uint64_t way_until_us TX_ALIGNED;
+    /* Under TX_LOCK_WAY: the holder's process and its session there, and the keys' hashes. */
+    uint64_t way_pid, way_session;
+    uint64_t way_count, way_hashes[TX_WAY_KEYS_MAX];
 
     struct tx_shared_mutex locks[TX_LOCKS];
 };

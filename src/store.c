@@ -208,7 +208,6 @@ close_parts(struct txkv *store)
         (void)tx_os.close(store->wal_lock_fd);
     tx_share_close(&store->share);
     tx_checkpoint_destroy(&store->checkpoint);
-    tx_commit_destroy(&store->commit);
     tx_catalog_destroy(&store->core.catalog);
     (void)pthread_mutex_destroy(&store->core.overlay_mutex);
     (void)pthread_mutex_destroy(&store->core.sessions_mutex);
