@@ -49,7 +49,7 @@ system_lock(int fd, off_t byte, short type)
         .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
-        .mkdir = mkdir, .lock = system_lock                                                        \
+        .mkdir = mkdir, .lock = system_lock, .statfs = statfs                                      \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 #include "base.h"
 #include "error.h"
@@ -38,6 +39,7 @@ struct tx_os {
     /* One byte of the file, an OFD lock, without waiting: F_WRLCK, F_RDLCK (both also turn one kind
      * into the other in one step) or F_UNLCK. */
     int (*lock)(int fd, off_t byte, short type);
+    int (*statfs)(const char *path, struct statfs *st);
 };
 
 /* The calls in use. Tests replace entries before a store is opened, and put them back after. */

@@ -157,6 +157,30 @@ lock_byte(const struct tx_share *share, off_t byte, short type, struct txkv_erro
     return tx_fail_errno(err, errno, "cannot lock txkv.shm");
 }
 
+/* Where maps of one file on two machines differ, a store would be destroyed in silence. */
+static enum txkv_rc
+refuse_network(const char *dir, struct txkv_error *err)
+{
+    static const struct {
+        uint32_t type;
+        const char *name;
+    } refused[] = { { 0x6969, "NFS" },      { 0x517b, "SMB" },        { 0xff534d42, "CIFS" },
+                    { 0xfe534d42, "SMB" },  { 0x5346414f, "AFS" },    { 0x01021997, "9P" },
+                    { 0x00c36400, "Ceph" }, { 0x0bd00bd0, "Lustre" }, { 0x564c, "NCP" } };
+    struct statfs st;
+
+    if (tx_os.statfs(dir, &st) != 0)
+        return tx_fail_errno(err, errno, "store %s", dir);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if ((uint32_t)st.f_type == refused[i].type)
+            return tx_fail(
+                err, TXKV_CANTOPEN,
+                "store %s is on %s: a store needs a local file system, whose memory maps "
+                "and locks are the same for all processes; keep it on a local disk",
+                dir, refused[i].name);
+    return TXKV_OK;
+}
+
 static enum txkv_rc
 open_file(const char *dir, int *fd, struct txkv_error *err)
 {
@@ -301,7 +325,9 @@ tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, stru
     enum txkv_rc rc;
 
     *share = (struct tx_share){ .fd = -1 };
-    rc = open_file(dir, &share->fd, err);
+    rc = refuse_network(dir, err);
+    if (rc == TXKV_OK)
+        rc = open_file(dir, &share->fd, err);
     if (rc != TXKV_OK)
         return rc;
     memset(&page, 0, sizeof page);

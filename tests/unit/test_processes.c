@@ -691,6 +691,15 @@ no_maps(size_t bytes, int prot, int flags, int fd, off_t offset)
     return MAP_FAILED;
 }
 
+static int
+on_nfs(const char *path, struct statfs *st)
+{
+    const int rc = tx_os_system.statfs(path, st);
+
+    st->f_type = 0x6969;
+    return rc;
+}
+
 static void
 a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason(void **state)
 {
@@ -702,6 +711,10 @@ a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason(void **sta
     tx_os.mmap = no_maps;
     assert_int_equal(try_open(dir, &small_store), TXKV_CANTOPEN);
     assert_non_null(strstr(err.text, "shared memory"));
+    tx_os = tx_os_system;
+    tx_os.statfs = on_nfs;
+    assert_int_equal(try_open(dir, &small_store), TXKV_CANTOPEN);
+    assert_non_null(strstr(err.text, "is on NFS"));
     tx_os = tx_os_system;
     reopen();
 }
