@@ -107,6 +107,9 @@ txkv_table(struct txkv *store, const char *name, const char *shape, bool create,
         return tx_fail(err, TXKV_SCHEMA, "store %s has no table %s", core->dir, name);
     if (rc != TXKV_NOTFOUND)
         return rc;
+    rc = tx_refuse_readonly(core, err);
+    if (rc != TXKV_OK)
+        return rc;
     make.def.name_bytes = (uint32_t)strlen(name);
     make.def.shape_bytes = (uint32_t)strlen(make.def.shape);
     tx_event_init(&done);
@@ -164,8 +167,10 @@ txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error
 enum txkv_rc
 txkv_checkpoint(struct txkv *store, struct txkv_checkpoint_report *report, struct txkv_error *err)
 {
-    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+    enum txkv_rc rc = tx_check_fork(&store->core, err);
 
+    if (rc == TXKV_OK)
+        rc = tx_refuse_readonly(&store->core, err);
     return rc == TXKV_OK ? tx_checkpoint_run(&store->checkpoint, TX_LSN_NONE, report, err) : rc;
 }
 
@@ -178,7 +183,9 @@ txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report)
 enum txkv_rc
 txkv_verify(struct txkv *store, struct txkv_recovery_report *report, struct txkv_error *err)
 {
-    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+    enum txkv_rc rc = tx_check_fork(&store->core, err);
 
+    if (rc == TXKV_OK)
+        rc = tx_refuse_readonly(&store->core, err);
     return rc == TXKV_OK ? tx_checkpoint_verify(&store->checkpoint, report, err) : rc;
 }

@@ -92,7 +92,7 @@ flusher_main(void *arg)
 static bool
 checkpoint_due(const struct tx_core *core)
 {
-    return tx_waiting_bytes(core) > 0 && !tx_log_stopped(core->log);
+    return tx_waiting_bytes(core) > 0 && !core->readonly && !tx_log_stopped(core->log);
 }
 
 static bool

@@ -484,6 +484,9 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     assert(txn != NULL && txn->begun);
     if (txn->writes.count == 0)
         return TXKV_OK;
+    rc = tx_refuse_readonly(commit->core, err);
+    if (rc != TXKV_OK)
+        return rc;
     session->conflict_key_bytes = 0;
     tx_way_give(&commit->way, session);
     rc = admit(commit->core, txn, err);

@@ -47,7 +47,9 @@ struct tx_core {
     struct tx_tree *tree;
     struct tx_log *log;
 
-    struct tx_shared *shared; /* what all processes of the store agree on */
+    struct tx_shared *shared;       /* what all processes of the store agree on */
+    bool readonly;                  /* no permission to write: no commits, no checkpoints */
+    const struct tx_share *offline; /* of a read-only store that no process has open for writing */
 
     struct tx_limits limits;
     struct tx_catalog catalog;
@@ -116,6 +118,18 @@ tx_waiting_bytes(const struct tx_core *core)
     const uint64_t checkpoint = tx_checkpoint_lsn(core), published = tx_published_lsn(core);
 
     return published > checkpoint ? published - checkpoint : 0;
+}
+
+/* TXKV_READONLY, for what would write. */
+static inline enum txkv_rc
+tx_refuse_readonly(const struct tx_core *core, struct txkv_error *err)
+{
+    if (!core->readonly)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_READONLY,
+                   "store %s: no permission to write in it; give this user read and write "
+                   "permission on the directory and its files, and open it again",
+                   core->dir);
 }
 
 static inline void

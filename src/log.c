@@ -37,6 +37,8 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
     (void)pthread_mutex_init(&log->list_mutex, NULL);
     log->shared = config->shared;
     log->owns_shared = config->shared == NULL;
+    log->readonly = config->readonly;
+    log->others = config->others;
     if (log->owns_shared)
         log->shared = tx_shared_private();
     log->dir = tx_strdup(config->dir);
@@ -163,6 +165,14 @@ tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t bod
     tx_store_release_64((uint64_t *)(void *)at, check);
 }
 
+/* Who may read the store's data may read its log. Who cannot, when this fails, says so. */
+static void
+let_others(const struct tx_log *log, const struct tx_segment *s)
+{
+    if (log->others != 0)
+        (void)!fchmod(s->fd, 0600 | log->others);
+}
+
 /* The file made ahead of time, as a segment, or *out NULL when there is none that is large enough.
  */
 static enum txkv_rc
@@ -208,6 +218,7 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint
         rc = tx_segment_create(log->dir, log->store_id, first_lsn, bytes, prev_check, &s, err);
         if (rc != TXKV_OK)
             return rc;
+        let_others(log, s);
     }
     (void)pthread_mutex_lock(&log->list_mutex);
     tx_log_link(log, s);
@@ -319,6 +330,7 @@ prepare(struct tx_log *log, struct txkv_error *err)
     rc = tx_segment_allocate(log->dir, TX_SEGMENT_PREPARED_NAME, log->segment_bytes, &s, err);
     if (rc != TXKV_OK)
         return rc;
+    let_others(log, s);
     tx_segment_unref(s);
     tx_store_release_64(&log->shared->prepared_bytes, log->segment_bytes);
     return TXKV_OK;

@@ -36,6 +36,8 @@ struct tx_log_config {
     uint64_t start_lsn, start_check;
     bool salvage;
     struct tx_shared *shared; /* NULL: no other process uses this log */
+    bool readonly;            /* tx_log_attach: no permission to write the files */
+    uint32_t others;          /* what group and others may do with new files: 0 to 077 */
 };
 
 /* What a scan found. */

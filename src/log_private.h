@@ -19,7 +19,8 @@ struct tx_log {
     uint64_t store_id;
     uint32_t segment_bytes;
     struct tx_shared *shared;
-    bool owns_shared;
+    bool owns_shared, readonly;
+    uint32_t others;
 
     /* The writer's only (log.h). */
     uint64_t end_check; /* the chain's value at end_lsn */

@@ -140,7 +140,8 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
     const bool is_followed = i + 1 < r->names.count && r->names.lsns[i + 1] <= r->start_lsn;
     enum tx_segment_state state;
     struct tx_segment *s;
-    enum txkv_rc rc = tx_segment_open(r->log->dir, r->log->store_id, first_lsn, &s, &state, err);
+    enum txkv_rc rc =
+        tx_segment_open(r->log->dir, r->log->store_id, first_lsn, true, &s, &state, err);
 
     if (rc != TXKV_OK)
         return rc;

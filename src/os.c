@@ -43,13 +43,23 @@ system_lock(int fd, off_t byte, short type)
     return fcntl(fd, F_OFD_SETLK, &range);
 }
 
+static int
+system_locked(int fd, off_t byte)
+{
+    struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+    if (fcntl(fd, F_OFD_GETLK, &range) != 0)
+        return -1;
+    return range.l_type != F_UNLCK;
+}
+
 /* The table's initial contents, twice: a struct cannot be initialized from another one. */
 #define SYSTEM_CALLS                                                                               \
     {                                                                                              \
         .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
-        .mkdir = mkdir, .lock = system_lock, .statfs = statfs                                      \
+        .mkdir = mkdir, .lock = system_lock, .locked = system_locked, .statfs = statfs             \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

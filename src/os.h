@@ -39,6 +39,8 @@ struct tx_os {
     /* One byte of the file, an OFD lock, without waiting: F_WRLCK, F_RDLCK (both also turn one kind
      * into the other in one step) or F_UNLCK. */
     int (*lock)(int fd, off_t byte, short type);
+    /* 1 when another open file holds a lock of any kind on the byte, else 0. */
+    int (*locked)(int fd, off_t byte);
     int (*statfs)(const char *path, struct statfs *st);
 };
 

@@ -181,26 +181,26 @@ refuse_network(const char *dir, struct txkv_error *err)
     return TXKV_OK;
 }
 
-static enum txkv_rc
-open_file(const char *dir, int *fd, struct txkv_error *err)
+static bool
+is_no_permission(int e)
 {
-    char *path = tx_os_join(dir, "txkv.shm");
-    int e;
+    return e == EROFS || e == EACCES || e == EPERM;
+}
 
-    *fd = -1;
-    if (path == NULL)
-        return tx_fail_nomem(err);
+/* For reading only, where there is no permission to write; *fd -1 when the file is not there then.
+ */
+static enum txkv_rc
+open_file(const char *path, int *fd, bool *readonly, struct txkv_error *err)
+{
+    *readonly = false;
     *fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    e = errno;
-    tx_free(path);
-    if (*fd >= 0)
-        return TXKV_OK;
-    if (e == EROFS || e == EACCES || e == EPERM)
-        return tx_fail(err, TXKV_READONLY,
-                       "store %s: no permission to write in it (%s); give this user read and write "
-                       "permission on the directory and its files",
-                       dir, strerror(e));
-    return tx_fail_errno(err, e, "store %s: txkv.shm", dir);
+    if (*fd < 0 && is_no_permission(errno)) {
+        *readonly = true;
+        *fd = tx_os.open(path, O_RDONLY | O_NOFOLLOW, 0);
+        if (*fd < 0 && errno == ENOENT)
+            return TXKV_OK;
+    }
+    return *fd >= 0 ? TXKV_OK : tx_fail_errno(err, errno, "%s", path);
 }
 
 /*
@@ -208,16 +208,18 @@ open_file(const char *dir, int *fd, struct txkv_error *err)
  * child made by fork, which cannot know that it should unmap it.
  */
 static enum txkv_rc
-map_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+map_page(struct tx_share *share, struct txkv_error *err)
 {
     struct stat locked, mapped;
+    bool readonly;
     void *map;
     int fd, e;
-    enum txkv_rc rc = open_file(dir, &fd, err);
+    enum txkv_rc rc = open_file(share->path, &fd, &readonly, err);
 
     if (rc != TXKV_OK)
         return rc;
-    map = tx_os.mmap(FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = tx_os.mmap(FILE_BYTES, share->readonly ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED,
+                     fd, 0);
     e = errno;
     if (map != MAP_FAILED && (tx_os.fstat(share->fd, &locked) != 0 ||
                               tx_os.fstat(fd, &mapped) != 0 || locked.st_ino != mapped.st_ino)) {
@@ -225,29 +227,31 @@ map_page(const char *dir, struct tx_share *share, struct txkv_error *err)
         map = MAP_FAILED;
         e = ESTALE; /* replaced in between */
     }
-    (void)tx_os.close(fd);
+    if (fd >= 0)
+        (void)tx_os.close(fd);
     errno = e;
     if (map == MAP_FAILED && (errno == ENODEV || errno == EINVAL || errno == EOPNOTSUPP))
-        return tx_fail(err, TXKV_CANTOPEN,
-                       "store %s: its file system cannot map files as shared memory (%s); a store "
-                       "needs a local one: not NFS, not every FUSE",
-                       dir, strerror(errno));
+        return tx_fail(
+            err, TXKV_CANTOPEN,
+            "%s: its file system cannot map files as shared memory (%s); a store needs a "
+            "local one: not NFS, not every FUSE",
+            share->path, strerror(errno));
     if (map == MAP_FAILED)
-        return tx_fail_errno(err, errno, "store %s: cannot map txkv.shm", dir);
+        return tx_fail_errno(err, errno, "cannot map %s", share->path);
     share->shared = map;
     return TXKV_OK;
 }
 
 /* The exclusive lock is held: whatever the file says, nobody uses it. */
 static enum txkv_rc
-make_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+make_page(struct tx_share *share, struct txkv_error *err)
 {
     enum txkv_rc rc;
     const int e = tx_os.fallocate(share->fd, 0, FILE_BYTES);
 
     if (e != 0)
-        return tx_fail_errno(err, e, "store %s: cannot allocate space for txkv.shm", dir);
-    rc = map_page(dir, share, err);
+        return tx_fail_errno(err, e, "cannot allocate space for %s", share->path);
+    rc = map_page(share, err);
     if (rc != TXKV_OK)
         return rc;
     memset(share->shared, 0, FILE_BYTES);
@@ -298,50 +302,94 @@ fail_not_ready(const char *dir, const struct tx_shared *page, struct txkv_error 
                    dir, page->opener);
 }
 
+/* Nobody has the store open who may write it, and this process may not. */
+static enum txkv_rc
+go_offline(struct tx_share *share, struct txkv_error *err)
+{
+    share->offline = true;
+    share->shared = tx_shared_private();
+    return share->shared == NULL ? tx_fail_nomem(err) : TXKV_OK;
+}
+
 /* One try. TXKV_LOCKED: not now. */
 static enum txkv_rc
-try_open(const char *dir, struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
+try_open(struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
 {
-    enum txkv_rc rc = lock_byte(share, BYTE_LIVE, F_WRLCK, err);
+    enum txkv_rc rc;
 
+    if (share->fd < 0)
+        return go_offline(share, err);
+    rc = share->readonly ? TXKV_LOCKED : lock_byte(share, BYTE_LIVE, F_WRLCK, err);
     if (rc == TXKV_OK)
-        return make_page(dir, share, err);
+        return make_page(share, err);
     if (rc == TXKV_LOCKED)
         rc = lock_byte(share, BYTE_LIVE, F_RDLCK, err);
     if (rc != TXKV_OK)
         return rc;
     read_page(share, page);
-    if (is_ours(page) && tx_load_acquire_32(&page->ready) != 0)
-        return map_page(dir, share, err);
-    return lock_byte(share, BYTE_LIVE, F_UNLCK, err) == TXKV_OK ? TXKV_LOCKED : TXKV_IOERR;
+    /* Without the try for the exclusive lock, look whether the page is anybody's: one that is left
+     * from processes that died says that it is ready, too. */
+    if (is_ours(page) && tx_load_acquire_32(&page->ready) != 0 &&
+        (!share->readonly || tx_os.locked(share->fd, BYTE_LIVE) == 1))
+        return map_page(share, err);
+    rc = lock_byte(share, BYTE_LIVE, F_UNLCK, err);
+    if (rc == TXKV_OK)
+        return share->readonly ? go_offline(share, err) : TXKV_LOCKED;
+    return rc;
 }
 
-enum txkv_rc
-tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
+static enum txkv_rc
+open_with_retries(const char *dir, uint64_t timeout_us, struct tx_share *share,
+                  struct txkv_error *err)
 {
     const struct timespec pause = { 0, RETRY_NS };
     const uint64_t until = tx_os_now_us() + timeout_us;
     struct tx_shared page;
     enum txkv_rc rc;
 
-    *share = (struct tx_share){ .fd = -1 };
-    rc = refuse_network(dir, err);
-    if (rc == TXKV_OK)
-        rc = open_file(dir, &share->fd, err);
-    if (rc != TXKV_OK)
-        return rc;
     memset(&page, 0, sizeof page);
-    while ((rc = try_open(dir, share, &page, err)) == TXKV_LOCKED) {
+    while ((rc = try_open(share, &page, err)) == TXKV_LOCKED) {
         if (tx_os_now_us() >= until) {
             read_page(share, &page);
-            rc = fail_not_ready(dir, &page, err);
-            break;
+            return fail_not_ready(dir, &page, err);
         }
         (void)nanosleep(&pause, NULL);
     }
+    return rc;
+}
+
+enum txkv_rc
+tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
+{
+    enum txkv_rc rc = refuse_network(dir, err);
+
+    *share = (struct tx_share){ .fd = -1 };
+    if (rc != TXKV_OK)
+        return rc;
+    share->path = tx_os_join(dir, "txkv.shm");
+    rc = share->path == NULL ? tx_fail_nomem(err)
+                             : open_file(share->path, &share->fd, &share->readonly, err);
+    if (rc == TXKV_OK)
+        rc = open_with_retries(dir, timeout_us, share, err);
     if (rc != TXKV_OK)
         tx_share_close(share);
     return rc;
+}
+
+bool
+tx_share_went_live(const struct tx_share *share)
+{
+    struct tx_share now = { .fd = tx_os.open(share->path, O_RDONLY | O_NOFOLLOW, 0) };
+    struct tx_shared page;
+    bool live;
+
+    if (now.fd < 0)
+        return false;
+    read_page(&now, &page);
+    live = page.magic == MAGIC && tx_load_acquire_32(&page.ready) != 0 &&
+           tx_os.locked(now.fd, BYTE_LIVE) == 1;
+    (void)tx_os.close(now.fd);
+    return live;
 }
 
 void
@@ -380,8 +428,12 @@ tx_share_leave(struct tx_share *share)
 void
 tx_share_close(struct tx_share *share)
 {
-    if (share->shared != NULL)
+    if (share->offline)
+        tx_free(share->shared);
+    else if (share->shared != NULL)
         (void)tx_os.munmap(share->shared, FILE_BYTES);
+    tx_free(share->path);
+    share->path = NULL;
     if (share->fd >= 0)
         (void)tx_os.close(share->fd); /* which gives its locks back */
     share->shared = NULL;

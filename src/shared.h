@@ -113,11 +113,19 @@ struct tx_share {
     struct tx_shared *shared; /* NULL until ready */
     int fd;
     bool first; /* nobody else has the store open: recover, then tx_share_open_to_others */
+    /* No permission to write: nothing in the page may be stored, and no lock of it taken. */
+    bool readonly;
+    /* And nobody has the store open who may: the page is this process's own, to be filled in. */
+    bool offline;
+    char *path;
 };
 
 /*
  * tx_share_open -- lock dir/txkv.shm and map it. The first opener gets a new page, and the store to
  * itself until tx_share_open_to_others. Others wait until it is there, up to timeout_us.
+ *
+ * A process that may not write the file can share the page of one that may, or have the store
+ * offline.
  *
  * TXKV_LOCKED when the first opener, or the last closer, is not done by then; TXKV_FORMAT when the
  * page is of another layout and in use; TXKV_READONLY; TXKV_CANTOPEN for a file system without
@@ -125,6 +133,10 @@ struct tx_share {
  */
 TX_MUST_CHECK enum txkv_rc tx_share_open(const char *dir, uint64_t timeout_us,
                                          struct tx_share *share, struct txkv_error *err);
+
+/* True when a process that may write has the store open, of one that was found offline: what it
+ * commits is not seen before it is in LMDB. */
+bool tx_share_went_live(const struct tx_share *share);
 
 /* The first opener has recovered the store. */
 void tx_share_open_to_others(struct tx_share *share, uint64_t store_id);

@@ -109,7 +109,7 @@ resolve_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
 
     if (path == NULL)
         return tx_fail_nomem(err);
-    rc = tx_os_make_dir(path, err);
+    rc = store->share.readonly ? TXKV_OK : tx_os_make_dir(path, err);
     if (rc == TXKV_OK)
         rc = absolute(path, &store->wal_dir, err);
     tx_free(path);
@@ -230,22 +230,80 @@ check_store_id(const struct tx_core *core, struct txkv_error *err)
 }
 
 static enum txkv_rc
+refuse_log_file(void *arg, const char *name, struct txkv_error *err)
+{
+    const struct tx_core *core = arg;
+    uint64_t lsn;
+
+    if (!tx_segment_parse_name(name, &lsn))
+        return TXKV_OK;
+    return tx_fail(err, TXKV_READONLY,
+                   "store %s was not closed, and its log waits to be recovered: let a process open "
+                   "it that may write in it; after that, or while one has it open, it can be read "
+                   "without that permission",
+                   core->dir);
+}
+
+/* There is nothing to read, and no permission to make it. */
+static enum txkv_rc
+refuse_missing(const struct tx_core *core, struct txkv_error *err)
+{
+    char *path = tx_os_join(core->dir, "data.mdb");
+    struct stat st;
+    enum txkv_rc rc = TXKV_OK;
+
+    if (path == NULL)
+        rc = tx_fail_nomem(err);
+    else if (stat(path, &st) != 0)
+        rc = tx_refuse_readonly(core, err);
+    tx_free(path);
+    return rc;
+}
+
+/* Nobody has the store open: it can be read as it is, if all of it is in LMDB. */
+static enum txkv_rc
+fill_in_page(struct txkv *store, struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    struct tx_shared *shared = core->shared;
+    uint64_t lsn = 0, check = 0;
+    enum txkv_rc rc = tx_os_list_dir(store->wal_dir, refuse_log_file, core, err);
+
+    if (rc == TXKV_OK)
+        rc = tx_tree_checkpoint(core->tree, &lsn, &check, err);
+    if (rc != TXKV_OK)
+        return rc;
+    shared->store_id = core->store_id;
+    shared->checkpoint_lsn = shared->published_lsn = shared->durable_lsn = lsn;
+    shared->checkpoint_check = check;
+    tx_shared_append(shared, lsn, check);
+    core->offline = &store->share;
+    return TXKV_OK;
+}
+
+static enum txkv_rc
 open_files(struct txkv *store, const struct txkv_options *options, bool first,
            struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
-    enum txkv_rc rc = resolve_wal_dir(store, options->wal_dir, err);
+    const enum tx_tree_use use = core->readonly ? TX_TREE_READONLY
+                                 : first        ? TX_TREE_ALONE
+                                                : TX_TREE_JOINS;
+    enum txkv_rc rc = core->readonly ? refuse_missing(core, err) : TXKV_OK;
 
     if (rc == TXKV_OK)
+        rc = resolve_wal_dir(store, options->wal_dir, err);
+    if (rc == TXKV_OK)
         rc = tx_tree_open(core->dir, options->map_size,
-                          options->wal_dir == NULL ? NULL : store->wal_dir, !first, &core->tree,
-                          err);
+                          options->wal_dir == NULL ? NULL : store->wal_dir, use, &core->tree, err);
     if (rc != TXKV_OK)
         return rc;
     tx_tree_share(core->tree, &core->shared->commit_txn);
     core->store_id = tx_tree_meta(core->tree)->store_id;
     rc = check_wal_dir(store, options->wal_dir, err);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK && store->share.offline)
+        rc = fill_in_page(store, err);
+    else if (rc == TXKV_OK)
         rc = lock_wal_dir(store, first, err);
     if (rc == TXKV_OK && !first)
         rc = check_store_id(core, err);
@@ -286,6 +344,7 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     if (rc != TXKV_OK)
         return rc;
     core->shared = store->share.shared;
+    core->readonly = store->share.readonly;
     rc = open_files(store, options, first, err);
     if (rc != TXKV_OK)
         return rc;
@@ -293,7 +352,9 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
                                      .store_id = core->store_id,
                                      .segment_bytes = options->segment_bytes,
                                      .salvage = options->salvage,
-                                     .shared = core->shared };
+                                     .shared = core->shared,
+                                     .readonly = core->readonly,
+                                     .others = tx_tree_meta(core->tree)->others };
     rc = tx_recovery_run(core, &config, first, &store->recovery, err);
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
@@ -303,7 +364,7 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
         if (rc != TXKV_OK)
             tx_background_stop(&store->background);
     }
-    if (rc == TXKV_OK && !first)
+    if (rc == TXKV_OK && !first && !core->readonly)
         publish_what_the_dead_left(store);
     return rc;
 }
@@ -455,7 +516,7 @@ close_store(struct txkv *store, struct txkv_error *err)
     /* What its commits wait for the flusher for is nobody's any more once it has left. */
     if (!tx_log_stopped(core->log))
         rc = tx_log_sync(core->log, tx_load_relaxed_64(&core->flush_lsn), err);
-    if (tx_share_leave(&store->share))
+    if (!core->readonly && tx_share_leave(&store->share))
         rc = finish_store(store, err);
     close_parts(store);
     return rc;

@@ -123,10 +123,11 @@ fail_open(struct txkv_error *err, int e, const char *dir)
     if (!readable)
         return tx_fail(err, TXKV_CANTOPEN, "%s: no permission to read the store: %s", dir,
                        strerror(e));
-    return tx_fail(err, TXKV_READONLY,
-                   "%s: no permission to write the directory, data.mdb or lock.mdb, which readers "
-                   "need as well: %s",
-                   dir, strerror(e));
+    return tx_fail(
+        err, TXKV_READONLY,
+        "%s: no permission to write lock.mdb, where readers say what they look at: %s; give "
+        "this user write permission on that file, or on the directory if it is not there",
+        dir, strerror(e));
 }
 
 /* ---- open and close ---- */
@@ -153,7 +154,7 @@ reserve_lock_file(const char *dir)
 }
 
 static enum txkv_rc
-open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
+open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_error *err)
 {
     int dead, e;
 
@@ -164,10 +165,10 @@ open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
         e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
     if (e == 0)
         e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
-    if (e == 0 && (e = reserve_lock_file(tree->dir)) != 0)
+    if (e == 0 && !readonly && (e = reserve_lock_file(tree->dir)) != 0)
         return fail_open(err, e, tree->dir);
     if (e == 0)
-        e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS, 0600);
+        e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0600);
     if (e == 0)
         e = mdb_reader_check(tree->env, &dead);
     if (e == ENOMEM)
@@ -207,12 +208,14 @@ lengthen_file(struct tx_tree *tree, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, bool joins,
+tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tree_use use,
              struct tx_tree **out, struct txkv_error *err)
 {
     struct tx_tree *tree = tx_aligned_zalloc(sizeof *tree);
     bool is_new = false;
+    struct stat st;
     enum txkv_rc rc;
+    int fd;
 
     *out = NULL;
     if (tree == NULL)
@@ -221,12 +224,15 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, bool joins
     (void)pthread_mutex_init(&tree->handles_mutex, NULL);
     tree->commit_txn = &tree->own_commit_txn;
     tree->dir = tx_strdup(dir);
-    rc = tree->dir != NULL ? open_env(tree, map_size, err) : tx_fail_nomem(err);
-    if (rc == TXKV_OK && !joins)
+    rc = tree->dir != NULL ? open_env(tree, map_size, use == TX_TREE_READONLY, err)
+                           : tx_fail_nomem(err);
+    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
+        tree->meta.others = st.st_mode & 077;
+    if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, &is_new, err);
-    if (rc == TXKV_OK && is_new && joins)
+    if (rc == TXKV_OK && is_new && use != TX_TREE_ALONE)
         rc = tx_fail(err, TXKV_CORRUPT,
                      "%s/data.mdb was replaced by an empty one while the store is in use; put it "
                      "back, or close the store everywhere first",

@@ -392,7 +392,7 @@ keep_segment(void *arg, const struct tx_record *record, struct tx_segment *segme
 static void
 what_a_visitor_kept_stays_readable_after_the_log_is_trimmed(void **state)
 {
-    const struct tx_log_config config = { dir, STORE, SEGMENT, 0, 0, false, NULL };
+    const struct tx_log_config config = { dir, STORE, SEGMENT, 0, 0, false, NULL, false, 0 };
     const uint8_t *body = NULL;
     uint64_t deleted;
 

@@ -15,7 +15,7 @@ static enum txkv_rc
 try_open(void)
 {
     struct tx_tree *tree;
-    const enum txkv_rc rc = tx_tree_open(dir, MIB, NULL, false, &tree, &err);
+    const enum txkv_rc rc = tx_tree_open(dir, MIB, NULL, TX_TREE_ALONE, &tree, &err);
 
     assert_true((rc == TXKV_OK) == (tree != NULL));
     tx_tree_close(tree);
@@ -100,11 +100,11 @@ rows_catalog_meta_and_log_directory_survive_reopening(void **state)
     int tables = 0;
 
     (void)state;
-    OK(tx_tree_open(dir, MIB, "/elsewhere/wal", false, &tree, &err));
+    OK(tx_tree_open(dir, MIB, "/elsewhere/wal", TX_TREE_ALONE, &tree, &err));
     fill(tree, 1, 100, keys, 3);
     fill(tree, TX_TREE_TABLES_MAX, 200, keys, 2);
     tx_tree_close(tree);
-    OK(tx_tree_open(dir, MIB, "/not/looked/at", false, &tree, &err));
+    OK(tx_tree_open(dir, MIB, "/not/looked/at", TX_TREE_ALONE, &tree, &err));
     assert_int_equal(tx_tree_meta(tree)->checkpoint_lsn, 200);
     assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 201);
     assert_string_equal(tx_tree_meta(tree)->wal_dir, "/elsewhere/wal");
