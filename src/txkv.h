@@ -1,6 +1,8 @@
 /*
  * txkv.h - the txkv store from C, without SQLite.
  *
+ * Any number of processes can have a store open at the same time, each with any number of threads.
+ *
  * A store is one directory: a write-ahead log, and LMDB files that the log is moved into by
  * checkpoints. It holds tables of (key, value) pairs of bytes, ordered by memcmp, the shorter key
  * first.
@@ -45,7 +47,7 @@ enum txkv_rc {
     TXKV_EXISTS,   /* a directory entry that txkv needs is something else */
     TXKV_SCHEMA, /* the table exists with another shape, or does not exist and may not be created */
     TXKV_BUSY,   /* backpressure, or a reader in the way: wait and try again */
-    TXKV_LOCKED, /* another process has the store open */
+    TXKV_LOCKED, /* another process is recovering or closing the store, and was not done in time */
     TXKV_CONFLICT, /* another transaction committed first: run the transaction again */
     TXKV_EXPIRED,  /* snapshot_timeout_s has ended the snapshot: run the transaction again */
     TXKV_NOMEM,
