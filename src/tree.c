@@ -3,8 +3,9 @@
  *
  * What stands in it: tree_meta.c.
  *
- * Threads: see tree.h. tree->lock is taken by tx_tree_grow, by reads that find the gate closed, and
- * where reads are made and freed; nothing else is locked while it is held.
+ * Threads: see tree.h. tree->lock is taken by tx_tree_grow, by reads that find the gate closed,
+ * where reads are made and freed, and where handles are opened; nothing else is locked while it is
+ * held.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,8 @@ enum {
     READERS_MAX = 4096,
     LOCK_FILE_BYTES = (READERS_MAX + 2) * 64, /* a cache line a reader, and two of LMDB's own */
     PAGE_BYTES = 4096,
-    GROW_POLL_NS = 200 * 1000
+    GROW_POLL_NS = 200 * 1000,
+    ADOPT_WAIT_MS = 1000
 };
 
 /* ---- errors ---- */
@@ -221,7 +223,6 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
     if (tree == NULL)
         return tx_fail_nomem(err);
     (void)pthread_mutex_init(&tree->lock, NULL);
-    (void)pthread_mutex_init(&tree->handles_mutex, NULL);
     tree->commit_txn = &tree->own_commit_txn;
     tree->dir = tx_strdup(dir);
     rc = tree->dir != NULL ? open_env(tree, map_size, use == TX_TREE_READONLY, err)
@@ -258,7 +259,6 @@ tx_tree_close(struct tx_tree *tree)
     assert(tree->reads == NULL);
     if (tree->env != NULL)
         mdb_env_close(tree->env);
-    (void)pthread_mutex_destroy(&tree->handles_mutex);
     (void)pthread_mutex_destroy(&tree->lock);
     tx_free(tree->meta.wal_dir);
     tx_free(tree->dir);
@@ -322,7 +322,23 @@ remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
     return tx_tree_fail_lost(tree, err);
 }
 
-/* Close the gate, wait for the reads, map anew: twice as much, or as much as another process. */
+/* Whether all pages that are in use fit into the map. Under the lock. */
+static bool
+is_all_mapped(const struct tx_tree *tree)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+
+    (void)mdb_env_info(tree->env, &info);
+    (void)mdb_env_stat(tree->env, &stat);
+    return info.me_last_pgno < info.me_mapsize / stat.ms_psize;
+}
+
+/*
+ * Close the gate, wait for the reads, map anew: twice as much, or as much as another process. Of
+ * several threads that find the map too small the first one does it, and the others must not do it
+ * again: reads and a batch may have begun since.
+ */
 static enum txkv_rc
 map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *err)
 {
@@ -331,6 +347,8 @@ map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *
     (void)pthread_mutex_lock(&tree->lock);
     if (tree->map_lost) {
         rc = tx_tree_fail_lost(tree, err);
+    } else if (!twice && is_all_mapped(tree)) {
+        rc = TXKV_OK;
     } else {
         MDB_envinfo info;
 
@@ -357,9 +375,9 @@ tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_adopt_size(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+tx_tree_adopt_size(struct tx_tree *tree, struct txkv_error *err)
 {
-    return map_anew(tree, false, wait_ms, err);
+    return map_anew(tree, false, ADOPT_WAIT_MS, err);
 }
 
 void
