@@ -200,15 +200,22 @@ run_function(struct tx_core *core, struct request *request, struct batch *batch)
 
 /* ---- the log, for a group ---- */
 
-/* Take the log for this process, and come up to its end. */
+/*
+ * Take the log for this process, and come up to its end. What other processes have appended already
+ * is entered first: after a sleep that can take long, and they need not wait for it.
+ */
 static enum txkv_rc
 take_log(struct tx_core *core, struct txkv_error *err)
 {
     struct tx_shared *shared = core->shared;
-    uint64_t end_lsn;
-    enum txkv_rc rc = tx_shared_lock(shared, TX_LOCK_APPEND,
-                                     tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+    uint64_t end_lsn = tx_shared_append_lsn(shared); /* [P1] */
+    enum txkv_rc rc = TXKV_OK;
 
+    if (tx_load_acquire_64(&core->applied_lsn) < end_lsn) /* [P2] */
+        rc = tx_apply_published(core, end_lsn, err);
+    if (rc == TXKV_OK)
+        rc = tx_shared_lock(shared, TX_LOCK_APPEND,
+                            tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
     if (rc != TXKV_OK)
         return rc;
     (void)pthread_mutex_lock(&core->overlay_mutex);

@@ -1,0 +1,118 @@
+/*
+ * test_processes_wait.c - who waits for whom, and for how long, among the processes of a store.
+ *
+ * Goal: a process waits for another one only while that one is at work on what it needs.
+ * Method: children that stop, sleep or checkpoint; clocks, and the calls of tx_os.
+ */
+#include "child_fixture.h"
+
+static int
+child_opens(const struct txkv_options *options)
+{
+    CHILD_NEEDS(txkv_open(dir, options, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
+    return 0;
+}
+
+static enum txkv_rc
+child_sets(const char *key, const char *value, enum txkv_sync sync)
+{
+    enum txkv_rc rc = txkv_begin(s1, &err);
+
+    if (rc == TXKV_OK)
+        rc = txkv_put(s1, table, text(key), text(value), &err);
+    if (rc == TXKV_OK)
+        rc = txkv_commit(s1, sync, &err);
+    if (rc != TXKV_OK)
+        txkv_rollback(s1);
+    return rc;
+}
+
+static int
+child_closes(void)
+{
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+#define CHILD_DOES(call)                                                                           \
+    do {                                                                                           \
+        const int line_ = (call);                                                                  \
+        if (line_ != 0)                                                                            \
+            return line_;                                                                          \
+    } while (0)
+
+/* ---- a process that has to catch up ---- */
+
+static const struct txkv_options small_segments = { .map_size = 64 * MIB,
+                                                    .segment_bytes = 64 * KIB };
+static uint32_t opened, opened_with_the_log;
+
+static bool
+is_segment(const char *path, int flags)
+{
+    return strstr(path, ".wal") != NULL && (flags & O_CREAT) == 0;
+}
+
+static int
+watched_open(const char *path, int flags, mode_t mode)
+{
+    const struct tx_shared_mutex *lock = &db->core.shared->locks[TX_LOCK_APPEND];
+
+    if (is_segment(path, flags)) {
+        opened++;
+        opened_with_the_log += tx_load_acquire_32(&lock->holder) == (uint32_t)getpid();
+    }
+    return tx_os_system.open(path, flags, mode);
+}
+
+static int
+catch_up(void)
+{
+    CHILD_DOES(child_opens(&small_segments));
+    go_to_step(1);
+    wait_for_step(2);
+    tx_os.open = watched_open;
+    CHILD_NEEDS(child_sets("k", "from the child", TXKV_SYNC_OFF) == TXKV_OK);
+    CHILD_NEEDS(opened > 3);
+    CHILD_NEEDS(opened_with_the_log == 0);
+    return child_closes();
+}
+
+static void
+write_some_segments(void)
+{
+    static char value[10000];
+
+    memset(value, 'x', sizeof value - 1);
+    for (int i = 0; i < 40; i++)
+        set(s1, "row", value);
+}
+
+static void
+who_has_much_to_catch_up_with_does_so_before_it_takes_the_log(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    child = start_child(catch_up);
+    wait_for_step(1);
+    reopen_with(&small_segments);
+    write_some_segments();
+    go_to_step(2);
+    expect_child_well(child);
+    assert_true(has(s1, "k", "from the child"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DIR_TEST(who_has_much_to_catch_up_with_does_so_before_it_takes_the_log),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
