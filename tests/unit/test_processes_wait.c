@@ -107,11 +107,54 @@ who_has_much_to_catch_up_with_does_so_before_it_takes_the_log(void **state)
     assert_true(has(s1, "k", "from the child"));
 }
 
+static int
+open_no_segment(const char *path, int flags, mode_t mode)
+{
+    if (is_segment(path, flags)) {
+        errno = EMFILE;
+        return -1;
+    }
+    return tx_os_system.open(path, flags, mode);
+}
+
+static int
+run_out_of_files(void)
+{
+    struct txkv_bytes value;
+
+    CHILD_DOES(child_opens(&small_segments));
+    CHILD_NEEDS(child_sets("k", "from the child", TXKV_SYNC_OFF) == TXKV_OK);
+    go_to_step(1);
+    wait_for_step(2);
+    tx_os.open = open_no_segment;
+    CHILD_NEEDS(txkv_get(s1, table, text("row"), &value, &err) == TXKV_CANTOPEN);
+    CHILD_NEEDS(strstr(err.text, strerror(EMFILE)) != NULL);
+    tx_os.open = tx_os_system.open;
+    CHILD_NEEDS(txkv_get(s1, table, text("row"), &value, &err) == TXKV_OK);
+    return child_closes();
+}
+
+static void
+a_log_file_that_cannot_be_opened_is_not_taken_for_removed(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    child = start_child(run_out_of_files);
+    wait_for_step(1);
+    reopen_with(&small_segments);
+    write_some_segments();
+    go_to_step(2);
+    expect_child_well(child);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         DIR_TEST(who_has_much_to_catch_up_with_does_so_before_it_takes_the_log),
+        DIR_TEST(a_log_file_that_cannot_be_opened_is_not_taken_for_removed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
