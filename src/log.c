@@ -21,7 +21,10 @@
 #include "mem.h"
 #include "os.h"
 
-enum { SYNC_WAIT_US = 1000000 }; /* for another process's sync; then this one syncs beside it */
+enum {
+    SYNC_WAIT_US = 1000000,    /* for another process's sync; then this one syncs beside it */
+    SYNC_WAIT_AGAIN_US = 10000 /* for one that has been waited for in vain */
+};
 
 enum txkv_rc
 tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
@@ -448,12 +451,13 @@ static enum txkv_rc
 sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
 {
     struct tx_shared *shared = log->shared;
+    const uint64_t wait_us = log->sync_hurries ? SYNC_WAIT_AGAIN_US : SYNC_WAIT_US;
     bool abandoned = false;
-    const bool locked =
-        tx_shared_lock(shared, TX_LOCK_SYNC, SYNC_WAIT_US, &abandoned, NULL) == TXKV_OK;
+    const bool locked = tx_shared_lock(shared, TX_LOCK_SYNC, wait_us, &abandoned, NULL) == TXKV_OK;
     enum txkv_rc rc = TXKV_OK;
     uint64_t us;
 
+    log->sync_hurries = !locked;
     if (tx_log_durable_lsn(log) >= lsn)
         goto out; /* another process's sync covered it */
     if (tx_log_stopped(log)) {

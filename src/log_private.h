@@ -33,6 +33,7 @@ struct tx_log {
     /* Under sync_mutex; the figures are read by any thread [relaxed]. */
     pthread_mutex_t sync_mutex TX_ALIGNED;
     uint64_t syncs, sync_us_total, sync_us_max;
+    bool sync_hurries; /* the last one did not get TX_LOCK_SYNC: its holder does not go on */
 
     /* Under list_mutex. */
     pthread_mutex_t list_mutex TX_ALIGNED;

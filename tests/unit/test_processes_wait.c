@@ -6,6 +6,14 @@
  */
 #include "child_fixture.h"
 
+enum { SYNC_COMMITS = 4 };
+
+static uint64_t
+ms_since(uint64_t us)
+{
+    return (tx_os_now_us() - us) / 1000;
+}
+
 static int
 child_opens(const struct txkv_options *options)
 {
@@ -149,12 +157,61 @@ a_log_file_that_cannot_be_opened_is_not_taken_for_removed(void **state)
     expect_child_well(child);
 }
 
+/* ---- a process stopped in a sync ---- */
+
+static int
+stop_and_sync(int fd)
+{
+    (void)kill(getpid(), SIGSTOP);
+    return fdatasync(fd);
+}
+
+static int
+stop_in_a_sync(void)
+{
+    CHILD_DOES(child_opens(&small_store));
+    go_to_step(1);
+    wait_for_step(2);
+    tx_os.fdatasync = stop_and_sync;
+    CHILD_NEEDS(child_sets("stopped", "1", TXKV_SYNC_FULL) == TXKV_OK);
+    tx_os.fdatasync = tx_os_system.fdatasync;
+    return child_closes();
+}
+
+static void
+a_process_stopped_in_a_sync_is_waited_for_once(void **state)
+{
+    uint64_t began;
+    pid_t child;
+    int status;
+
+    (void)state;
+    new_steps();
+    child = start_child(stop_in_a_sync);
+    wait_for_step(1);
+    reopen();
+    go_to_step(2);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    began = tx_os_now_us();
+    for (int i = 0; i < SYNC_COMMITS; i++) {
+        begin(s1);
+        put(s1, "k", "v");
+        OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
+    }
+    assert_true(ms_since(began) < 2500);
+    OK(kill(child, SIGCONT));
+    expect_child_well(child);
+    assert_true(has(s1, "stopped", "1"));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         DIR_TEST(who_has_much_to_catch_up_with_does_so_before_it_takes_the_log),
         DIR_TEST(a_log_file_that_cannot_be_opened_is_not_taken_for_removed),
+        DIR_TEST(a_process_stopped_in_a_sync_is_waited_for_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
