@@ -230,8 +230,12 @@ run_job(struct job *job, struct txkv_error *err)
 
     job->from_lsn = tx_checkpoint_lsn(core);
     rc = tx_commit_run(checkpoint->commit, &checkpoint->done, freeze, job, err);
-    if (rc != TXKV_OK || job->to_lsn == job->from_lsn)
+    if (rc != TXKV_OK)
         return rc;
+    if (job->to_lsn == job->from_lsn) {
+        tidy(core); /* another process has done it, and committers may wait here for the room */
+        return TXKV_OK;
+    }
     rc = write_all(job, err);
     if (rc != TXKV_OK)
         return rc;

@@ -6,7 +6,7 @@
  */
 #include "child_fixture.h"
 
-enum { SYNC_COMMITS = 4 };
+enum { BIG_BYTES = 600000, SYNC_COMMITS = 4 };
 
 static uint64_t
 ms_since(uint64_t us)
@@ -51,6 +51,49 @@ child_closes(void)
         if (line_ != 0)                                                                            \
             return line_;                                                                          \
     } while (0)
+
+/* ---- a checkpoint of another process ---- */
+
+static const struct txkv_options little_room = { .map_size = 64 * MIB,
+                                                 .overlay_limit = MIB,
+                                                 .stall_timeout_ms = 4000 };
+
+static int
+checkpoint_for_others(void)
+{
+    wait_for_step(1);
+    CHILD_DOES(child_opens(&little_room));
+    CHILD_NEEDS(txkv_checkpoint(db, NULL, &err) == TXKV_OK);
+    go_to_step(2);
+    wait_for_step(3);
+    return child_closes();
+}
+
+static void
+who_only_writes_goes_on_once_another_process_has_checkpointed(void **state)
+{
+    static char value[BIG_BYTES];
+    pid_t child;
+    uint64_t began;
+
+    (void)state;
+    new_steps();
+    memset(value, 'x', sizeof value - 1);
+    child = start_child(checkpoint_for_others);
+    reopen_with(&little_room);
+    begin(s1);
+    put(s1, "a", value);
+    put(s1, "b", value);
+    commit(s1);
+    assert_true(stat_of("overlay_bytes_waiting") > MIB);
+    go_to_step(1);
+    wait_for_step(2);
+    began = tx_os_now_us();
+    set(s1, "c", "1");
+    assert_true(ms_since(began) < 2000);
+    go_to_step(3);
+    expect_child_well(child);
+}
 
 /* ---- a process that has to catch up ---- */
 
@@ -209,6 +252,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        DIR_TEST(who_only_writes_goes_on_once_another_process_has_checkpointed),
         DIR_TEST(who_has_much_to_catch_up_with_does_so_before_it_takes_the_log),
         DIR_TEST(a_log_file_that_cannot_be_opened_is_not_taken_for_removed),
         DIR_TEST(a_process_stopped_in_a_sync_is_waited_for_once),
