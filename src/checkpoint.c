@@ -85,6 +85,14 @@ tidy(struct tx_core *core)
     tx_event_signal(&core->drained);
 }
 
+/* LMDB has everything before the checkpoint LSN, by whatever process: nobody waits for more. */
+static void
+let_go(struct tx_core *core)
+{
+    tx_store_release_32(&core->map_must_grow, 0);
+    tidy(core);
+}
+
 static void
 install(struct job *job)
 {
@@ -92,7 +100,7 @@ install(struct job *job)
 
     core->shared->checkpoint_check = job->to_check;
     tx_raise_64(&core->shared->checkpoint_lsn, job->to_lsn); /* [M14] */
-    tidy(core);
+    let_go(core);
 }
 
 /* ---- writing ---- */
@@ -233,7 +241,7 @@ run_job(struct job *job, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     if (job->to_lsn == job->from_lsn) {
-        tidy(core); /* another process has done it, and committers may wait here for the room */
+        let_go(core); /* another process has done it, and committers may wait here for the room */
         return TXKV_OK;
     }
     rc = write_all(job, err);
@@ -261,7 +269,7 @@ lock_and_run(struct job *job, uint64_t seen_lsn, struct txkv_error *err)
     if (tx_checkpoint_lsn(core) <= seen_lsn)
         rc = run_job(job, err);
     else
-        tidy(core);
+        let_go(core);
     tx_shared_unlock(core->shared, TX_LOCK_CHECKPOINT);
     return rc;
 }
