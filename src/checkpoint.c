@@ -98,7 +98,6 @@ install(struct job *job)
 {
     struct tx_core *core = job->checkpoint->core;
 
-    core->shared->checkpoint_check = job->to_check;
     tx_raise_64(&core->shared->checkpoint_lsn, job->to_lsn); /* [M14] */
     let_go(core);
 }
@@ -358,14 +357,19 @@ static enum txkv_rc
 verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct tx_log_scan *scan,
               struct txkv_error *err)
 {
-    enum txkv_rc rc;
+    const uint64_t published_lsn = tx_published_lsn(core);
+    uint64_t check;
+    enum txkv_rc rc = tx_apply_published(core, published_lsn, err);
 
-    report->checkpoint_lsn = tx_checkpoint_lsn(core);
-    report->end_lsn = tx_max_u64(tx_published_lsn(core), report->checkpoint_lsn);
-    rc = tx_apply_published(core, tx_published_lsn(core), err);
-    if (rc == TXKV_OK && report->end_lsn > report->checkpoint_lsn)
-        rc = tx_log_verify(core->log, report->checkpoint_lsn, core->shared->checkpoint_check,
-                           report->end_lsn, count_operations, report, scan, err);
+    /* LMDB's own: a process that died just after its commit told the others nothing. */
+    if (rc == TXKV_OK)
+        rc = tx_tree_checkpoint(core->tree, &report->checkpoint_lsn, &check, err);
+    if (rc != TXKV_OK)
+        return rc;
+    report->end_lsn = tx_max_u64(published_lsn, report->checkpoint_lsn);
+    if (report->end_lsn > report->checkpoint_lsn)
+        rc = tx_log_verify(core->log, report->checkpoint_lsn, check, report->end_lsn,
+                           count_operations, report, scan, err);
     return rc;
 }
 

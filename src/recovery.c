@@ -173,7 +173,6 @@ tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool f
         return rc;
     if (first) {
         core->shared->checkpoint_lsn = from.start_lsn;
-        core->shared->checkpoint_check = from.start_check;
         core->shared->published_lsn = tx_log_end_lsn(core->log);
     }
     core->applied_lsn = tx_log_end_lsn(core->log);

@@ -93,8 +93,6 @@ struct tx_shared {
     uint64_t stopped;
     /* LMDB's id of the newest checkpoint that has begun to commit [T3]. */
     uint64_t commit_txn;
-    /* The chain's value at checkpoint_lsn. Under TX_LOCK_CHECKPOINT. */
-    uint64_t checkpoint_check;
 
     /* ---- the right of way (way.h) ---- */
 

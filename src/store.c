@@ -275,7 +275,6 @@ fill_in_page(struct txkv *store, struct txkv_error *err)
         return rc;
     shared->store_id = core->store_id;
     shared->checkpoint_lsn = shared->published_lsn = shared->durable_lsn = lsn;
-    shared->checkpoint_check = check;
     tx_shared_append(shared, lsn, check);
     core->offline = &store->share;
     return TXKV_OK;
