@@ -358,9 +358,10 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
     if (rc == TXKV_OK && first) {
-        tx_share_open_to_others(&store->share, core->store_id);
-        rc = lock_wal_dir(store, false, err);
-        if (rc != TXKV_OK)
+        rc = lock_wal_dir(store, false, err); /* or those who come in now would have to wait */
+        if (rc == TXKV_OK)
+            tx_share_open_to_others(&store->share, core->store_id);
+        else
             tx_background_stop(&store->background);
     }
     if (rc == TXKV_OK && !first && !core->readonly)
@@ -515,8 +516,13 @@ close_store(struct txkv *store, struct txkv_error *err)
     /* What its commits wait for the flusher for is nobody's any more once it has left. */
     if (!tx_log_stopped(core->log))
         rc = tx_log_sync(core->log, tx_load_relaxed_64(&core->flush_lsn), err);
-    if (!core->readonly && tx_share_leave(&store->share))
+    if (!core->readonly && tx_share_leave(&store->share)) {
         rc = finish_store(store, err);
+    } else if (store->wal_lock_fd >= 0) {
+        /* First of all: the others may be gone by now, and a new first one come. */
+        (void)tx_os.close(store->wal_lock_fd);
+        store->wal_lock_fd = -1;
+    }
     close_parts(store);
     return rc;
 }

@@ -6,6 +6,8 @@
  */
 #include "child_fixture.h"
 
+#include <sys/file.h>
+
 enum { BIG_BYTES = 600000, SYNC_COMMITS = 4 };
 
 static uint64_t
@@ -248,6 +250,73 @@ a_process_stopped_in_a_sync_is_waited_for_once(void **state)
     assert_true(has(s1, "stopped", "1"));
 }
 
+/* ---- opening and closing ---- */
+
+static int
+stopping_munmap(void *address, size_t bytes)
+{
+    tx_os.munmap = tx_os_system.munmap;
+    (void)kill(getpid(), SIGSTOP);
+    return munmap(address, bytes);
+}
+
+static int
+stop_while_it_closes(void)
+{
+    CHILD_DOES(child_opens(&small_store));
+    CHILD_NEEDS(child_sets("k", "v", TXKV_SYNC_OFF) == TXKV_OK);
+    go_to_step(1);
+    wait_for_step(2);
+    tx_os.munmap = stopping_munmap;
+    return child_closes();
+}
+
+static void
+a_process_stopped_while_it_closes_keeps_nobody_out(void **state)
+{
+    pid_t child;
+    int status;
+
+    (void)state;
+    new_steps();
+    child = start_child(stop_while_it_closes);
+    wait_for_step(1);
+    reopen();
+    go_to_step(2);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    OK(close_all());
+    reopen();
+    assert_true(has(s1, "k", "v"));
+    OK(kill(child, SIGCONT));
+    expect_child_well(child);
+    set(s1, "k", "w");
+}
+
+static int wal_is_locked; /* by its first opener alone, when it let the others in */
+
+static int
+watched_lock(int fd, off_t byte, short type)
+{
+    if (type == F_RDLCK) {
+        const int wal = open(in_dir("wal"), O_RDONLY | O_DIRECTORY);
+
+        wal_is_locked = flock(wal, LOCK_SH | LOCK_NB) != 0;
+        (void)close(wal);
+    }
+    return tx_os_system.lock(fd, byte, type);
+}
+
+static void
+who_is_let_in_does_not_find_the_log_locked(void **state)
+{
+    (void)state;
+    wal_is_locked = -1;
+    tx_os.lock = watched_lock;
+    reopen();
+    assert_int_equal(wal_is_locked, 0);
+}
+
 int
 main(void)
 {
@@ -256,6 +325,8 @@ main(void)
         DIR_TEST(who_has_much_to_catch_up_with_does_so_before_it_takes_the_log),
         DIR_TEST(a_log_file_that_cannot_be_opened_is_not_taken_for_removed),
         DIR_TEST(a_process_stopped_in_a_sync_is_waited_for_once),
+        DIR_TEST(a_process_stopped_while_it_closes_keeps_nobody_out),
+        DIR_TEST(who_is_let_in_does_not_find_the_log_locked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
