@@ -81,8 +81,9 @@ struct tx_core {
     uint32_t checkpointer_idle TX_ALIGNED;
     uint32_t expiry_armed;      /* atomic: 1 while the checkpointer waits with a deadline for
                                    snapshots that may become overdue */
-    uint32_t checkpoint_wanted; /* atomic: 1 asks for a checkpoint now */
     uint32_t tidy_wanted;       /* atomic: 1 asks for views to be collected */
+    uint64_t checkpoint_wanted; /* atomic: 0, or who asks for a checkpoint now saw the checkpoint
+                                   LSN that is one less */
     uint32_t map_must_grow;     /* atomic: 1 while a checkpoint waits for snapshots to end, to grow
                                    LMDB's map */
 
@@ -150,12 +151,19 @@ tx_core_nudge(uint32_t *idle, struct tx_event *wake)
         tx_event_signal(wake);
 }
 
-/* Ask for a checkpoint now, whatever the timer says. */
+/*
+ * Ask for a checkpoint now, whatever the timer says. One that is done meanwhile, here or by another
+ * process, is what was asked for.
+ */
 static inline void
 tx_core_want_checkpoint(struct tx_core *core)
 {
-    if (tx_swap_32(&core->checkpoint_wanted, 1) == 0)
-        tx_event_signal(&core->checkpointer_wake);
+    const uint64_t wanted = tx_checkpoint_lsn(core) + 1;
+
+    if (tx_load_acquire_64(&core->checkpoint_wanted) >= wanted)
+        return;
+    tx_raise_64(&core->checkpoint_wanted, wanted);
+    tx_event_signal(&core->checkpointer_wake);
 }
 
 /* Ask for views and memtables that are not needed any more to be let go. */
