@@ -189,26 +189,40 @@ tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg, const char *nam
     return TXKV_OK;
 }
 
-static uint32_t fork_generation;
+static uint32_t fork_generation, own_pid;
 static bool fork_hooked;
 
 static void
 count_fork(void)
 {
     fork_generation++; /* the child has this one thread */
+    own_pid = (uint32_t)getpid();
 }
 
 static void
 hook_fork(void)
 {
+    own_pid = (uint32_t)getpid();
     fork_hooked = pthread_atfork(NULL, NULL, count_fork) == 0;
+}
+
+static bool
+knows_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, hook_fork);
+    return fork_hooked;
 }
 
 uint32_t
 tx_os_fork_generation(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return knows_forks() ? fork_generation : (uint32_t)getpid();
+}
 
-    (void)pthread_once(&once, hook_fork);
-    return fork_hooked ? fork_generation : (uint32_t)getpid();
+uint32_t
+tx_os_pid(void)
+{
+    return knows_forks() ? own_pid : (uint32_t)getpid();
 }

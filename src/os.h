@@ -79,4 +79,7 @@ TX_MUST_CHECK enum txkv_rc tx_os_thread(pthread_t *thread, void *(*run)(void *),
 /* Grows by one in a child made by fork(); a handle whose own copy differs belongs to the parent. */
 uint32_t tx_os_fork_generation(void);
 
+/* getpid, without the system call: a commit that does not sync makes none. */
+uint32_t tx_os_pid(void);
+
 #endif /* TX_OS_H */

@@ -125,7 +125,7 @@ tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t tim
     if (e != 0)
         return tx_fail_errno(err, e, "a lock in txkv.shm");
     tx_hb_acquire(lock);
-    tx_store_release_32(&lock->holder, (uint32_t)getpid());
+    tx_store_release_32(&lock->holder, tx_os_pid());
     return TXKV_OK;
 }
 

@@ -3,8 +3,6 @@
  */
 #include "way.h"
 
-#include <unistd.h>
-
 #include "hashidx.h"
 #include "os.h"
 
@@ -32,7 +30,7 @@ lock(struct tx_shared *shared)
 static bool
 is_holder(const struct tx_shared *shared, const struct txkv_session *session)
 {
-    return shared->way_pid == (uint64_t)getpid() && shared->way_session == (uintptr_t)session;
+    return shared->way_pid == tx_os_pid() && shared->way_session == (uintptr_t)session;
 }
 
 /* Under the lock. */
@@ -67,7 +65,7 @@ tx_way_lose(struct txkv_session *session)
     if (session->begun_us != 0)
         window = tx_max_u64(window, WINDOW_FACTOR * (now - session->begun_us));
     if (now >= shared->way_until_us) {
-        shared->way_pid = (uint64_t)getpid();
+        shared->way_pid = tx_os_pid();
         shared->way_session = (uintptr_t)session;
         shared->way_count = 0;
         tx_count(&session->core->counters.rights_of_way, 1);
