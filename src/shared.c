@@ -3,9 +3,9 @@
  *
  * Opening. Who gets the exclusive lock on TX_BYTE_LIVE is alone: it makes the page anew and
  * recovers. Turning an exclusive OFD lock into a shared one is one step, so nobody comes in
- * between. Who gets only the shared lock looks at the page. It is ready, and all is well; or it is
- * not, because the first opener failed, the last closer is at work, or two openers hold the shared
- * lock and so keep each other from the exclusive one: let go and try again.
+ * between. Who gets only the shared lock looks at the page. It is ready and another process uses
+ * it, and all is well; or not, because the first opener failed, the last closer is at work, or two
+ * openers hold the shared lock and so keep each other from the exclusive one: let go and try again.
  *
  * Closing. A closer takes TX_BYTE_CLOSE, then tries to turn its shared lock into the exclusive one.
  * If it cannot, others have the store open, and it gives its shared lock back before it lets the
@@ -29,6 +29,7 @@
 enum {
     BYTE_LIVE = 0,
     BYTE_CLOSE = 1,
+    BYTE_OPEN = 2,
     FILE_BYTES = 4096,
     RETRY_NS = 500 * 1000,
     CLOSE_WAIT_US = 1000000 /* for other closers, which hold the byte for microseconds */
@@ -311,6 +312,18 @@ go_offline(struct tx_share *share, struct txkv_error *err)
     return share->shared == NULL ? tx_fail_nomem(err) : TXKV_OK;
 }
 
+/*
+ * Whether the page can be used. One that says so may be as old as a power failure, or come from
+ * another store that was copied; it counts when a process counts on it. From then on, with a shared
+ * lock on TX_BYTE_LIVE held here, it remains good, also when that process dies.
+ */
+static bool
+is_ready(const struct tx_share *share, const struct tx_shared *page)
+{
+    return is_ours(page) && tx_load_acquire_32(&page->ready) != 0 &&
+           tx_os.locked(share->fd, BYTE_OPEN) == 1;
+}
+
 /* One try. TXKV_LOCKED: not now. */
 static enum txkv_rc
 try_open(struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
@@ -327,11 +340,10 @@ try_open(struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     read_page(share, page);
-    /* Without the try for the exclusive lock, look whether the page is anybody's: one that is left
-     * from processes that died says that it is ready, too. */
-    if (is_ours(page) && tx_load_acquire_32(&page->ready) != 0 &&
-        (!share->readonly || tx_os.locked(share->fd, BYTE_LIVE) == 1))
-        return map_page(share, err);
+    if (is_ready(share, page)) {
+        rc = lock_byte(share, BYTE_OPEN, F_RDLCK, err);
+        return rc == TXKV_OK ? map_page(share, err) : rc;
+    }
     rc = lock_byte(share, BYTE_LIVE, F_UNLCK, err);
     if (rc == TXKV_OK)
         return share->readonly ? go_offline(share, err) : TXKV_LOCKED;
@@ -387,7 +399,7 @@ tx_share_went_live(const struct tx_share *share)
         return false;
     read_page(&now, &page);
     live = page.magic == MAGIC && tx_load_acquire_32(&page.ready) != 0 &&
-           tx_os.locked(now.fd, BYTE_LIVE) == 1;
+           tx_os.locked(now.fd, BYTE_OPEN) == 1;
     (void)tx_os.close(now.fd);
     return live;
 }
@@ -399,6 +411,7 @@ tx_share_open_to_others(struct tx_share *share, uint64_t store_id)
 
     assert(share->first);
     shared->store_id = store_id;
+    (void)!tx_os.lock(share->fd, BYTE_OPEN, F_RDLCK); /* or, as below, others would only wait */
     tx_store_release_32(&shared->ready, 1);
     /* Making a lock weaker cannot fail; and if it did, others would only wait. */
     (void)!tx_os.lock(share->fd, BYTE_LIVE, F_RDLCK);
@@ -417,10 +430,12 @@ tx_share_leave(struct tx_share *share)
     while (lock_byte(share, BYTE_CLOSE, F_WRLCK, NULL) == TXKV_LOCKED && tx_os_now_us() < until)
         (void)nanosleep(&pause, NULL);
     alone = share->first || lock_byte(share, BYTE_LIVE, F_WRLCK, NULL) == TXKV_OK;
-    if (alone)
+    if (alone) {
         tx_store_release_32(&share->shared->ready, 0);
-    else
+    } else {
+        (void)!tx_os.lock(share->fd, BYTE_OPEN, F_UNLCK);
         (void)!tx_os.lock(share->fd, BYTE_LIVE, F_UNLCK);
+    }
     (void)!tx_os.lock(share->fd, BYTE_CLOSE, F_UNLCK);
     return alone;
 }

@@ -9,10 +9,11 @@
  * Two kinds of locks.
  *   On the file (OFD locks, which the kernel drops when a process dies). TX_BYTE_LIVE: held shared
  * by every process that has the store open, exclusively while the first opener recovers and the
- * last closer checkpoints. TX_BYTE_CLOSE: held by a closer while it finds out whether it is the
- * last, so that of two at least one is.
- *   In the page: robust mutexes. Whoever takes one after its holder died is told so (`abandoned`);
- * the data under each are such that every state that a death can leave is a good one, see below.
+ * last closer checkpoints. TX_BYTE_OPEN: held shared by every process that uses the page, and so
+ * not by one that only looks at it. TX_BYTE_CLOSE: held by a closer while it finds out whether it
+ * is the last, so that of two at least one is. In the page: robust mutexes. Whoever takes one after
+ * its holder died is told so (`abandoned`); the data under each are such that every state that a
+ * death can leave is a good one, see below.
  *
  * What a holder that dies leaves
  *   TX_LOCK_APPEND   append_word is the log's end, and one store moves it. Bytes behind it are
