@@ -325,8 +325,11 @@ nothing(void *arg, struct txkv_error *err)
 static void
 publish_what_the_dead_left(struct txkv *store)
 {
+    const struct tx_shared *shared = store->core.shared;
     struct tx_event done;
 
+    if (tx_shared_append_lsn(shared) <= tx_published_lsn(&store->core))
+        return;
     tx_event_init(&done);
     (void)!tx_commit_run(&store->commit, &done, nothing, NULL, NULL);
 }

@@ -293,6 +293,45 @@ a_process_stopped_while_it_closes_keeps_nobody_out(void **state)
     set(s1, "k", "w");
 }
 
+static int
+stopping_rename(const char *from, const char *to)
+{
+    (void)kill(getpid(), SIGSTOP); /* with the log, for which it makes a new file */
+    return tx_os_system.rename(from, to);
+}
+
+static int
+stop_with_the_log(void)
+{
+    static char value[9000];
+
+    memset(value, 'x', sizeof value - 1);
+    CHILD_DOES(child_opens(&small_segments));
+    tx_os.rename = stopping_rename;
+    for (int i = 0; i < 10; i++)
+        CHILD_NEEDS(child_sets("k", value, TXKV_SYNC_OFF) == TXKV_OK);
+    return 0;
+}
+
+static void
+who_only_reads_opens_beside_a_process_that_is_stopped_with_the_log(void **state)
+{
+    pid_t child;
+    uint64_t began;
+    int status;
+
+    (void)state;
+    child = start_child(stop_with_the_log);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    began = tx_os_now_us();
+    reopen_with(&little_room);
+    assert_int_equal(txkv_row_estimate(s1, table), 1);
+    assert_true(ms_since(began) < 2000);
+    OK(kill(child, SIGKILL));
+    assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 static int wal_is_locked; /* by its first opener alone, when it let the others in */
 
 static int
@@ -326,6 +365,7 @@ main(void)
         DIR_TEST(a_log_file_that_cannot_be_opened_is_not_taken_for_removed),
         DIR_TEST(a_process_stopped_in_a_sync_is_waited_for_once),
         DIR_TEST(a_process_stopped_while_it_closes_keeps_nobody_out),
+        DIR_TEST(who_only_reads_opens_beside_a_process_that_is_stopped_with_the_log),
         DIR_TEST(who_is_let_in_does_not_find_the_log_locked),
     };
 
