@@ -358,7 +358,7 @@ verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct 
               struct txkv_error *err)
 {
     const uint64_t published_lsn = tx_published_lsn(core);
-    uint64_t check;
+    uint64_t check = 0;
     enum txkv_rc rc = tx_apply_published(core, published_lsn, err);
 
     /* LMDB's own: a process that died just after its commit told the others nothing. */

@@ -16,44 +16,6 @@ ms_since(uint64_t us)
     return (tx_os_now_us() - us) / 1000;
 }
 
-static int
-child_opens(const struct txkv_options *options)
-{
-    CHILD_NEEDS(txkv_open(dir, options, &db, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
-    return 0;
-}
-
-static enum txkv_rc
-child_sets(const char *key, const char *value, enum txkv_sync sync)
-{
-    enum txkv_rc rc = txkv_begin(s1, &err);
-
-    if (rc == TXKV_OK)
-        rc = txkv_put(s1, table, text(key), text(value), &err);
-    if (rc == TXKV_OK)
-        rc = txkv_commit(s1, sync, &err);
-    if (rc != TXKV_OK)
-        txkv_rollback(s1);
-    return rc;
-}
-
-static int
-child_closes(void)
-{
-    txkv_session_close(s1);
-    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
-    return 0;
-}
-
-#define CHILD_DOES(call)                                                                           \
-    do {                                                                                           \
-        const int line_ = (call);                                                                  \
-        if (line_ != 0)                                                                            \
-            return line_;                                                                          \
-    } while (0)
-
 /* ---- a checkpoint of another process ---- */
 
 static const struct txkv_options little_room = { .map_size = 64 * MIB,
