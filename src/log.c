@@ -117,6 +117,15 @@ tx_log_link(struct tx_log *log, struct tx_segment *segment)
     log->tail = segment;
 }
 
+void
+tx_log_go_on(struct tx_log *log, struct tx_segment *segment)
+{
+    (void)pthread_mutex_lock(&log->list_mutex);
+    tx_log_link(log, segment);
+    log->current = segment;
+    (void)pthread_mutex_unlock(&log->list_mutex);
+}
+
 uint64_t
 tx_log_end_lsn(const struct tx_log *log)
 {
@@ -223,10 +232,7 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint
             return rc;
         let_others(log, s);
     }
-    (void)pthread_mutex_lock(&log->list_mutex);
-    tx_log_link(log, s);
-    log->current = s;
-    (void)pthread_mutex_unlock(&log->list_mutex);
+    tx_log_go_on(log, s);
     return TXKV_OK;
 }
 

@@ -50,6 +50,9 @@ TX_MUST_CHECK enum txkv_rc tx_log_new(const struct tx_log_config *config, struct
 /* Put a segment at the list's end; the list takes the caller's reference. Under list_mutex. */
 void tx_log_link(struct tx_log *log, struct tx_segment *segment);
 
+/* The same, and the log goes on in it. The writer's, not under list_mutex. */
+void tx_log_go_on(struct tx_log *log, struct tx_segment *segment);
+
 /* Make the file's bytes durable. Not under list_mutex. */
 TX_MUST_CHECK enum txkv_rc tx_log_sync_file(const struct tx_segment *segment,
                                             struct txkv_error *err);

@@ -134,10 +134,7 @@ enter_segment(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
         tx_segment_unref(s);
         return TXKV_NOTFOUND;
     }
-    (void)pthread_mutex_lock(&log->list_mutex);
-    tx_log_link(log, s);
-    log->current = s;
-    (void)pthread_mutex_unlock(&log->list_mutex);
+    tx_log_go_on(log, s);
     return TXKV_OK;
 }
 
