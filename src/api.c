@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "prepare.h"
 #include "store.h"
 
 const char *
@@ -148,10 +149,43 @@ txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error
         return rc;
     if (!txkv_in_transaction(session))
         return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    if (session->current->prepared_lsn != 0)
+        return tx_fail(err, TXKV_MISUSE,
+                       "the transaction is prepared: call txkv_commit_prepared, or roll it back");
     rc = tx_commit_transaction(&store->commit, session, sync, err);
     if (rc == TXKV_OK)
         tx_txn_end(session);
     return rc;
+}
+
+enum txkv_rc
+txkv_prepare(struct txkv_session *session, struct txkv_bytes note, struct txkv_error *err)
+{
+    struct tx_core *core = session->core;
+    struct txkv *store = TX_CONTAINER(core, struct txkv, core);
+    enum txkv_rc rc = tx_check_fork(core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (!txkv_in_transaction(session))
+        return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    if (session->current->prepared_lsn != 0 || session->current->writes.count == 0)
+        return TXKV_OK;
+    rc = tx_prepare_claim(core, err);
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_commit_prepare(&store->commit, session, note, err);
+    if (rc != TXKV_OK && session->current->prepared_lsn != 0)
+        tx_prepare_end(session, false);
+    else if (rc != TXKV_OK)
+        tx_prepare_unclaim(core);
+    return rc;
+}
+
+uint64_t
+txkv_store_id(const struct txkv *store)
+{
+    return store->core.store_id;
 }
 
 enum txkv_rc

@@ -29,6 +29,7 @@
 enum {
     BYTE_LIVE = 0,
     BYTE_CLOSE = 1,
+    BYTE_PREPARED = 2,
     FILE_BYTES = 4096,
     RETRY_NS = 500 * 1000,
     CLOSE_WAIT_US = 1000000 /* for other closers, which hold the byte for microseconds */
@@ -274,6 +275,22 @@ try_open(const char *dir, struct tx_share *share, struct tx_shared *page, struct
     return lock_byte(share, BYTE_LIVE, F_UNLCK, err) == TXKV_OK ? TXKV_LOCKED : TXKV_IOERR;
 }
 
+/* Of the file that is open already: one of its name that is not it would lock nobody out. */
+static enum txkv_rc
+open_hold(const char *dir, struct tx_share *share, struct txkv_error *err)
+{
+    struct stat locked, held;
+    const enum txkv_rc rc = open_file(dir, &share->hold_fd, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (tx_os.fstat(share->fd, &locked) != 0 || tx_os.fstat(share->hold_fd, &held) != 0)
+        return tx_fail_errno(err, errno, "store %s: txkv.shm", dir);
+    if (locked.st_ino != held.st_ino)
+        return tx_fail_errno(err, ESTALE, "store %s: txkv.shm", dir);
+    return TXKV_OK;
+}
+
 enum txkv_rc
 tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
 {
@@ -282,7 +299,7 @@ tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, stru
     struct tx_shared page;
     enum txkv_rc rc;
 
-    *share = (struct tx_share){ .fd = -1 };
+    *share = (struct tx_share){ .fd = -1, .hold_fd = -1 };
     rc = open_file(dir, &share->fd, err);
     if (rc != TXKV_OK)
         return rc;
@@ -295,6 +312,8 @@ tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, stru
         }
         (void)nanosleep(&pause, NULL);
     }
+    if (rc == TXKV_OK)
+        rc = open_hold(dir, share, err);
     if (rc != TXKV_OK)
         tx_share_close(share);
     return rc;
@@ -338,8 +357,24 @@ tx_share_close(struct tx_share *share)
 {
     if (share->shared != NULL)
         (void)tx_os.munmap(share->shared, FILE_BYTES);
+    if (share->hold_fd >= 0)
+        (void)tx_os.close(share->hold_fd);
     if (share->fd >= 0)
         (void)tx_os.close(share->fd); /* which gives its locks back */
     share->shared = NULL;
-    share->fd = -1;
+    share->fd = share->hold_fd = -1;
+}
+
+/* ---- the prepared transaction ---- */
+
+bool
+tx_share_claim(int hold_fd)
+{
+    return tx_os.lock(hold_fd, BYTE_PREPARED, F_WRLCK) == 0;
+}
+
+void
+tx_share_unclaim(int hold_fd)
+{
+    (void)!tx_os.lock(hold_fd, BYTE_PREPARED, F_UNLCK);
 }
