@@ -233,6 +233,61 @@ the_decision_always_follows_directly(void **state)
     assert_true(has(s1, "after", "1"));
 }
 
+/* Whatever room a segment has left: the record fits, and its decision would not. */
+static void
+the_decision_has_room_when_the_record_just_fits(void **state)
+{
+    static const struct txkv_options tiny = { .map_size = 64 * MIB, .segment_bytes = 64 * KIB };
+    enum { BEFORE_VALUE = TX_RECORD_HEADER_BYTES + 1 + 4 + 6 }; /* the note; the operation's head */
+    static uint8_t value[5000];
+
+    (void)state;
+    OK(close_all());
+    reopen_with(&tiny);
+    for (uint64_t spare = 0; spare <= 64; spare += 8) {
+        struct txkv_bytes bytes = { value, 2000 };
+        uint64_t left, end;
+
+        do {
+            begin(s1);
+            OK(txkv_put(s1, table, text("k"), bytes, &err));
+            commit(s1);
+            left = 64 * KIB - tx_log_end_lsn(db->core.log) % (64 * KIB);
+        } while (left > sizeof value || left < 1000);
+        bytes.bytes = left - spare - BEFORE_VALUE;
+        begin(s1);
+        OK(txkv_put(s1, table, text("k"), bytes, &err));
+        prepare(s1, "note");
+        end = s1->current->prepared_end;
+        assert_int_equal(end - txkv_prepared_lsn(s1), left - spare);
+        txkv_commit_prepared(s1);
+        assert_int_equal(tx_log_end_lsn(db->core.log), end + TX_DECISION_BYTES);
+    }
+}
+
+/* Its stores in a row, as a death between any two of them leaves them. */
+static void
+what_a_process_left_that_died_while_it_prepared_or_decided_counts_for_nothing(void **state)
+{
+    struct tx_shared *shared = db->core.shared;
+    const uint64_t end = tx_log_end_lsn(db->core.log);
+
+    (void)state;
+    shared->hold_end = end + 64; /* the record is not finished: prepared before it is appended */
+    shared->hold_decision = TX_HOLD_UNDECIDED;
+    shared->hold_lsn = end;
+    set(s1, "k", "1");
+    assert_int_equal(shared->hold_lsn, 0);
+    prepare_write(s1, "l", "1");
+    txkv_commit_prepared(s1);
+    shared->hold_end = tx_log_end_lsn(db->core.log) - TX_DECISION_BYTES; /* its decision is */
+    shared->hold_lsn = shared->hold_end - 64;
+    prepare_write(s1, "m", "1");
+    txkv_commit_prepared(s1);
+    expect_scan(s2, "(,)", "k=1 l=1 m=1 ");
+    assert_int_equal(resolver.asked, 0);
+}
+
 /* ---- the leader ---- */
 
 struct step {
@@ -429,6 +484,9 @@ main(void)
         IMPATIENT_TEST(closing_the_session_takes_a_prepared_transaction_back),
         IMPATIENT_TEST(verification_counts_a_prepared_transaction_once_it_is_committed),
         IMPATIENT_TEST(the_decision_always_follows_directly),
+        IMPATIENT_TEST(the_decision_has_room_when_the_record_just_fits),
+        IMPATIENT_TEST(
+            what_a_process_left_that_died_while_it_prepared_or_decided_counts_for_nothing),
         IMPATIENT_TEST(a_group_ends_with_a_prepared_transaction_and_the_rest_waits),
         IMPATIENT_TEST(a_decision_that_finds_the_log_taken_is_finished_by_the_next_commit),
         IMPATIENT_TEST(a_prepare_whose_sync_fails_is_not_prepared),
