@@ -52,8 +52,7 @@ struct tx_link {
     bool wrote;
     char *decider; /* the schema whose file it is committed with: of the first written table that
                       has one; NULL: it is committed alone */
-    bool prepared; /* the first step is done, and the file's transaction knows it */
-    bool marked;   /* ... or did, before this was taken back */
+    bool prepared; /* the first step is done, and the file's transaction has its row */
 };
 
 struct tx_table {

@@ -53,17 +53,12 @@ int
 tx_prepared_mark(sqlite3 *db, const char *schema, uint64_t store_id, uint64_t lsn)
 {
     const sqlite3_int64 store = (sqlite3_int64)store_id, at = (sqlite3_int64)lsn;
-    int rc = SQLITE_OK;
 
-    if (lsn != 0)
-        rc = run_and_free(db, sqlite3_mprintf("INSERT OR REPLACE INTO \"%w\"." TX_PREPARED_TABLE
-                                              " VALUES(%lld, %lld)",
-                                              schema, store, at));
-    if (rc == SQLITE_OK)
-        rc = run_and_free(db, sqlite3_mprintf("DELETE FROM \"%w\"." TX_PREPARED_TABLE
-                                              " WHERE store = %lld AND lsn <> %lld",
-                                              schema, store, at));
-    return rc;
+    return run_and_free(db, sqlite3_mprintf("DELETE FROM \"%w\"." TX_PREPARED_TABLE
+                                            " WHERE store = %lld AND lsn <> %lld; "
+                                            "INSERT OR REPLACE INTO \"%w\"." TX_PREPARED_TABLE
+                                            " VALUES(%lld, %lld)",
+                                            schema, store, at, schema, store, at));
 }
 
 /* ---- the resolver ---- */

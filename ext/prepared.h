@@ -28,10 +28,8 @@ const char *tx_prepared_file(sqlite3 *db, const char *schema);
  * sqlite3_errmsg. */
 int tx_prepared_create(sqlite3 *db, const char *schema);
 
-/*
- * In xSync: the store's row is lsn and nothing else; lsn 0: it has none. SQLite's code; its message
- * is sqlite3_errmsg.
- */
+/* In xSync: make (store_id, lsn) the store's only row. SQLite's code; its message is
+ * sqlite3_errmsg. */
 int tx_prepared_mark(sqlite3 *db, const char *schema, uint64_t store_id, uint64_t lsn);
 
 /* For txkv_options: looks the row up in the file that the note names. */

@@ -166,7 +166,10 @@ fail_commit(struct tx_table *table, struct tx_link *link, enum txkv_rc rc,
         about == NULL ? table->name : about->name, text);
 }
 
-/* The first step. A link that was prepared and has nothing to prepare now takes its row away. */
+/*
+ * The first step. What was written and undone again leaves nothing to prepare, and no row: if an
+ * earlier COMMIT wrote one, going back before the write has undone that too.
+ */
 static int
 prepare_link(struct tx_table *table, struct tx_link *link)
 {
@@ -185,9 +188,8 @@ prepare_link(struct tx_table *table, struct tx_link *link)
         return fail_commit(table, link, rc, &err);
     lsn = txkv_prepared_lsn(link->session);
     link->prepared = true;
-    if (lsn == 0 && !link->marked)
+    if (lsn == 0)
         return SQLITE_OK;
-    link->marked = true;
     sql_rc = tx_prepared_mark(db, link->decider, txkv_store_id(link->store), lsn);
     if (sql_rc == SQLITE_OK || sql_rc == SQLITE_NOMEM)
         return sql_rc;
@@ -264,7 +266,7 @@ end_transaction(struct tx_connection *connection, bool commit)
                 txkv_commit_prepared(link->session);
             else
                 txkv_rollback(link->session);
-            link->begun = link->prepared = link->marked = false;
+            link->begun = link->prepared = false;
             sqlite3_free(link->decider);
             link->decider = NULL;
         }
