@@ -78,6 +78,31 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
                    (unsigned long long)timeout_us / 1000);
 }
 
+/* Wait for a mutex; ETIMEDOUT. */
+static int
+wait_for(pthread_mutex_t *mutex, uint64_t timeout_us)
+{
+#ifdef TX_TSAN /* which does not know the other call, and takes the unlock for an error */
+    const clockid_t clock = CLOCK_REALTIME;
+#else
+    const clockid_t clock = CLOCK_MONOTONIC;
+#endif
+    struct timespec until;
+
+    (void)clock_gettime(clock, &until);
+    until.tv_sec += (time_t)(timeout_us / 1000000);
+    until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+#ifdef TX_TSAN
+    return pthread_mutex_timedlock(mutex, &until);
+#else
+    return pthread_mutex_clocklock(mutex, clock, &until);
+#endif
+}
+
 enum txkv_rc
 tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t timeout_us,
                bool *abandoned, struct txkv_error *err)
@@ -88,16 +113,7 @@ tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t tim
     if (abandoned != NULL)
         *abandoned = e == EOWNERDEAD;
     if (e == EBUSY && timeout_us > 0) {
-        struct timespec until;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)(timeout_us / 1000000);
-        until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        e = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until);
+        e = wait_for(&lock->mutex, timeout_us);
         if (abandoned != NULL)
             *abandoned = e == EOWNERDEAD;
     }
