@@ -161,14 +161,15 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200)
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
+	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
 
 soak: ## about an hour and a half of kill -9, random operations, threads and processes
 	@+$(PARALLEL) programs
 	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
-	    'soak/bank|$(OUT)/tests/crash/bank 1500' \
+	    'soak/bank|$(OUT)/tests/crash/bank 1500' 'soak/atomic|$(OUT)/tests/crash/atomic 3000' \
 	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
 	    'soak/history|$(OUT)/tests/history/history 900' 'soak/stress|$(OUT)/tests/stress/stress 600' \
 	    'soak/contention|$(OUT)/tests/stress/contention 300' 'soak/connections|$(OUT)/tests/stress/connections 300' \
