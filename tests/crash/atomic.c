@@ -362,7 +362,7 @@ main(int argc, char **argv)
     struct rng rng;
 
     rng_seed(&rng, seed);
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     printf("seed %llu\n", (unsigned long long)seed);
     shared = test_shared_memory(sizeof *shared);
     for (int i = 0; i < journals; i++)

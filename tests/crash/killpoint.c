@@ -57,17 +57,14 @@ lower_of(sqlite3_file *file)
     return ((struct file *)(void *)file)->lower;
 }
 
-#define CALL(result, method, ...)                                                                  \
-    point();                                                                                       \
-    result = lower_of(file)->pMethods->method(lower_of(file), ##__VA_ARGS__);                      \
-    point()
-
 #define METHOD(name, method, parameters, ...)                                                      \
     static int name parameters                                                                     \
     {                                                                                              \
         int rc;                                                                                    \
                                                                                                    \
-        CALL(rc, method, __VA_ARGS__);                                                             \
+        point();                                                                                   \
+        rc = lower_of(file)->pMethods->method(lower_of(file), __VA_ARGS__);                        \
+        point();                                                                                   \
         return rc;                                                                                 \
     }
 

@@ -25,7 +25,8 @@ a_prepared_transaction_is_invisible_until_it_is_committed(void **state)
     assert_int_equal(txkv_last_lsn(s1), lsn);
     assert_true(has(s2, "k", "new"));
     set(s2, "k", "newer");
-    reopen_with((OK(close_all()), &small_store));
+    OK(close_all());
+    reopen();
     assert_true(has(s1, "k", "newer"));
 }
 

@@ -92,6 +92,41 @@ others_do_not_see_it_and_wait_for_its_decision(void **state)
     }
 }
 
+/* Adds one to the sum in the transaction that is open. */
+static enum txkv_rc
+add_to_sum(void)
+{
+    struct txkv_bytes value = { NULL, 0 };
+    uint64_t sum = 0;
+    enum txkv_rc rc = txkv_get(s1, table, text("sum"), &value, &err);
+
+    if (rc == TXKV_OK)
+        memcpy(&sum, value.data, sizeof sum);
+    else if (rc != TXKV_NOTFOUND)
+        return rc;
+    sum++;
+    value = (struct txkv_bytes){ (const uint8_t *)&sum, sizeof sum };
+    return txkv_put(s1, table, text("sum"), value, &err);
+}
+
+/* In one step or two; once in a while it thinks again between them. */
+static enum txkv_rc
+commit_somehow(uint64_t n)
+{
+    enum txkv_rc rc;
+
+    if (n % 3 == 2)
+        return txkv_commit(s1, TXKV_SYNC_OFF, &err);
+    rc = txkv_prepare(s1, NO_NOTE, &err);
+    if (rc == TXKV_OK && n % 7 == 0)
+        rc = txkv_unprepare(s1, &err);
+    if (rc == TXKV_OK)
+        rc = txkv_prepare(s1, NO_NOTE, &err);
+    if (rc == TXKV_OK)
+        txkv_commit_prepared(s1);
+    return rc;
+}
+
 static int
 add_in_two_steps(void)
 {
@@ -102,29 +137,11 @@ add_in_two_steps(void)
     CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
     CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
     while (n < 100) {
-        struct txkv_bytes value = { NULL, 0 };
-        uint64_t sum = 0;
         enum txkv_rc rc;
 
         CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
-        rc = txkv_get(s1, table, text("sum"), &value, &err);
-        CHILD_NEEDS(rc == TXKV_OK || rc == TXKV_NOTFOUND);
-        if (rc == TXKV_OK)
-            memcpy(&sum, value.data, sizeof sum);
-        sum++;
-        value = (struct txkv_bytes){ (const uint8_t *)&sum, sizeof sum };
-        CHILD_NEEDS(txkv_put(s1, table, text("sum"), value, &err) == TXKV_OK);
-        if (n % 3 == 2) {
-            rc = txkv_commit(s1, TXKV_SYNC_OFF, &err);
-        } else {
-            rc = txkv_prepare(s1, NO_NOTE, &err);
-            if (rc == TXKV_OK && n % 7 == 0) { /* once in a while it thinks again */
-                CHILD_NEEDS(txkv_unprepare(s1, &err) == TXKV_OK);
-                rc = txkv_prepare(s1, NO_NOTE, &err);
-            }
-            if (rc == TXKV_OK)
-                txkv_commit_prepared(s1);
-        }
+        CHILD_NEEDS(add_to_sum() == TXKV_OK);
+        rc = commit_somehow(n);
         CHILD_NEEDS(rc == TXKV_OK || rc == TXKV_CONFLICT);
         txkv_rollback(s1);
         n += rc == TXKV_OK;
