@@ -161,9 +161,10 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200)
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
+	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
 
 soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs

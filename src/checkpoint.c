@@ -330,21 +330,40 @@ tx_checkpoint_tidy(struct tx_checkpoint *checkpoint)
 
 /* ---- verifying ---- */
 
+struct count {
+    struct txkv_recovery_report *report;
+    uint64_t prepared; /* operations of the transaction that is prepared and not decided yet */
+};
+
 static enum txkv_rc
 count_operations(void *arg, const struct tx_record *record, struct tx_segment *segment,
                  struct txkv_error *err)
 {
-    struct txkv_recovery_report *report = arg;
-    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct count *count = arg;
+    struct tx_record txn = *record;
+    struct txkv_bytes note;
+    const uint8_t *p, *end;
+    uint64_t operations = 0;
     struct tx_op op;
-    enum txkv_rc rc;
+    enum txkv_rc rc = TXKV_OK;
 
     (void)segment;
-    if (record->type != TX_RECORD_TXN)
+    if (record->type == TX_RECORD_TXN || record->type == TX_RECORD_COMMITTED)
+        count->report->transactions_replayed++;
+    if (record->type == TX_RECORD_COMMITTED)
+        count->report->operations_replayed += count->prepared;
+    if (record->type == TX_RECORD_PREPARED)
+        rc = tx_prepared_decode(record, &note, &txn);
+    else if (record->type != TX_RECORD_TXN)
         return TXKV_OK;
-    report->transactions_replayed++;
-    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK)
-        report->operations_replayed++;
+    p = txn.body;
+    end = txn.body + txn.body_bytes;
+    while (rc == TXKV_OK && (rc = tx_op_next(&p, end, &op)) == TXKV_OK)
+        operations++;
+    if (record->type == TX_RECORD_PREPARED)
+        count->prepared = operations;
+    else
+        count->report->operations_replayed += operations;
     if (rc != TXKV_NOTFOUND)
         return tx_fail(err, TXKV_CORRUPT,
                        "the log record at LSN %llu holds an operation that cannot be",
@@ -358,6 +377,7 @@ verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct 
               struct txkv_error *err)
 {
     const uint64_t published_lsn = tx_published_lsn(core);
+    struct count count = { .report = report };
     uint64_t check = 0;
     enum txkv_rc rc = tx_apply_published(core, published_lsn, err);
 
@@ -369,7 +389,7 @@ verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct 
     report->end_lsn = tx_max_u64(published_lsn, report->checkpoint_lsn);
     if (report->end_lsn > report->checkpoint_lsn)
         rc = tx_log_verify(core->log, report->checkpoint_lsn, check, report->end_lsn,
-                           count_operations, report, scan, err);
+                           count_operations, &count, scan, err);
     return rc;
 }
 

@@ -28,6 +28,13 @@ struct tx_limits {
     uint64_t snapshot_timeout_us; /* 0: none */
 };
 
+/* A prepared transaction that the overlay has come to, and that no record has decided yet. */
+struct tx_pending {
+    struct tx_record txn; /* its body are the operations; lsn 0: there is none */
+    struct txkv_bytes note;
+    bool entered; /* its versions are in the active memtable */
+};
+
 /* Any thread adds; relaxed reads. */
 struct tx_counters {
     uint64_t commits, groups;
@@ -51,6 +58,10 @@ struct tx_core {
     bool readonly;                  /* no permission to write: no commits, no checkpoints */
     const struct tx_share *offline; /* of a read-only store that no process has open for writing */
 
+    int hold_fd;           /* the share's */
+    uint32_t hold_claimed; /* atomic: 1 while a thread of this process has TX_BYTE_PREPARED */
+    uint32_t decide;       /* atomic: enum txkv_decision, see txkv_options */
+
     struct tx_limits limits;
     struct tx_catalog catalog;
 
@@ -61,6 +72,9 @@ struct tx_core {
      */
     pthread_mutex_t overlay_mutex;
     struct tx_views views;
+    struct tx_pending pending;
+    txkv_resolve *resolve;
+    void *resolve_arg;
 
     /* The overlay has every record before it. The writer stores it with release [P2]. */
     uint64_t applied_lsn TX_ALIGNED;

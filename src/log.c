@@ -204,12 +204,12 @@ take_prepared(struct tx_log *log, uint64_t need, struct tx_segment **out, struct
     return TXKV_OK;
 }
 
-/* Space for a record of that many bytes in a segment that begins at first_lsn. */
+/* Space for records of that many bytes in a segment that begins at first_lsn. */
 static enum txkv_rc
-next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint64_t prev_check,
+next_segment(struct tx_log *log, uint64_t first_lsn, uint64_t record_bytes, uint64_t prev_check,
              struct txkv_error *err)
 {
-    const uint64_t need = TX_SEGMENT_HEADER_BYTES + (uint64_t)record_bytes;
+    const uint64_t need = TX_SEGMENT_HEADER_BYTES + record_bytes;
     const uint64_t bytes = tx_max_u64(log->segment_bytes, tx_round_up(need, 4096));
     struct tx_segment *s = NULL;
     enum txkv_rc rc = tx_log_check_dir(log, err);
@@ -247,7 +247,7 @@ move_end(struct tx_log *log, uint64_t lsn, uint64_t check)
 
 /* Seal the current segment, if there is one, and go on in a new one that has room for a record. */
 static enum txkv_rc
-roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
+roll(struct tx_log *log, uint64_t record_bytes, struct txkv_error *err)
 {
     uint8_t seal[TX_RECORD_HEADER_BYTES];
     const struct tx_segment *old = log->current;
@@ -272,6 +272,17 @@ roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
 }
 
 enum txkv_rc
+tx_log_reserve(struct tx_log *log, uint64_t bytes, struct txkv_error *err)
+{
+    enum txkv_rc rc = tx_log_enter(log, err);
+
+    if (rc == TXKV_OK &&
+        (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < bytes))
+        rc = roll(log, bytes, err);
+    return rc;
+}
+
+enum txkv_rc
 tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
@@ -283,10 +294,7 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
     assert(log->end_lsn == tx_shared_append_lsn(log->shared));
     if (tx_log_stopped(log))
         return tx_log_fail_stopped(log, err);
-    rc = tx_log_enter(log, err);
-    if (rc == TXKV_OK &&
-        (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < record_bytes))
-        rc = roll(log, record_bytes, err);
+    rc = tx_log_reserve(log, record_bytes, err);
     if (rc != TXKV_OK)
         return rc;
     place->lsn = log->end_lsn;

@@ -30,6 +30,7 @@ enum {
     BYTE_LIVE = 0,
     BYTE_CLOSE = 1,
     BYTE_OPEN = 2,
+    BYTE_PREPARED = 3,
     FILE_BYTES = 4096,
     RETRY_NS = 500 * 1000,
     CLOSE_WAIT_US = 1000000 /* for other closers, which hold the byte for microseconds */
@@ -350,6 +351,23 @@ try_open(struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
     return rc;
 }
 
+/* Of the file that is open already: one of its name that is not it would lock nobody out. */
+static enum txkv_rc
+open_hold(struct tx_share *share, struct txkv_error *err)
+{
+    struct stat locked, held;
+    bool readonly;
+    const enum txkv_rc rc = open_file(share->path, &share->hold_fd, &readonly, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (tx_os.fstat(share->fd, &locked) != 0 || tx_os.fstat(share->hold_fd, &held) != 0)
+        return tx_fail_errno(err, errno, "%s", share->path);
+    if (locked.st_ino != held.st_ino)
+        return tx_fail_errno(err, ESTALE, "%s", share->path);
+    return TXKV_OK;
+}
+
 static enum txkv_rc
 open_with_retries(const char *dir, uint64_t timeout_us, struct tx_share *share,
                   struct txkv_error *err)
@@ -375,7 +393,7 @@ tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, stru
 {
     enum txkv_rc rc = refuse_network(dir, err);
 
-    *share = (struct tx_share){ .fd = -1 };
+    *share = (struct tx_share){ .fd = -1, .hold_fd = -1 };
     if (rc != TXKV_OK)
         return rc;
     share->path = tx_os_join(dir, "txkv.shm");
@@ -383,6 +401,8 @@ tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, stru
                              : open_file(share->path, &share->fd, &share->readonly, err);
     if (rc == TXKV_OK)
         rc = open_with_retries(dir, timeout_us, share, err);
+    if (rc == TXKV_OK && !share->readonly)
+        rc = open_hold(share, err);
     if (rc != TXKV_OK)
         tx_share_close(share);
     return rc;
@@ -449,8 +469,24 @@ tx_share_close(struct tx_share *share)
         (void)tx_os.munmap(share->shared, FILE_BYTES);
     tx_free(share->path);
     share->path = NULL;
+    if (share->hold_fd >= 0)
+        (void)tx_os.close(share->hold_fd);
     if (share->fd >= 0)
         (void)tx_os.close(share->fd); /* which gives its locks back */
     share->shared = NULL;
-    share->fd = -1;
+    share->fd = share->hold_fd = -1;
+}
+
+/* ---- the prepared transaction ---- */
+
+bool
+tx_share_claim(int hold_fd)
+{
+    return tx_os.lock(hold_fd, BYTE_PREPARED, F_WRLCK) == 0;
+}
+
+void
+tx_share_unclaim(int hold_fd)
+{
+    (void)!tx_os.lock(hold_fd, BYTE_PREPARED, F_UNLCK);
 }

@@ -11,9 +11,11 @@
  * by every process that has the store open, exclusively while the first opener recovers and the
  * last closer checkpoints. TX_BYTE_OPEN: held shared by every process that uses the page, and so
  * not by one that only looks at it. TX_BYTE_CLOSE: held by a closer while it finds out whether it
- * is the last, so that of two at least one is. In the page: robust mutexes. Whoever takes one after
- * its holder died is told so (`abandoned`); the data under each are such that every state that a
- * death can leave is a good one, see below.
+ * is the last, so that of two at least one is. TX_BYTE_PREPARED: held by the process that has a
+ * prepared transaction, or that finds out what has become of a dead one's; through an open file
+ * that nothing else is done with, so that no thread is bound to it.
+ *   In the page: robust mutexes. Whoever takes one after its holder died is told so (`abandoned`);
+ * the data under each are such that every state that a death can leave is a good one, see below.
  *
  * What a holder that dies leaves
  *   TX_LOCK_APPEND   append_word is the log's end, and one store moves it. Bytes behind it are
@@ -24,6 +26,9 @@
  *   TX_LOCK_CHECKPOINT   LMDB has all of the batch or nothing, and its own mutex is robust.
  *   TX_LOCK_PREPARE  a file that is not announced in prepared_bytes, and is made again.
  *   TX_LOCK_WAY      a right of way that lapses by itself.
+ *   TX_LOCK_APPEND, between the steps of preparing or deciding: hold_lsn is stored before the
+ * prepared record is complete and cleared after the decision's is, so it counts only while the log
+ * ends at hold_end.
  *
  * Threads: any. Layer 2: atomic.h, os.h.
  */
@@ -104,14 +109,27 @@ struct tx_shared {
     uint64_t way_pid, way_session;
     uint64_t way_count, way_hashes[TX_WAY_KEYS_MAX];
 
+    /*
+     * The prepared transaction that is not decided, whose record is the log's last (prepare.h).
+     * All stored under TX_LOCK_APPEND, but for the decision, which the owner stores with release
+     * [P3] before it asks for the lock; and hold_pid is for messages alone.
+     */
+    uint64_t hold_lsn TX_ALIGNED; /* its record's LSN; 0: there is none */
+    uint64_t hold_end;            /* the record's end */
+    uint32_t hold_decision;       /* enum tx_hold_decision */
+    uint32_t hold_pid;
+
     struct tx_shared_mutex locks[TX_LOCKS];
 };
+
+enum tx_hold_decision { TX_HOLD_UNDECIDED, TX_HOLD_COMMIT, TX_HOLD_ABORT };
 
 /* This process's hold on a store's shared page. */
 struct tx_share {
     struct tx_shared *shared; /* NULL until ready */
     int fd;
-    bool first; /* nobody else has the store open: recover, then tx_share_open_to_others */
+    int hold_fd; /* for TX_BYTE_PREPARED; -1 for who may not write */
+    bool first;  /* nobody else has the store open: recover, then tx_share_open_to_others */
     /* No permission to write: nothing in the page may be stored, and no lock of it taken. */
     bool readonly;
     /* And nobody has the store open who may: the page is this process's own, to be filled in. */
@@ -147,8 +165,13 @@ void tx_share_open_to_others(struct tx_share *share, uint64_t store_id);
  */
 bool tx_share_leave(struct tx_share *share);
 
-/* Unmap and unlock. Also for a share that was never opened: fd -1. */
+/* Unmap and unlock. Also for a share that was never opened: fds -1. */
 void tx_share_close(struct tx_share *share);
+
+/* Try to get TX_BYTE_PREPARED through a share's hold_fd, which is one holder whichever thread asks;
+ * give it back. */
+bool tx_share_claim(int hold_fd);
+void tx_share_unclaim(int hold_fd);
 
 /* A page for a log that no other process uses; free with tx_free. NULL when out of memory. */
 struct tx_shared *tx_shared_private(void);

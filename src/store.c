@@ -49,6 +49,7 @@ after_fork_in_child(void)
     for (struct txkv *store = registry.stores; store != NULL; store = store->next) {
         (void)tx_os.close(store->wal_lock_fd);
         (void)tx_os.close(store->share.fd);
+        (void)tx_os.close(store->share.hold_fd);
     }
     registry.stores = NULL;
     (void)pthread_mutex_unlock(&registry.mutex);
@@ -347,6 +348,7 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
         return rc;
     core->shared = store->share.shared;
     core->readonly = store->share.readonly;
+    core->hold_fd = store->share.hold_fd;
     rc = open_files(store, options, first, err);
     if (rc != TXKV_OK)
         return rc;
@@ -381,7 +383,7 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
 
     if (store == NULL)
         return tx_fail_nomem(err);
-    store->share.fd = store->wal_lock_fd = -1;
+    store->share.fd = store->share.hold_fd = store->wal_lock_fd = -1;
     store->handles = 1;
     store->device = device;
     store->inode = inode;
@@ -389,6 +391,9 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
     store->segment_bytes = options->segment_bytes;
     init_core(&store->core);
     tx_options_apply(options, &store->core.limits);
+    store->core.resolve = options->resolve;
+    store->core.resolve_arg = options->resolve_arg;
+    store->core.decide = (uint32_t)options->decide;
     tx_commit_init(&store->commit, &store->core);
     tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
     rc = absolute(dir, &store->core.dir, err);
@@ -398,10 +403,30 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
         close_parts(store);
         return rc;
     }
+    tx_store_release_32(&store->core.decide, TXKV_UNDECIDED);
     store->next = registry.stores;
     registry.stores = store;
     *out = store;
     return TXKV_OK;
+}
+
+/* What an option of an open store's says about transactions in doubt. */
+static void
+join_decisions(struct txkv *store, const struct txkv_options *asked)
+{
+    struct tx_core *core = &store->core;
+
+    if (asked->resolve != NULL) {
+        (void)pthread_mutex_lock(&core->overlay_mutex);
+        core->resolve = asked->resolve;
+        core->resolve_arg = asked->resolve_arg;
+        (void)pthread_mutex_unlock(&core->overlay_mutex);
+    }
+    if (asked->decide == TXKV_UNDECIDED)
+        return;
+    tx_store_release_32(&core->decide, (uint32_t)asked->decide);
+    publish_what_the_dead_left(store);
+    tx_store_release_32(&core->decide, TXKV_UNDECIDED);
 }
 
 /* Options that cannot change while the store is open. */
@@ -428,6 +453,7 @@ join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_err
     tx_event_signal(&store->core.flusher_wake);
     tx_event_signal(&store->core.checkpointer_wake);
     tx_event_signal(&store->core.drained);
+    join_decisions(store, asked);
     store->handles++;
     return TXKV_OK;
 }
