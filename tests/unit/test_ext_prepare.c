@@ -6,6 +6,7 @@
  */
 #include "sql_fixture.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -197,6 +198,67 @@ a_refused_commit_that_is_emptied_leaves_no_row_behind(void **state)
     close_refused(&r);
 }
 
+/* ---- threads ---- */
+
+enum { THREADS = 3, ADDS = 60 };
+
+struct adder {
+    pthread_t thread;
+    sqlite3 *db;
+    bool of_temp;
+    uint32_t done, errors;
+};
+
+/* Adds one to both counters, or, through a table of temp, to one of its own. */
+static void *
+add(void *arg)
+{
+    struct adder *a = arg;
+
+    while (a->done < ADDS && a->errors == 0) {
+        const int rc =
+            run(a->db, a->of_temp ? "UPDATE kv SET value = value + 1 WHERE key = 'temp'"
+                                  : "BEGIN IMMEDIATE; UPDATE kv SET value = value + 1 WHERE "
+                                    "key = 'n'; UPDATE native SET value = value + 1; COMMIT");
+
+        if (rc == SQLITE_OK)
+            a->done++;
+        else if ((rc & 0xff) != SQLITE_BUSY)
+            a->errors++;
+        if (!sqlite3_get_autocommit(a->db))
+            (void)run(a->db, "ROLLBACK");
+    }
+    return NULL;
+}
+
+static void
+threads_with_tables_of_the_file_and_of_temp_lose_nothing(void **state)
+{
+    struct adder adders[THREADS] = { 0 };
+    sqlite3 *db = open_file("");
+
+    (void)state;
+    must(db, "PRAGMA journal_mode = wal");
+    must(db, "INSERT INTO kv VALUES('n', 0), ('temp', 0); INSERT INTO native VALUES('n', 0)");
+    for (int i = 0; i < THREADS; i++) {
+        adders[i].of_temp = i == 0;
+        adders[i].db = i == 0 ? open_db() : open_file("");
+        (void)sqlite3_busy_timeout(adders[i].db, 10000);
+        (void)ask(adders[i].db, "SELECT count(*) FROM kv");
+    }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&adders[i].thread, NULL, add, &adders[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(adders[i].thread, NULL), 0);
+        assert_int_equal(adders[i].errors, 0);
+        assert_int_equal(sqlite3_close(adders[i].db), SQLITE_OK);
+    }
+    assert_int_equal(ask_number(db, "SELECT value FROM native"), (THREADS - 1) * ADDS);
+    assert_int_equal(ask_number(db, "SELECT value FROM kv WHERE key = 'n'"), (THREADS - 1) * ADDS);
+    assert_int_equal(ask_number(db, "SELECT value FROM kv WHERE key = 'temp'"), ADDS);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 /* ---- in doubt ---- */
 
 /* A child dies between the two steps: the commit hook is called between them. */
@@ -315,6 +377,8 @@ main(void)
                                use_new_store),
         cmocka_unit_test_setup(a_refused_commit_can_be_rolled_back, use_new_store),
         cmocka_unit_test_setup(a_refused_commit_that_goes_on_holds_nobody_up, use_new_store),
+        cmocka_unit_test_setup(threads_with_tables_of_the_file_and_of_temp_lose_nothing,
+                               use_new_store),
         cmocka_unit_test_setup(a_refused_commit_that_is_emptied_leaves_no_row_behind,
                                use_new_store),
     };
