@@ -17,6 +17,7 @@ export TXKV_SO="$out/txkv.so" SUITE_TIMEOUT_S=$((minutes * 240))
 tests/run_all.sh "$logs" \
     "bank|$out/tests/crash/bank $((minutes * 20))" \
     "kill9|$out/tests/crash/kill9 $((minutes * 50))" \
+    "atomic|$out/tests/crash/atomic $((minutes * 20))" \
     "history|$out/tests/history/history $(share 20)" \
     "model|$out/tests/model/model $((minutes * 20))" \
     "differential|$out/tests/model/differential $((minutes * 12))" \
