@@ -2,7 +2,7 @@
 #
 # Variables
 #   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
-#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  B="--help" (bench: its options)
+#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
 #   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -161,19 +161,14 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200)
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
+	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
 
-soak: ## about an hour and a half of kill -9, random operations, threads and processes
+soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs
-	@SUITE_TIMEOUT_S=7200 tests/run_all.sh $(OUT)/logs 'soak/crash|$(OUT)/tests/crash/kill9 5000' \
-	    'soak/bank|$(OUT)/tests/crash/bank 1500' \
-	    'soak/model|$(OUT)/tests/model/model 500' 'soak/differential|$(OUT)/tests/model/differential 500' \
-	    'soak/shapes|$(OUT)/tests/model/shapes 5000 400' \
-	    'soak/history|$(OUT)/tests/history/history 900' 'soak/stress|$(OUT)/tests/stress/stress 600' \
-	    'soak/contention|$(OUT)/tests/stress/contention 300' 'soak/connections|$(OUT)/tests/stress/connections 300' \
-	    'soak/fault|$(OUT)/tests/fault/fault all'
+	@tests/soak.sh $(OUT) $(or $(SOAK_MINUTES),10)
 
 bench: deps ## compare with a native table in WAL mode
 	@+$(PARALLEL) txkv.so $(OUT)/tests/bench/bench

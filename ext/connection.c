@@ -35,6 +35,7 @@ close_link(struct tx_link *link)
     txkv_session_close(link->session);
     /* A failed checkpoint loses nothing, the log has it all; and nobody is left to be told. */
     (void)txkv_close(link->store, NULL);
+    sqlite3_free(link->decider);
     sqlite3_free(link);
 }
 

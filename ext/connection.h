@@ -51,6 +51,9 @@ struct tx_link {
     bool begun;          /* the session is in a transaction */
     enum txkv_sync sync; /* the strongest of the tables that were written */
     bool wrote;
+    char *decider; /* the schema whose file it is committed with: of the first written table that
+                      has one; NULL: it is committed alone */
+    bool prepared; /* the first step is done, and the file's transaction has its row */
 };
 
 struct tx_table {
@@ -64,6 +67,7 @@ struct tx_table {
     enum txkv_isolation isolation;
     bool bears_name;         /* the store knows it by the SQL name it was created with */
     char *name;              /* the SQL name */
+    char *schema;            /* the schema that it is declared in, when that has a file; or NULL */
     struct tx_cursor *spare; /* a closed cursor for the next xOpen, or NULL */
 };
 

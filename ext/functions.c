@@ -3,6 +3,7 @@
  */
 #include "functions.h"
 
+#include "prepared.h"
 #include "sqlerror.h"
 
 /* Does the function's work on one store and appends its report, a JSON object. */
@@ -167,23 +168,22 @@ find_table(struct tx_connection *connection, const char *name)
 /* `where` names a table of the connection, or is a store's directory. */
 static int
 report_one(struct tx_connection *connection, const struct report *report, const char *where,
-           bool salvage, sqlite3_str *out, char **message)
+           const struct txkv_options *options, sqlite3_str *out, char **message)
 {
-    const struct txkv_options options = { .must_exist = true, .salvage = salvage };
     const struct tx_table *table = find_table(connection, where);
     struct txkv_error err;
     struct txkv *store;
     enum txkv_rc rc;
 
-    if (table != NULL && salvage)
+    if (table != NULL && options->salvage)
         return tx_sql_refuse(message, SQLITE_ERROR,
                              "%s: %s is open, and what is open is not damaged: salvage takes the "
                              "directory of a store that cannot be opened",
                              report->function, where);
-    if (table != NULL) {
+    if (table != NULL && options->decide == TXKV_UNDECIDED) {
         rc = report->run(table->link->store, out, &err);
     } else {
-        rc = txkv_open(where, &options, &store, &err);
+        rc = txkv_open(table != NULL ? txkv_dir(table->link->store) : where, options, &store, &err);
         if (rc == TXKV_CANTOPEN)
             return tx_sql_refuse(message, SQLITE_CANTOPEN,
                                  "%s: \"%s\" is neither a txkv table of this connection nor a "
@@ -197,23 +197,39 @@ report_one(struct tx_connection *connection, const struct report *report, const 
     return rc == TXKV_OK ? SQLITE_OK : tx_sql_fail(message, report->function, rc, &err);
 }
 
+/* What the second argument of txkv_recover asks for; false when it is no word of those. */
+static bool
+parse_how(const char *how, struct txkv_options *options)
+{
+    if (how == NULL)
+        return false;
+    options->salvage = sqlite3_stricmp(how, "salvage") == 0;
+    if (sqlite3_stricmp(how, "commit") == 0)
+        options->decide = TXKV_DECIDED_COMMIT;
+    if (sqlite3_stricmp(how, "abort") == 0)
+        options->decide = TXKV_DECIDED_ABORT;
+    return options->salvage || options->decide != TXKV_UNDECIDED;
+}
+
 static int
 run_report(sqlite3_context *context, const struct report *report, int argc, sqlite3_value **argv,
            sqlite3_str *out, char **message)
 {
     struct tx_connection *connection = sqlite3_user_data(context);
-    const char *where, *how;
+    struct txkv_options options = { .must_exist = true, .resolve = tx_prepared_resolve };
+    const char *where;
 
     if (argc == 0)
         return report_all(connection, report, out, message);
     where = (const char *)sqlite3_value_text(argv[0]);
-    how = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : "salvage";
-    if (where == NULL || how == NULL || sqlite3_stricmp(how, "salvage") != 0)
-        return tx_sql_refuse(message, SQLITE_ERROR,
-                             "%s: the argument is a txkv table or a store's directory, as text%s",
-                             report->function,
-                             report->run == recover ? "; the second, if any, is 'salvage'" : "");
-    return report_one(connection, report, where, argc > 1, out, message);
+    if (where == NULL ||
+        (argc > 1 && !parse_how((const char *)sqlite3_value_text(argv[1]), &options)))
+        return tx_sql_refuse(
+            message, SQLITE_ERROR,
+            "%s: the argument is a txkv table or a store's directory, as text%s", report->function,
+            report->run == recover ? "; the second, if any, is 'salvage', 'commit' or 'abort'"
+                                   : "");
+    return report_one(connection, report, where, &options, out, message);
 }
 
 static void

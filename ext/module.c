@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "prepared.h"
 #include "relation.h"
 #include "rowscan.h"
 #include "scan.h"
@@ -14,7 +15,7 @@
 #include "write.h"
 
 /* xCreate's argv: the module, the schema, the table, and then what stands in the parentheses. */
-enum { ARG_TABLE = 2, ARG_FIRST = 3 };
+enum { ARG_SCHEMA = 1, ARG_TABLE = 2, ARG_FIRST = 3 };
 
 /* ---- creating and connecting ---- */
 
@@ -40,6 +41,7 @@ free_table(struct tx_table *table)
     tx_relation_free(table->relation);
     sqlite3_free(table->base.zErrMsg);
     sqlite3_free(table->name);
+    sqlite3_free(table->schema);
     sqlite3_free(table);
 }
 
@@ -87,16 +89,28 @@ attach(struct tx_table *table, const struct tx_args *args, char **message)
     return SQLITE_OK;
 }
 
+/* Note the schema if it has a file, which is then committed with the table. */
 static int
-connect_with(struct tx_connection *connection, const char *name, const struct tx_args *args,
+set_schema(struct tx_table *table, const char *schema)
+{
+    if (tx_prepared_file(table->connection->db, schema) == NULL)
+        return SQLITE_OK;
+    table->schema = sqlite3_mprintf("%s", schema);
+    return table->schema == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+static int
+connect_with(struct tx_connection *connection, const char *const *argv, const struct tx_args *args,
              sqlite3_vtab **out, char **message)
 {
-    struct tx_table *table = new_table(connection, name);
+    struct tx_table *table = new_table(connection, argv[ARG_TABLE]);
     int rc;
 
     if (table == NULL)
         return SQLITE_NOMEM;
-    rc = attach(table, args, message);
+    rc = set_schema(table, argv[ARG_SCHEMA]);
+    if (rc == SQLITE_OK)
+        rc = attach(table, args, message);
     if (rc == SQLITE_OK)
         *out = &table->base;
     else
@@ -115,7 +129,8 @@ open_table(struct tx_connection *connection, int argc, const char *const *argv, 
     if (rc != SQLITE_OK)
         return rc;
     args.options.must_exist = must_exist;
-    rc = connect_with(connection, argv[ARG_TABLE], &args, out, message);
+    args.options.resolve = tx_prepared_resolve;
+    rc = connect_with(connection, argv, &args, out, message);
     tx_args_free(&args);
     return rc;
 }
@@ -147,20 +162,35 @@ disconnect(sqlite3_vtab *vtab)
     return SQLITE_OK;
 }
 
+/* After xCreate has opened the table; *what names what could not be made. */
+static int
+make_internal(const struct tx_table *table, const char **what)
+{
+    int rc = tx_transaction_prepare(table->connection);
+
+    *what = "temp." TX_TRANSACTION_TABLE;
+    if (rc != SQLITE_OK || table->schema == NULL)
+        return rc;
+    *what = TX_PREPARED_TABLE ", which a commit together with native tables needs";
+    return tx_prepared_create(table->connection->db, table->schema);
+}
+
 static int
 create(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
        char **message)
 {
     int rc = open_table(data, argc, argv, false, out, message);
+    const char *what;
 
     if (rc != SQLITE_OK)
         return rc;
-    rc = tx_transaction_prepare(data);
+    rc = make_internal((struct tx_table *)*out, &what);
     if (rc != SQLITE_OK) { /* argv may be gone: it is part of the schema that SQLite has reset */
         struct tx_table *table = (struct tx_table *)*out;
         struct tx_link *link = table->link;
 
-        (void)tx_sql_refuse(message, rc, "%s: %s", table->name, sqlite3_errmsg(db));
+        (void)tx_sql_refuse(message, rc, "%s: cannot make or use %s: %s", table->name, what,
+                            sqlite3_errmsg(db));
         (void)disconnect(&table->base);
         tx_link_drop(link);
         *out = NULL;

@@ -36,6 +36,8 @@ tx_sql_code(enum txkv_rc rc)
         return SQLITE_IOERR;
     case TXKV_STOPPED:
         return SQLITE_IOERR_FSYNC;
+    case TXKV_INDOUBT:
+        return SQLITE_BUSY_RECOVERY;
     case TXKV_NOTFOUND:
     case TXKV_SCHEMA:
     case TXKV_FORKED:

@@ -3,6 +3,9 @@
  */
 #include "transaction.h"
 
+#include <string.h>
+
+#include "prepared.h"
 #include "relation.h"
 #include "scan.h"
 #include "sqlerror.h"
@@ -57,6 +60,24 @@ tx_transaction_begin(sqlite3_vtab *vtab)
     return SQLITE_OK;
 }
 
+/* The transaction goes on after a COMMIT that failed: nobody waits for it meanwhile. */
+static enum txkv_rc
+take_back(struct tx_link *link, struct txkv_error *err)
+{
+    link->prepared = false;
+    return txkv_unprepare(link->session, err);
+}
+
+/* The link's part is committed with the file of the first table that has one. */
+static int
+choose_decider(struct tx_link *link, const struct tx_table *table)
+{
+    if (link->decider != NULL || table->schema == NULL)
+        return SQLITE_OK;
+    link->decider = sqlite3_mprintf("%s", table->schema);
+    return link->decider == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
 int
 tx_transaction_write(struct tx_table *table)
 {
@@ -70,6 +91,15 @@ tx_transaction_write(struct tx_table *table)
         if (rc != SQLITE_OK)
             return rc;
     }
+    if (link->prepared) {
+        struct txkv_error err;
+        const enum txkv_rc rc = take_back(link, &err);
+
+        if (rc != TXKV_OK)
+            return tx_table_fail(table, rc, &err);
+    }
+    if (choose_decider(link, table) != SQLITE_OK)
+        return SQLITE_NOMEM;
     use_table(table);
     link->wrote = true;
     if (table->sync > link->sync)
@@ -139,27 +169,93 @@ fail_commit(struct tx_table *table, struct tx_link *link, enum txkv_rc rc,
         about == NULL ? table->name : about->name, text);
 }
 
+/*
+ * The first step. What was written and undone again leaves nothing to prepare, and no row: if an
+ * earlier COMMIT wrote one, going back before the write has undone that too.
+ */
+static int
+prepare_link(struct tx_table *table, struct tx_link *link)
+{
+    sqlite3 *db = table->connection->db;
+    const char *file = tx_prepared_file(db, link->decider);
+    const struct txkv_bytes note = { (const uint8_t *)file, file == NULL ? 0 : strlen(file) };
+    struct txkv_error err;
+    enum txkv_rc rc;
+    uint64_t lsn;
+    int sql_rc;
+
+    if (tx_scan_keep_rows(link) != SQLITE_OK)
+        return SQLITE_NOMEM;
+    rc = txkv_prepare(link->session, note, &err);
+    if (rc != TXKV_OK)
+        return fail_commit(table, link, rc, &err);
+    lsn = txkv_prepared_lsn(link->session);
+    link->prepared = true;
+    if (lsn == 0)
+        return SQLITE_OK;
+    sql_rc = tx_prepared_mark(db, link->decider, txkv_store_id(link->store), lsn);
+    if (sql_rc == SQLITE_OK || sql_rc == SQLITE_NOMEM)
+        return sql_rc;
+    return tx_sql_refuse(
+        &table->base.zErrMsg, sql_rc,
+        "%s: cannot write to %s." TX_PREPARED_TABLE
+        ", which a commit together with native tables needs: %s; if it is missing, "
+        "DROP TABLE %s and create it again, which keeps the rows",
+        table->name, link->decider, sqlite3_errmsg(db), table->name);
+}
+
+/* In the order of the stores' ids, which is the same everywhere: so no two connections that prepare
+ * several stores wait for each other. */
+static struct tx_link *
+next_to_prepare(const struct tx_connection *connection)
+{
+    struct tx_link *next = NULL;
+
+    for (struct tx_link *link = connection->links; link != NULL; link = link->next)
+        if (link->begun && link->wrote && link->decider != NULL && !link->prepared &&
+            (next == NULL || txkv_store_id(link->store) < txkv_store_id(next->store)))
+            next = link;
+    return next;
+}
+
+/* What can fail and be taken back comes first. */
+static int
+sync_links(struct tx_table *table)
+{
+    struct tx_link *link;
+    int rc = SQLITE_OK;
+
+    while (rc == SQLITE_OK && (link = next_to_prepare(table->connection)) != NULL)
+        rc = prepare_link(table, link);
+    for (link = table->connection->links; rc == SQLITE_OK && link != NULL; link = link->next) {
+        struct txkv_error err;
+        enum txkv_rc store_rc;
+
+        if (!link->begun || !link->wrote || link->prepared)
+            continue;
+        store_rc = commit_link(link, &err);
+        if (store_rc != TXKV_OK)
+            rc = fail_commit(table, link, store_rc, &err);
+    }
+    return rc;
+}
+
 int
 tx_transaction_sync(sqlite3_vtab *vtab)
 {
     struct tx_table *table = table_of(vtab);
-    struct tx_link *link = table->connection->links;
+    const int rc = sync_links(table);
 
-    for (; link != NULL; link = link->next) {
-        struct txkv_error err;
-        enum txkv_rc rc;
-
-        if (!link->begun || !link->wrote)
-            continue;
-        rc = commit_link(link, &err);
-        if (rc != TXKV_OK)
-            return fail_commit(table, link, rc, &err);
-    }
-    return SQLITE_OK;
+    if (rc == SQLITE_OK)
+        return rc;
+    for (struct tx_link *link = table->connection->links; link != NULL; link = link->next)
+        if (link->prepared)
+            (void)!take_back(link, NULL); /* fails only in a forked child, which has done nothing */
+    return rc;
 }
 
 static void
-end_transaction(struct tx_connection *connection)
+end_transaction(struct tx_connection *connection, bool commit)
 {
     struct tx_link *link = connection->links;
 
@@ -169,8 +265,13 @@ end_transaction(struct tx_connection *connection)
         if (link->begun) {
             /* A cursor whose row there is no memory for says so itself when it is asked for it. */
             (void)tx_scan_keep_rows(link);
-            txkv_rollback(link->session);
-            link->begun = false;
+            if (commit && link->prepared)
+                txkv_commit_prepared(link->session);
+            else
+                txkv_rollback(link->session);
+            link->begun = link->prepared = false;
+            sqlite3_free(link->decider);
+            link->decider = NULL;
         }
         if (link->dropped)
             tx_link_drop(link);
@@ -183,14 +284,14 @@ end_transaction(struct tx_connection *connection)
 int
 tx_transaction_commit(sqlite3_vtab *vtab)
 {
-    end_transaction(table_of(vtab)->connection);
+    end_transaction(table_of(vtab)->connection, true);
     return SQLITE_OK;
 }
 
 int
 tx_transaction_rollback(sqlite3_vtab *vtab)
 {
-    end_transaction(table_of(vtab)->connection);
+    end_transaction(table_of(vtab)->connection, false);
     return SQLITE_OK;
 }
 
@@ -210,11 +311,14 @@ for_each_link(struct tx_connection *connection, int n,
 
     for (struct tx_link *link = connection->links; link != NULL; link = link->next) {
         struct txkv_error err;
-        enum txkv_rc rc;
+        enum txkv_rc rc = TXKV_OK;
 
         if (!link->begun)
             continue;
-        rc = call(link->session, n, &err);
+        if (link->prepared)
+            rc = take_back(link, &err);
+        if (rc == TXKV_OK)
+            rc = call(link->session, n, &err);
         if (first == TXKV_OK)
             first = rc;
     }

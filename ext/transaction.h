@@ -6,6 +6,13 @@
  * first xSync commits every store, the first xCommit or xRollback ends the transaction, and later
  * calls find nothing left to do.
  *
+ * SQLite commits its native tables between xSync and xCommit. So a store of which a table was
+ * written that is declared in a file's schema is committed in two steps: xSync prepares it, and
+ * writes the row into the file that tells what became of it (prepared.h); xCommit publishes it. A
+ * COMMIT that SQLite refuses after xSync, with SQLITE_BUSY, leaves it prepared until the COMMIT is
+ * repeated, the transaction is rolled back, or it goes on: what changes it takes the first step
+ * back.
+ *
  * SQLite says nothing about transactions that only read. So the first read between BEGIN and COMMIT
  * runs a DELETE that deletes nothing on temp.txkv_transaction, an internal virtual table: that
  * makes SQLite call its xBegin, and at the end xCommit or xRollback. It locks nothing but `temp`.
@@ -23,7 +30,7 @@
 /* ---- sqlite3_module methods, for struct tx_table ---- */
 
 int tx_transaction_begin(sqlite3_vtab *vtab);
-/* Commits: all that can fail happens here, for SQLite ignores what xCommit says. */
+/* Commits, or prepares: all that can fail happens here, for SQLite ignores what xCommit says. */
 int tx_transaction_sync(sqlite3_vtab *vtab);
 int tx_transaction_commit(sqlite3_vtab *vtab);
 int tx_transaction_rollback(sqlite3_vtab *vtab);

@@ -6,6 +6,7 @@
 
 #include "apply.h"
 #include "expire.h"
+#include "prepare.h"
 #include "store.h"
 
 const char *
@@ -107,6 +108,9 @@ txkv_table(struct txkv *store, const char *name, const char *shape, bool create,
         return tx_fail(err, TXKV_SCHEMA, "store %s has no table %s", core->dir, name);
     if (rc != TXKV_NOTFOUND)
         return rc;
+    rc = tx_refuse_readonly(core, err);
+    if (rc != TXKV_OK)
+        return rc;
     make.def.name_bytes = (uint32_t)strlen(name);
     make.def.shape_bytes = (uint32_t)strlen(make.def.shape);
     tx_event_init(&done);
@@ -165,6 +169,9 @@ txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error
         return rc;
     if (!txkv_in_transaction(session))
         return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    if (session->current->prepared_lsn != 0)
+        return tx_fail(err, TXKV_MISUSE,
+                       "the transaction is prepared: call txkv_commit_prepared, or roll it back");
     tx_guard_enter(session);
     rc = tx_expire_check_commit(session->current, err);
     if (rc == TXKV_OK)
@@ -175,11 +182,59 @@ txkv_commit(struct txkv_session *session, enum txkv_sync sync, struct txkv_error
     return rc;
 }
 
+static enum txkv_rc
+prepare(struct txkv_session *session, struct txkv_bytes note, struct txkv_error *err)
+{
+    struct tx_core *core = session->core;
+    struct txkv *store = TX_CONTAINER(core, struct txkv, core);
+    enum txkv_rc rc = tx_prepare_claim(core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_commit_prepare(&store->commit, session, note, err);
+    if (rc != TXKV_OK && session->current->prepared_lsn != 0)
+        tx_prepare_end(session, false);
+    else if (rc != TXKV_OK)
+        tx_prepare_unclaim(core);
+    return rc;
+}
+
+enum txkv_rc
+txkv_prepare(struct txkv_session *session, struct txkv_bytes note, struct txkv_error *err)
+{
+    struct tx_core *core = session->core;
+    enum txkv_rc rc = tx_check_fork(core, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (!txkv_in_transaction(session))
+        return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    if (session->current->prepared_lsn != 0 || session->current->writes.count == 0)
+        return TXKV_OK;
+    rc = tx_refuse_readonly(core, err);
+    if (rc != TXKV_OK)
+        return rc;
+    tx_guard_enter(session);
+    rc = tx_expire_check_commit(session->current, err);
+    if (rc == TXKV_OK)
+        rc = prepare(session, note, err);
+    tx_guard_leave(session);
+    return rc;
+}
+
+uint64_t
+txkv_store_id(const struct txkv *store)
+{
+    return store->core.store_id;
+}
+
 enum txkv_rc
 txkv_checkpoint(struct txkv *store, struct txkv_checkpoint_report *report, struct txkv_error *err)
 {
-    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+    enum txkv_rc rc = tx_check_fork(&store->core, err);
 
+    if (rc == TXKV_OK)
+        rc = tx_refuse_readonly(&store->core, err);
     return rc == TXKV_OK ? tx_checkpoint_run(&store->checkpoint, TX_LSN_NONE, report, err) : rc;
 }
 
@@ -192,7 +247,9 @@ txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report)
 enum txkv_rc
 txkv_verify(struct txkv *store, struct txkv_recovery_report *report, struct txkv_error *err)
 {
-    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+    enum txkv_rc rc = tx_check_fork(&store->core, err);
 
+    if (rc == TXKV_OK)
+        rc = tx_refuse_readonly(&store->core, err);
     return rc == TXKV_OK ? tx_checkpoint_verify(&store->checkpoint, report, err) : rc;
 }

@@ -95,6 +95,105 @@ insert_op(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *er
     return TXKV_OK;
 }
 
+/* ---- prepared transactions ---- */
+
+enum txkv_rc
+tx_apply_expect(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    const uint64_t pending_lsn = core->pending.txn.lsn;
+    const uint64_t decides_lsn = tx_record_decides(record) ? tx_decision_lsn(record) : 0;
+
+    if (decides_lsn == pending_lsn)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_CORRUPT,
+                   "store %s: the log record at LSN %llu is intact but cannot stand where the "
+                   "transaction prepared at LSN %llu has not been decided (0: there is none); it "
+                   "was not written by this program",
+                   core->dir, (unsigned long long)record->lsn, (unsigned long long)pending_lsn);
+}
+
+enum txkv_rc
+tx_apply_pend(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    struct tx_pending *pending = &core->pending;
+    struct tx_pending found = { .entered = false };
+
+    assert(pending->txn.lsn == 0);
+    if (tx_prepared_decode(record, &found.note, &found.txn) != TXKV_OK)
+        return tx_fail(err, TXKV_CORRUPT,
+                       "store %s: the prepared record at LSN %llu is intact but cannot be read; it "
+                       "was not written by this program",
+                       core->dir, (unsigned long long)record->lsn);
+    *pending = found;
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_apply_enter_pending(struct tx_core *core, struct txkv_error *err)
+{
+    struct tx_pending *pending = &core->pending;
+    const struct tx_record *txn = &pending->txn;
+    enum txkv_rc rc;
+
+    assert(txn->lsn != 0);
+    if (pending->entered)
+        return TXKV_OK;
+    rc = tx_apply_each(core, txn, insert_op, core, err);
+    if (rc == TXKV_OK && tx_memtable_remember(active_memtable(core), txn->lsn, txn->body,
+                                              txn->body_bytes) != TXKV_OK)
+        rc = tx_fail_nomem(err);
+    pending->entered = rc == TXKV_OK;
+    return rc;
+}
+
+/* Nothing was entered after it, so each of its versions is its key's newest one. */
+static void
+retract_pending(struct tx_core *core)
+{
+    const struct tx_record *txn = &core->pending.txn;
+    const uint8_t *p = txn->body, *end = txn->body + txn->body_bytes;
+    struct tx_memtable *memtable = active_memtable(core);
+    struct tx_op op;
+
+    while (tx_op_next(&p, end, &op) == TXKV_OK) {
+        const struct tx_key key = { op.key, op.key_bytes, op.table };
+
+        tx_memtable_retract(memtable, &key, txn->lsn);
+    }
+    tx_memtable_forget(memtable);
+}
+
+void
+tx_apply_end_pending(struct tx_core *core, bool commit)
+{
+    assert(core->pending.txn.lsn != 0 && (core->pending.entered || !commit));
+    if (core->pending.entered && !commit)
+        retract_pending(core);
+    core->pending = (struct tx_pending){ .entered = false };
+}
+
+static enum txkv_rc
+apply_prepared(struct tx_core *core, const struct tx_record *record, struct tx_segment *segment,
+               struct txkv_error *err)
+{
+    if (tx_memtable_pin_segment(active_memtable(core), segment) != TXKV_OK)
+        return tx_fail_nomem(err);
+    return tx_apply_pend(core, record, err);
+}
+
+static enum txkv_rc
+apply_decision(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    const bool commit = record->type == TX_RECORD_COMMITTED;
+    const enum txkv_rc rc = commit ? tx_apply_enter_pending(core, err) : TXKV_OK;
+
+    if (rc == TXKV_OK)
+        tx_apply_end_pending(core, commit);
+    return rc;
+}
+
+/* ---- records of other processes ---- */
+
 /* What is entered of a transaction that there is no memory for is not visible yet, and is entered
  * again. */
 static enum txkv_rc
@@ -118,15 +217,23 @@ apply_record(void *arg, const struct tx_record *record, struct tx_segment *segme
              struct txkv_error *err)
 {
     struct tx_core *core = arg;
-    enum txkv_rc rc = tx_apply_split(core, record->lsn, err);
+    enum txkv_rc rc = tx_apply_expect(core, record, err);
 
-    if (rc == TXKV_OK && record->type == TX_RECORD_TXN)
+    if (rc == TXKV_OK)
+        rc = tx_apply_split(core, record->lsn, err);
+    if (rc != TXKV_OK)
+        return rc;
+    if (record->type == TX_RECORD_TXN)
         rc = apply_transaction(core, record, segment, err);
-    if (rc == TXKV_OK && record->type == TX_RECORD_TABLE)
+    else if (record->type == TX_RECORD_TABLE)
         rc = tx_apply_table(core, record, err);
+    else if (record->type == TX_RECORD_PREPARED)
+        rc = apply_prepared(core, record, segment, err);
+    else if (tx_record_decides(record))
+        rc = apply_decision(core, record, err);
     if (rc == TXKV_OK)
         tx_memtable_account(active_memtable(core), record->lsn, record->length,
-                            record->type == TX_RECORD_TXN);
+                            record->type == TX_RECORD_TXN || record->type == TX_RECORD_COMMITTED);
     return rc;
 }
 
@@ -255,6 +362,7 @@ restart(struct tx_core *core, struct txkv_error *err)
         return tx_fail_nomem(err);
     }
     tx_log_skip(core->log, lsn, check);
+    core->pending = (struct tx_pending){ .entered = false }; /* decided, and in LMDB */
     return TXKV_OK;
 }
 
@@ -277,6 +385,43 @@ tx_apply_upto(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
     }
     tx_store_release_64(&core->applied_lsn, tx_log_end_lsn(core->log)); /* [P2] */
     return rc;
+}
+
+enum txkv_rc
+tx_apply_take_log(struct tx_core *core, uint64_t timeout_us, struct txkv_error *err)
+{
+    struct tx_shared *shared = core->shared;
+    uint64_t end_lsn = tx_shared_append_lsn(shared); /* [P1] */
+    enum txkv_rc rc = TXKV_OK;
+
+    /* What others have appended already is entered first: after a sleep that can take long, and
+     * they need not wait for it. */
+    if (tx_load_acquire_64(&core->applied_lsn) < end_lsn) /* [P2] */
+        rc = tx_apply_published(core, end_lsn, err);
+    if (rc == TXKV_OK)
+        rc = tx_shared_lock(shared, TX_LOCK_APPEND, timeout_us, NULL, err);
+    if (rc != TXKV_OK)
+        return rc;
+    (void)pthread_mutex_lock(&core->overlay_mutex);
+    end_lsn = tx_shared_append_lsn(shared); /* [P1] */
+    if (tx_log_end_lsn(core->log) < end_lsn)
+        rc = tx_apply_upto(core, end_lsn, err);
+    if (rc == TXKV_OK)
+        rc = tx_apply_split(core, end_lsn, err);
+    if (rc != TXKV_OK) {
+        (void)pthread_mutex_unlock(&core->overlay_mutex);
+        tx_shared_unlock(shared, TX_LOCK_APPEND);
+    }
+    return rc;
+}
+
+void
+tx_apply_give_log(struct tx_core *core)
+{
+    tx_store_release_64(&core->applied_lsn, tx_log_end_lsn(core->log)); /* [P2] */
+    tx_apply_measure(core);
+    (void)pthread_mutex_unlock(&core->overlay_mutex);
+    tx_shared_unlock(core->shared, TX_LOCK_APPEND);
 }
 
 enum txkv_rc

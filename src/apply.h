@@ -25,6 +25,15 @@
 TX_MUST_CHECK enum txkv_rc tx_apply_upto(struct tx_core *core, uint64_t lsn,
                                          struct txkv_error *err);
 
+/*
+ * tx_apply_take_log -- become the writer of the log, for all processes and this one:
+ * TX_LOCK_APPEND, waiting up to timeout_us, and overlay_mutex, with the overlay at the log's end.
+ * TXKV_BUSY, or what tx_apply_upto returns: nothing was taken. tx_apply_give_log gives it back.
+ */
+TX_MUST_CHECK enum txkv_rc tx_apply_take_log(struct tx_core *core, uint64_t timeout_us,
+                                             struct txkv_error *err);
+void tx_apply_give_log(struct tx_core *core);
+
 /* The same, for any thread: takes overlay_mutex. */
 TX_MUST_CHECK enum txkv_rc tx_apply_published(struct tx_core *core, uint64_t lsn,
                                               struct txkv_error *err);
@@ -60,5 +69,26 @@ TX_MUST_CHECK enum txkv_rc tx_apply_table(struct tx_core *core, const struct tx_
 
 /* Add the tables that LMDB has to the catalog. */
 TX_MUST_CHECK enum txkv_rc tx_apply_known_tables(struct tx_core *core, struct txkv_error *err);
+
+/* ---- prepared transactions ---- */
+
+/*
+ * Between a prepared record and its decision nothing else stands in the log, and a decision nowhere
+ * else: TXKV_CORRUPT for a record that breaks this.
+ */
+TX_MUST_CHECK enum txkv_rc tx_apply_expect(struct tx_core *core, const struct tx_record *record,
+                                           struct txkv_error *err);
+
+/* Keep a prepared record in core->pending; its bytes must stay mapped. */
+TX_MUST_CHECK enum txkv_rc tx_apply_pend(struct tx_core *core, const struct tx_record *record,
+                                         struct txkv_error *err);
+
+/* Enter the pending transaction's versions, unless they are. No snapshot sees them before its
+ * decision is published. On failure it can be tried again. */
+TX_MUST_CHECK enum txkv_rc tx_apply_enter_pending(struct tx_core *core, struct txkv_error *err);
+
+/* It is decided: nothing is pending any more. Versions of one that is not committed are taken back;
+ * those of one that is must have been entered. */
+void tx_apply_end_pending(struct tx_core *core, bool commit);
 
 #endif /* TX_APPLY_H */

@@ -92,13 +92,13 @@ flusher_main(void *arg)
 static bool
 checkpoint_due(const struct tx_core *core)
 {
-    return tx_waiting_bytes(core) > 0 && !tx_log_stopped(core->log);
+    return tx_waiting_bytes(core) > 0 && !core->readonly && !tx_log_stopped(core->log);
 }
 
 static bool
 has_request(const struct tx_core *core)
 {
-    return tx_load_acquire_32(&core->checkpoint_wanted) != 0 ||
+    return tx_load_acquire_64(&core->checkpoint_wanted) != 0 ||
            tx_load_acquire_32(&core->tidy_wanted) != 0;
 }
 
@@ -154,6 +154,21 @@ wait_for_work(struct tx_background *background)
     }
 }
 
+/* Whether a checkpoint was asked for; *seen_lsn: the checkpoint LSN at that time. */
+static bool
+take_request(struct tx_core *core, uint64_t *seen_lsn)
+{
+    uint64_t wanted;
+
+    do {
+        wanted = tx_load_acquire_64(&core->checkpoint_wanted);
+        if (wanted == 0)
+            return false;
+    } while (!tx_cas_64(&core->checkpoint_wanted, wanted, 0));
+    *seen_lsn = wanted - 1;
+    return true;
+}
+
 static void *
 checkpointer_main(void *arg)
 {
@@ -162,7 +177,7 @@ checkpointer_main(void *arg)
 
     while (!stopping(background)) {
         const bool timed = wait_for_work(background);
-        const uint64_t seen_lsn = tx_checkpoint_lsn(core);
+        uint64_t seen_lsn = tx_checkpoint_lsn(core);
         enum txkv_rc rc;
 
         if (stopping(background))
@@ -172,7 +187,7 @@ checkpointer_main(void *arg)
             if (tx_load_acquire_32(&core->tidy_wanted) != 0)
                 sleep_until(background, &core->checkpointer_wake, tx_os_now_us() + TIDY_PAUSE_US);
         }
-        if (tx_swap_32(&core->checkpoint_wanted, 0) == 0 && !timed)
+        if (!take_request(core, &seen_lsn) && !timed)
             continue;
         rc = tx_checkpoint_run(background->checkpoint, seen_lsn, NULL, NULL);
         if (rc != TXKV_OK)

@@ -85,14 +85,21 @@ tidy(struct tx_core *core)
     tx_event_signal(&core->drained);
 }
 
+/* LMDB has everything before the checkpoint LSN, by whatever process: nobody waits for more. */
+static void
+let_go(struct tx_core *core)
+{
+    tx_store_release_32(&core->map_must_grow, 0);
+    tidy(core);
+}
+
 static void
 install(struct job *job)
 {
     struct tx_core *core = job->checkpoint->core;
 
-    core->shared->checkpoint_check = job->to_check;
     tx_raise_64(&core->shared->checkpoint_lsn, job->to_lsn); /* [M14] */
-    tidy(core);
+    let_go(core);
 }
 
 /* ---- writing ---- */
@@ -230,8 +237,12 @@ run_job(struct job *job, struct txkv_error *err)
 
     job->from_lsn = tx_checkpoint_lsn(core);
     rc = tx_commit_run(checkpoint->commit, &checkpoint->done, freeze, job, err);
-    if (rc != TXKV_OK || job->to_lsn == job->from_lsn)
+    if (rc != TXKV_OK)
         return rc;
+    if (job->to_lsn == job->from_lsn) {
+        let_go(core); /* another process has done it, and committers may wait here for the room */
+        return TXKV_OK;
+    }
     rc = write_all(job, err);
     if (rc != TXKV_OK)
         return rc;
@@ -257,7 +268,7 @@ lock_and_run(struct job *job, uint64_t seen_lsn, struct txkv_error *err)
     if (tx_checkpoint_lsn(core) <= seen_lsn)
         rc = run_job(job, err);
     else
-        tidy(core);
+        let_go(core);
     tx_shared_unlock(core->shared, TX_LOCK_CHECKPOINT);
     return rc;
 }
@@ -319,21 +330,40 @@ tx_checkpoint_tidy(struct tx_checkpoint *checkpoint)
 
 /* ---- verifying ---- */
 
+struct count {
+    struct txkv_recovery_report *report;
+    uint64_t prepared; /* operations of the transaction that is prepared and not decided yet */
+};
+
 static enum txkv_rc
 count_operations(void *arg, const struct tx_record *record, struct tx_segment *segment,
                  struct txkv_error *err)
 {
-    struct txkv_recovery_report *report = arg;
-    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct count *count = arg;
+    struct tx_record txn = *record;
+    struct txkv_bytes note;
+    const uint8_t *p, *end;
+    uint64_t operations = 0;
     struct tx_op op;
-    enum txkv_rc rc;
+    enum txkv_rc rc = TXKV_OK;
 
     (void)segment;
-    if (record->type != TX_RECORD_TXN)
+    if (record->type == TX_RECORD_TXN || record->type == TX_RECORD_COMMITTED)
+        count->report->transactions_replayed++;
+    if (record->type == TX_RECORD_COMMITTED)
+        count->report->operations_replayed += count->prepared;
+    if (record->type == TX_RECORD_PREPARED)
+        rc = tx_prepared_decode(record, &note, &txn);
+    else if (record->type != TX_RECORD_TXN)
         return TXKV_OK;
-    report->transactions_replayed++;
-    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK)
-        report->operations_replayed++;
+    p = txn.body;
+    end = txn.body + txn.body_bytes;
+    while (rc == TXKV_OK && (rc = tx_op_next(&p, end, &op)) == TXKV_OK)
+        operations++;
+    if (record->type == TX_RECORD_PREPARED)
+        count->prepared = operations;
+    else
+        count->report->operations_replayed += operations;
     if (rc != TXKV_NOTFOUND)
         return tx_fail(err, TXKV_CORRUPT,
                        "the log record at LSN %llu holds an operation that cannot be",
@@ -346,14 +376,20 @@ static enum txkv_rc
 verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct tx_log_scan *scan,
               struct txkv_error *err)
 {
-    enum txkv_rc rc;
+    const uint64_t published_lsn = tx_published_lsn(core);
+    struct count count = { .report = report };
+    uint64_t check = 0;
+    enum txkv_rc rc = tx_apply_published(core, published_lsn, err);
 
-    report->checkpoint_lsn = tx_checkpoint_lsn(core);
-    report->end_lsn = tx_max_u64(tx_published_lsn(core), report->checkpoint_lsn);
-    rc = tx_apply_published(core, tx_published_lsn(core), err);
-    if (rc == TXKV_OK && report->end_lsn > report->checkpoint_lsn)
-        rc = tx_log_verify(core->log, report->checkpoint_lsn, core->shared->checkpoint_check,
-                           report->end_lsn, count_operations, report, scan, err);
+    /* LMDB's own: a process that died just after its commit told the others nothing. */
+    if (rc == TXKV_OK)
+        rc = tx_tree_checkpoint(core->tree, &report->checkpoint_lsn, &check, err);
+    if (rc != TXKV_OK)
+        return rc;
+    report->end_lsn = tx_max_u64(published_lsn, report->checkpoint_lsn);
+    if (report->end_lsn > report->checkpoint_lsn)
+        rc = tx_log_verify(core->log, report->checkpoint_lsn, check, report->end_lsn,
+                           count_operations, &count, scan, err);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "apply.h"
 #include "cursor.h"
 #include "os.h"
+#include "prepare.h"
 #include "validate.h"
 
 enum {
@@ -36,7 +37,12 @@ struct request {
     /* A transaction to commit, */
     struct txkv_session *session;
     enum txkv_sync sync;
-    uint64_t lsn;
+    const uint8_t *record; /* bytes long */
+    uint32_t bytes;
+    uint32_t
+        ops_at;    /* its operations stand so far behind where they do in the write set's record */
+    bool prepares; /* it is a prepared record */
+    uint64_t lsn;  /* 0 until it is in the log */
     /* or a function to run. */
     enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
     void *arg;
@@ -48,8 +54,9 @@ struct batch {
     struct request *first, **last;
     uint32_t count; /* transactions */
     bool wants_sync, wants_flush;
-    uint64_t end_lsn;  /* the log's end with it */
-    uint64_t sync_lsn; /* what must be durable before that is published */
+    uint64_t prepared_lsn; /* of the transaction at its end that is only prepared, or 0 */
+    uint64_t end_lsn;      /* the log's end with it */
+    uint64_t sync_lsn;     /* what must be durable before that is published */
 };
 
 void
@@ -58,12 +65,6 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
     memset(commit, 0, sizeof *commit);
     commit->core = core;
     tx_way_init(&commit->way);
-}
-
-void
-tx_commit_destroy(struct tx_commit *commit)
-{
-    tx_way_destroy(&commit->way);
 }
 
 static void
@@ -157,9 +158,6 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     struct tx_core *core = commit->core;
     struct tx_memtable *memtable = tx_views_current(&core->views)->memtables[0];
     const struct tx_txn *txn = request->session->current;
-    const uint8_t *record = txn->writes.record;
-    const uint32_t bytes =
-        (uint32_t)tx_record_length(txn->writes.record_used - TX_RECORD_HEADER_BYTES);
     struct tx_log_place place;
     enum txkv_rc rc;
 
@@ -169,23 +167,32 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     rc = tx_validate(request->session, request->err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_log_place(core->log, record, bytes, &place, request->err);
+    if (request->prepares) /* what must not fail afterwards is the decision */
+        rc = tx_log_reserve(core->log, (uint64_t)request->bytes + TX_DECISION_BYTES, request->err);
+    if (rc == TXKV_OK)
+        rc = tx_log_place(core->log, request->record, request->bytes, &place, request->err);
     if (rc == TXKV_FULL)
         tx_core_want_checkpoint(core); /* it removes what it can of the log */
     if (rc != TXKV_OK)
         return rc;
     rc = tx_memtable_pin_segment(memtable, place.segment);
     if (rc == TXKV_OK)
-        rc = enter_writes(memtable, &txn->writes, place.lsn, place.mapped);
+        rc = enter_writes(memtable, &txn->writes, place.lsn, place.mapped + request->ops_at);
+    if (rc == TXKV_OK && request->prepares)
+        tx_prepare_hold(core, &place,
+                        request->ops_at + txn->writes.record_used - TX_RECORD_HEADER_BYTES);
     /* A void record keeps the bytes from being used again: the overlay may have kept keys that
      * point into them. */
-    tx_log_finish(core->log, record, &place, rc != TXKV_OK);
-    tx_memtable_account(memtable, place.lsn, bytes, rc == TXKV_OK);
+    tx_log_finish(core->log, request->record, &place, rc != TXKV_OK);
+    tx_memtable_account(memtable, place.lsn, request->bytes, rc == TXKV_OK && !request->prepares);
     if (rc != TXKV_OK)
         return tx_fail_nomem(request->err);
     request->lsn = place.lsn;
     add_to_batch(batch, request);
-    batch->count++;
+    if (request->prepares)
+        batch->prepared_lsn = place.lsn;
+    else
+        batch->count++;
     batch->wants_sync |= request->sync == TXKV_SYNC_FULL;
     batch->wants_flush |= request->sync == TXKV_SYNC_NORMAL;
     return TXKV_OK;
@@ -206,27 +213,15 @@ run_function(struct tx_core *core, struct request *request, struct batch *batch)
 
 /* ---- the log, for a group ---- */
 
-/* Take the log for this process, and come up to its end. */
+/* Take the log for this process, with no transaction prepared at its end. */
 static enum txkv_rc
 take_log(struct tx_core *core, struct txkv_error *err)
 {
-    struct tx_shared *shared = core->shared;
-    uint64_t end_lsn;
-    enum txkv_rc rc = tx_shared_lock(shared, TX_LOCK_APPEND,
-                                     tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+    enum txkv_rc rc =
+        tx_apply_take_log(core, tx_load_relaxed_64(&core->limits.stall_timeout_us), err);
 
-    if (rc != TXKV_OK)
-        return rc;
-    (void)pthread_mutex_lock(&core->overlay_mutex);
-    end_lsn = tx_shared_append_lsn(shared); /* [P1] */
-    if (tx_log_end_lsn(core->log) < end_lsn)
-        rc = tx_apply_upto(core, end_lsn, err);
-    if (rc == TXKV_OK)
-        rc = tx_apply_split(core, end_lsn, err);
-    if (rc != TXKV_OK) {
-        (void)pthread_mutex_unlock(&core->overlay_mutex);
-        tx_shared_unlock(shared, TX_LOCK_APPEND);
-    }
+    if (rc == TXKV_OK && tx_load_acquire_64(&core->shared->hold_lsn) != 0)
+        rc = tx_prepare_settle(core, err);
     return rc;
 }
 
@@ -238,19 +233,15 @@ give_log_back(struct tx_core *core, struct batch *batch)
 
     if (batch->wants_sync)
         shared->sync_lsn = end_lsn;
-    batch->end_lsn = end_lsn;
-    tx_store_release_64(&core->applied_lsn, end_lsn); /* [P2] */
-    tx_apply_measure(core);
+    batch->end_lsn = batch->prepared_lsn != 0 ? batch->prepared_lsn : end_lsn;
     batch->sync_lsn = shared->sync_lsn;
-    (void)pthread_mutex_unlock(&core->overlay_mutex);
-    tx_shared_unlock(shared, TX_LOCK_APPEND);
+    tx_apply_give_log(core);
 }
 
 /* ---- publishing a batch ---- */
 
-/* Wake the background threads that have something to do now. */
-static void
-nudge_background(struct tx_core *core, bool wants_flush)
+void
+tx_commit_nudge(struct tx_core *core, bool wants_flush)
 {
     if (wants_flush || tx_log_wants_prepare(core->log))
         tx_core_nudge(&core->flusher_idle, &core->flusher_wake);
@@ -280,7 +271,7 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
         tx_raise_64(&core->shared->published_lsn, batch->end_lsn); /* [M9] visible from here on */
         tx_count(&core->counters.commits, batch->count);
         tx_count(&core->counters.groups, batch->count > 0);
-        nudge_background(core, wants_flush);
+        tx_commit_nudge(core, wants_flush);
     }
     while (batch->first != NULL) {
         struct request *request = batch->first;
@@ -305,9 +296,10 @@ fail_all(ck_stack_entry_t *stack, enum txkv_rc rc, const struct txkv_error *err)
     }
 }
 
-/* Work off a drained stack. */
-static void
-work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
+/* Work off a drained stack; or only up to a transaction that was prepared, *prepared, and return
+ * the rest. */
+static ck_stack_entry_t *
+work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
 {
     struct tx_core *core = commit->core;
     struct batch batch = { .last = &batch.first };
@@ -316,9 +308,9 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
 
     if (rc != TXKV_OK) {
         fail_all(stack, rc, &err);
-        return;
+        return NULL;
     }
-    while (stack != NULL) {
+    while (stack != NULL && batch.prepared_lsn == 0) {
         struct request *request = request_of(stack);
 
         stack = stack->next;
@@ -331,7 +323,9 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack)
             finish(request, rc);
     }
     give_log_back(core, &batch);
+    *prepared |= batch.prepared_lsn != 0;
     flush_batch(commit, &batch);
+    return stack;
 }
 
 /* ---- leading ---- */
@@ -343,7 +337,8 @@ try_lead(struct tx_commit *commit)
 }
 
 /*
- * Work off the stack until it is empty, or for ROUNDS_MAX rounds and then hand it on. A request
+ * Work off the stack until it is empty, or for ROUNDS_MAX rounds, or up to a prepared transaction,
+ * and then hand it on. A request
  * pushed after the last drain is not stranded: its owner pushed (a full barrier) before it found
  * `leading` taken; the leader gives `leading` back before it looks at the stack once more, a full
  * fence between. One of the two sees the other.
@@ -351,6 +346,8 @@ try_lead(struct tx_commit *commit)
 static void
 lead(struct tx_commit *commit, ck_stack_entry_t *stack)
 {
+    bool prepared = false;
+
     for (uint32_t round = 0;; round++) {
         if (stack == NULL)
             stack = tx_mpsc_drain(&commit->submitted);
@@ -361,7 +358,7 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack)
                 return;
             continue;
         }
-        if (round >= ROUNDS_MAX) {
+        if (round >= ROUNDS_MAX || prepared) {
             struct request *heir = request_of(stack);
             struct tx_event *done = heir->done;
 
@@ -370,8 +367,7 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack)
             tx_event_signal(done);
             return;
         }
-        work_off(commit, stack);
-        stack = NULL;
+        stack = work_off(commit, stack, &prepared);
     }
 }
 
@@ -460,9 +456,9 @@ admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
 }
 
 /* What the leader needs and the committer can compute: the sorted read set, the order of the
- * writes, the body's checksum. */
+ * writes. */
 static enum txkv_rc
-prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
+arrange(struct tx_txn *txn, struct txkv_error *err)
 {
     enum txkv_rc rc = tx_cursor_flush_reads(txn, err);
 
@@ -472,9 +468,50 @@ prepare(struct tx_core *core, struct tx_txn *txn, struct txkv_error *err)
         return tx_fail_nomem(err);
     tx_readset_seal(&txn->reads);
     tx_writeset_prepare(&txn->writes);
-    tx_record_finish_body(txn->writes.record, TX_RECORD_TXN,
-                          txn->writes.record_used - TX_RECORD_HEADER_BYTES, core->store_id);
     return TXKV_OK;
+}
+
+/* And the body's checksum: of the record that the writes stand in, or of one that was prepared. */
+static void
+finish_body(const struct tx_core *core, struct tx_writeset *set, struct request *request)
+{
+    const uint32_t body_bytes = set->record_used - TX_RECORD_HEADER_BYTES;
+
+    if (request->prepares)
+        return;
+    tx_record_finish_body(set->record, TX_RECORD_TXN, body_bytes, core->store_id);
+    request->record = set->record;
+    request->bytes = (uint32_t)tx_record_length(body_bytes);
+}
+
+static enum txkv_rc
+commit_request(struct tx_commit *commit, struct request *request)
+{
+    struct txkv_session *session = request->session;
+    struct txkv_error *err = request->err;
+    struct tx_txn *txn = session->current;
+    enum txkv_rc rc;
+
+    rc = tx_refuse_readonly(commit->core, err);
+    if (rc != TXKV_OK)
+        return rc;
+    session->conflict_key_bytes = 0;
+    tx_way_give(&commit->way, session);
+    rc = admit(commit->core, txn, err);
+    if (rc == TXKV_OK)
+        rc = arrange(txn, err);
+    if (rc == TXKV_OK) {
+        finish_body(commit->core, &txn->writes, request);
+        rc = submit(commit, request);
+    }
+    if (rc == TXKV_OK) {
+        tx_way_end(&commit->way, session);
+    } else if (rc == TXKV_CONFLICT) {
+        tx_way_lose(session);
+        if (session->conflict_key_bytes > 0)
+            return tx_validate_message(session, err);
+    }
+    return rc;
 }
 
 enum txkv_rc
@@ -484,27 +521,40 @@ tx_commit_transaction(struct tx_commit *commit, struct txkv_session *session, en
     struct request request = {
         .done = &session->done, .err = err, .session = session, .sync = sync
     };
-    struct tx_txn *txn = session->current;
     enum txkv_rc rc;
 
-    assert(txn != NULL && txn->begun);
-    if (txn->writes.count == 0)
+    assert(txkv_in_transaction(session));
+    if (session->current->writes.count == 0)
         return TXKV_OK;
-    session->conflict_key_bytes = 0;
-    tx_way_give(&commit->way, session);
-    rc = admit(commit->core, txn, err);
+    rc = commit_request(commit, &request);
     if (rc == TXKV_OK)
-        rc = prepare(commit->core, txn, err);
-    if (rc == TXKV_OK)
-        rc = submit(commit, &request);
-    if (rc == TXKV_OK) {
         session->last_lsn = request.lsn;
-        tx_way_end(&commit->way, session);
-    } else if (rc == TXKV_CONFLICT) {
-        tx_way_lose(&commit->way, session);
-        if (session->conflict_key_bytes > 0)
-            return tx_validate_message(session, err);
-    }
+    return rc;
+}
+
+enum txkv_rc
+tx_commit_prepare(struct tx_commit *commit, struct txkv_session *session, struct txkv_bytes note,
+                  struct txkv_error *err)
+{
+    struct request request = { .done = &session->done,
+                               .err = err,
+                               .session = session,
+                               .sync = TXKV_SYNC_FULL,
+                               .prepares = true };
+    struct tx_txn *txn = session->current;
+    uint8_t *record;
+    enum txkv_rc rc;
+
+    assert(txn != NULL && txn->begun && txn->writes.count > 0 && txn->prepared_lsn == 0);
+    rc = tx_prepare_record(commit->core, &txn->writes, note, &record, &request.bytes, err);
+    if (rc != TXKV_OK)
+        return rc;
+    request.record = record;
+    request.ops_at = (uint32_t)tx_prepared_bytes(note.bytes);
+    rc = commit_request(commit, &request);
+    txn->prepared_lsn = request.lsn;
+    txn->prepared_end = request.lsn + request.bytes;
+    tx_free(record);
     return rc;
 }
 

@@ -7,6 +7,9 @@
  * LSN order, so every prefix of the log is a state the store has been in. A failed sync is final:
  * the kernel may have dropped the pages.
  *
+ * A prepared transaction (prepare.h) is the last of its group, and the leader hands its place on
+ * after it: the thread that leads may be the one that everybody waits for.
+ *
  * The leader's place is also where everything else that touches the log's end is done:
  * tx_commit_run sends a function there.
  *
@@ -32,7 +35,6 @@ struct tx_commit {
 };
 
 void tx_commit_init(struct tx_commit *commit, struct tx_core *core);
-void tx_commit_destroy(struct tx_commit *commit);
 
 /*
  * tx_commit_transaction -- commit the session's begun transaction; the errors are those of
@@ -41,6 +43,17 @@ void tx_commit_destroy(struct tx_commit *commit);
 TX_MUST_CHECK enum txkv_rc tx_commit_transaction(struct tx_commit *commit,
                                                  struct txkv_session *session, enum txkv_sync sync,
                                                  struct txkv_error *err);
+
+/*
+ * tx_commit_prepare -- txkv_prepare up to the first step's end, for a transaction that writes and a
+ * process that has TX_BYTE_PREPARED. After a failure the transaction is prepared all the same when
+ * its prepared_lsn is not 0: its record stands in the log, and must be decided.
+ */
+TX_MUST_CHECK enum txkv_rc tx_commit_prepare(struct tx_commit *commit, struct txkv_session *session,
+                                             struct txkv_bytes note, struct txkv_error *err);
+
+/* After something was published: wake the background threads that have something to do now. */
+void tx_commit_nudge(struct tx_core *core, bool wants_flush);
 
 /*
  * tx_commit_run -- run fn(arg, err) in the leader's place, with TX_LOCK_APPEND and overlay_mutex

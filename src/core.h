@@ -28,6 +28,13 @@ struct tx_limits {
     uint64_t snapshot_timeout_us; /* 0: none */
 };
 
+/* A prepared transaction that the overlay has come to, and that no record has decided yet. */
+struct tx_pending {
+    struct tx_record txn; /* its body are the operations; lsn 0: there is none */
+    struct txkv_bytes note;
+    bool entered; /* its versions are in the active memtable */
+};
+
 /* Any thread adds; relaxed reads. */
 struct tx_counters {
     uint64_t commits, groups;
@@ -47,7 +54,13 @@ struct tx_core {
     struct tx_tree *tree;
     struct tx_log *log;
 
-    struct tx_shared *shared; /* what all processes of the store agree on */
+    struct tx_shared *shared;       /* what all processes of the store agree on */
+    bool readonly;                  /* no permission to write: no commits, no checkpoints */
+    const struct tx_share *offline; /* of a read-only store that no process has open for writing */
+
+    int hold_fd;           /* the share's */
+    uint32_t hold_claimed; /* atomic: 1 while a thread of this process has TX_BYTE_PREPARED */
+    uint32_t decide;       /* atomic: enum txkv_decision, see txkv_options */
 
     struct tx_limits limits;
     struct tx_catalog catalog;
@@ -59,6 +72,9 @@ struct tx_core {
      */
     pthread_mutex_t overlay_mutex;
     struct tx_views views;
+    struct tx_pending pending;
+    txkv_resolve *resolve;
+    void *resolve_arg;
 
     /* The overlay has every record before it. The writer stores it with release [P2]. */
     uint64_t applied_lsn TX_ALIGNED;
@@ -79,8 +95,9 @@ struct tx_core {
     uint32_t checkpointer_idle TX_ALIGNED;
     uint32_t expiry_armed;      /* atomic: 1 while the checkpointer waits with a deadline for
                                    snapshots that may become overdue */
-    uint32_t checkpoint_wanted; /* atomic: 1 asks for a checkpoint now */
     uint32_t tidy_wanted;       /* atomic: 1 asks for views to be collected */
+    uint64_t checkpoint_wanted; /* atomic: 0, or who asks for a checkpoint now saw the checkpoint
+                                   LSN that is one less */
     uint32_t map_must_grow;     /* atomic: 1 while a checkpoint waits for snapshots to end, to grow
                                    LMDB's map */
 
@@ -118,6 +135,18 @@ tx_waiting_bytes(const struct tx_core *core)
     return published > checkpoint ? published - checkpoint : 0;
 }
 
+/* TXKV_READONLY, for what would write. */
+static inline enum txkv_rc
+tx_refuse_readonly(const struct tx_core *core, struct txkv_error *err)
+{
+    if (!core->readonly)
+        return TXKV_OK;
+    return tx_fail(err, TXKV_READONLY,
+                   "store %s: no permission to write in it; give this user read and write "
+                   "permission on the directory and its files, and open it again",
+                   core->dir);
+}
+
 static inline void
 tx_count(uint64_t *counter, uint64_t n)
 {
@@ -136,12 +165,19 @@ tx_core_nudge(uint32_t *idle, struct tx_event *wake)
         tx_event_signal(wake);
 }
 
-/* Ask for a checkpoint now, whatever the timer says. */
+/*
+ * Ask for a checkpoint now, whatever the timer says. One that is done meanwhile, here or by another
+ * process, is what was asked for.
+ */
 static inline void
 tx_core_want_checkpoint(struct tx_core *core)
 {
-    if (tx_swap_32(&core->checkpoint_wanted, 1) == 0)
-        tx_event_signal(&core->checkpointer_wake);
+    const uint64_t wanted = tx_checkpoint_lsn(core) + 1;
+
+    if (tx_load_acquire_64(&core->checkpoint_wanted) >= wanted)
+        return;
+    tx_raise_64(&core->checkpoint_wanted, wanted);
+    tx_event_signal(&core->checkpointer_wake);
 }
 
 /* Ask for views and memtables that are not needed any more to be let go. */

@@ -29,6 +29,7 @@ txkv_rc_name(enum txkv_rc rc)
         [TXKV_CORRUPT] = "TXKV_CORRUPT",
         [TXKV_IOERR] = "TXKV_IOERR",
         [TXKV_STOPPED] = "TXKV_STOPPED",
+        [TXKV_INDOUBT] = "TXKV_INDOUBT",
         [TXKV_FORKED] = "TXKV_FORKED",
         [TXKV_MISUSE] = "TXKV_MISUSE",
     };

@@ -21,7 +21,10 @@
 #include "mem.h"
 #include "os.h"
 
-enum { SYNC_WAIT_US = 1000000 }; /* for another process's sync; then this one syncs beside it */
+enum {
+    SYNC_WAIT_US = 1000000,    /* for another process's sync; then this one syncs beside it */
+    SYNC_WAIT_AGAIN_US = 10000 /* for one that has been waited for in vain */
+};
 
 enum txkv_rc
 tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_error *err)
@@ -37,6 +40,8 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
     (void)pthread_mutex_init(&log->list_mutex, NULL);
     log->shared = config->shared;
     log->owns_shared = config->shared == NULL;
+    log->readonly = config->readonly;
+    log->others = config->others;
     if (log->owns_shared)
         log->shared = tx_shared_private();
     log->dir = tx_strdup(config->dir);
@@ -112,6 +117,15 @@ tx_log_link(struct tx_log *log, struct tx_segment *segment)
     log->tail = segment;
 }
 
+void
+tx_log_go_on(struct tx_log *log, struct tx_segment *segment)
+{
+    (void)pthread_mutex_lock(&log->list_mutex);
+    tx_log_link(log, segment);
+    log->current = segment;
+    (void)pthread_mutex_unlock(&log->list_mutex);
+}
+
 uint64_t
 tx_log_end_lsn(const struct tx_log *log)
 {
@@ -163,6 +177,14 @@ tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t bod
     tx_store_release_64((uint64_t *)(void *)at, check);
 }
 
+/* Who may read the store's data may read its log. Who cannot, when this fails, says so. */
+static void
+let_others(const struct tx_log *log, const struct tx_segment *s)
+{
+    if (log->others != 0)
+        (void)!fchmod(s->fd, 0600 | log->others);
+}
+
 /* The file made ahead of time, as a segment, or *out NULL when there is none that is large enough.
  */
 static enum txkv_rc
@@ -182,12 +204,12 @@ take_prepared(struct tx_log *log, uint64_t need, struct tx_segment **out, struct
     return TXKV_OK;
 }
 
-/* Space for a record of that many bytes in a segment that begins at first_lsn. */
+/* Space for records of that many bytes in a segment that begins at first_lsn. */
 static enum txkv_rc
-next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint64_t prev_check,
+next_segment(struct tx_log *log, uint64_t first_lsn, uint64_t record_bytes, uint64_t prev_check,
              struct txkv_error *err)
 {
-    const uint64_t need = TX_SEGMENT_HEADER_BYTES + (uint64_t)record_bytes;
+    const uint64_t need = TX_SEGMENT_HEADER_BYTES + record_bytes;
     const uint64_t bytes = tx_max_u64(log->segment_bytes, tx_round_up(need, 4096));
     struct tx_segment *s = NULL;
     enum txkv_rc rc = tx_log_check_dir(log, err);
@@ -208,11 +230,9 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint32_t record_bytes, uint
         rc = tx_segment_create(log->dir, log->store_id, first_lsn, bytes, prev_check, &s, err);
         if (rc != TXKV_OK)
             return rc;
+        let_others(log, s);
     }
-    (void)pthread_mutex_lock(&log->list_mutex);
-    tx_log_link(log, s);
-    log->current = s;
-    (void)pthread_mutex_unlock(&log->list_mutex);
+    tx_log_go_on(log, s);
     return TXKV_OK;
 }
 
@@ -227,7 +247,7 @@ move_end(struct tx_log *log, uint64_t lsn, uint64_t check)
 
 /* Seal the current segment, if there is one, and go on in a new one that has room for a record. */
 static enum txkv_rc
-roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
+roll(struct tx_log *log, uint64_t record_bytes, struct txkv_error *err)
 {
     uint8_t seal[TX_RECORD_HEADER_BYTES];
     const struct tx_segment *old = log->current;
@@ -252,6 +272,17 @@ roll(struct tx_log *log, uint32_t record_bytes, struct txkv_error *err)
 }
 
 enum txkv_rc
+tx_log_reserve(struct tx_log *log, uint64_t bytes, struct txkv_error *err)
+{
+    enum txkv_rc rc = tx_log_enter(log, err);
+
+    if (rc == TXKV_OK &&
+        (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < bytes))
+        rc = roll(log, bytes, err);
+    return rc;
+}
+
+enum txkv_rc
 tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
@@ -263,10 +294,7 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
     assert(log->end_lsn == tx_shared_append_lsn(log->shared));
     if (tx_log_stopped(log))
         return tx_log_fail_stopped(log, err);
-    rc = tx_log_enter(log, err);
-    if (rc == TXKV_OK &&
-        (log->current == NULL || tx_segment_end_lsn(log->current) - log->end_lsn < record_bytes))
-        rc = roll(log, record_bytes, err);
+    rc = tx_log_reserve(log, record_bytes, err);
     if (rc != TXKV_OK)
         return rc;
     place->lsn = log->end_lsn;
@@ -319,6 +347,7 @@ prepare(struct tx_log *log, struct txkv_error *err)
     rc = tx_segment_allocate(log->dir, TX_SEGMENT_PREPARED_NAME, log->segment_bytes, &s, err);
     if (rc != TXKV_OK)
         return rc;
+    let_others(log, s);
     tx_segment_unref(s);
     tx_store_release_64(&log->shared->prepared_bytes, log->segment_bytes);
     return TXKV_OK;
@@ -436,12 +465,13 @@ static enum txkv_rc
 sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
 {
     struct tx_shared *shared = log->shared;
+    const uint64_t wait_us = log->sync_hurries ? SYNC_WAIT_AGAIN_US : SYNC_WAIT_US;
     bool abandoned = false;
-    const bool locked =
-        tx_shared_lock(shared, TX_LOCK_SYNC, SYNC_WAIT_US, &abandoned, NULL) == TXKV_OK;
+    const bool locked = tx_shared_lock(shared, TX_LOCK_SYNC, wait_us, &abandoned, NULL) == TXKV_OK;
     enum txkv_rc rc = TXKV_OK;
     uint64_t us;
 
+    log->sync_hurries = !locked;
     if (tx_log_durable_lsn(log) >= lsn)
         goto out; /* another process's sync covered it */
     if (tx_log_stopped(log)) {

@@ -36,6 +36,11 @@ struct tx_log_config {
     uint64_t start_lsn, start_check;
     bool salvage;
     struct tx_shared *shared; /* NULL: no other process uses this log */
+    bool readonly;            /* tx_log_attach: no permission to write the files */
+    uint32_t others;          /* what group and others may do with new files: 0 to 077 */
+    /* For tx_log_recover, or NULL: called with visit's arg once all has been visited, before
+     * anything is changed. A failure is recovery's. */
+    enum txkv_rc (*before_cut)(void *arg, struct txkv_error *err);
 };
 
 /* What a scan found. */
@@ -137,6 +142,13 @@ TX_MUST_CHECK enum txkv_rc tx_log_place(struct tx_log *log, const uint8_t *recor
                                         struct txkv_error *err);
 void tx_log_finish(struct tx_log *log, const uint8_t *record, const struct tx_log_place *place,
                    bool is_void);
+
+/*
+ * tx_log_reserve -- have room for that many bytes of records in the current segment: going on in
+ * the next one cannot fail before they are used up. The same writer, the same errors.
+ */
+TX_MUST_CHECK enum txkv_rc tx_log_reserve(struct tx_log *log, uint64_t bytes,
+                                          struct txkv_error *err);
 
 /*
  * tx_log_sync -- make everything before lsn durable: fdatasync of each segment from the durable LSN

@@ -19,7 +19,8 @@ struct tx_log {
     uint64_t store_id;
     uint32_t segment_bytes;
     struct tx_shared *shared;
-    bool owns_shared;
+    bool owns_shared, readonly;
+    uint32_t others;
 
     /* The writer's only (log.h). */
     uint64_t end_check; /* the chain's value at end_lsn */
@@ -32,6 +33,7 @@ struct tx_log {
     /* Under sync_mutex; the figures are read by any thread [relaxed]. */
     pthread_mutex_t sync_mutex TX_ALIGNED;
     uint64_t syncs, sync_us_total, sync_us_max;
+    bool sync_hurries; /* the last one did not get TX_LOCK_SYNC: its holder does not go on */
 
     /* Under list_mutex. */
     pthread_mutex_t list_mutex TX_ALIGNED;
@@ -47,6 +49,9 @@ TX_MUST_CHECK enum txkv_rc tx_log_new(const struct tx_log_config *config, struct
 
 /* Put a segment at the list's end; the list takes the caller's reference. Under list_mutex. */
 void tx_log_link(struct tx_log *log, struct tx_segment *segment);
+
+/* The same, and the log goes on in it. The writer's, not under list_mutex. */
+void tx_log_go_on(struct tx_log *log, struct tx_segment *segment);
 
 /* Make the file's bytes durable. Not under list_mutex. */
 TX_MUST_CHECK enum txkv_rc tx_log_sync_file(const struct tx_segment *segment,

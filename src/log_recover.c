@@ -140,7 +140,8 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
     const bool is_followed = i + 1 < r->names.count && r->names.lsns[i + 1] <= r->start_lsn;
     enum tx_segment_state state;
     struct tx_segment *s;
-    enum txkv_rc rc = tx_segment_open(r->log->dir, r->log->store_id, first_lsn, &s, &state, err);
+    enum txkv_rc rc =
+        tx_segment_open(r->log->dir, r->log->store_id, first_lsn, true, &s, &state, err);
 
     if (rc != TXKV_OK)
         return rc;
@@ -395,8 +396,12 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
         rc = open_segment(&r, i, err);
     scan->end_lsn = r.walk.lsn;
     scan->end_check = r.walk.check;
+    if (rc == TXKV_OK && r.proven_lsn > 0 && !config->salvage)
+        rc = fail_damaged(&r, err);
+    if (rc == TXKV_OK && config->before_cut != NULL)
+        rc = config->before_cut(arg, err);
     if (rc == TXKV_OK && r.proven_lsn > 0)
-        rc = config->salvage ? salvage_files(&r, err) : fail_damaged(&r, err);
+        rc = salvage_files(&r, err);
     if (rc == TXKV_OK)
         rc = cut_log(&r, err);
     tx_free(r.names.lsns);

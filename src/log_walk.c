@@ -6,6 +6,8 @@
  *
  * Threads: see log.h.
  */
+#include <errno.h>
+
 #include "log_private.h"
 #include "mem.h"
 #include "os.h"
@@ -85,6 +87,21 @@ find_file(const struct tx_log *log, uint64_t lsn, uint64_t *first_lsn, struct tx
     return rc;
 }
 
+static bool
+is_gone(const struct tx_log *log, uint64_t first_lsn)
+{
+    char name[TX_SEGMENT_NAME_BYTES];
+    struct stat st;
+    char *path;
+    bool gone;
+
+    tx_segment_name(first_lsn, name);
+    path = tx_os_join(log->dir, name);
+    gone = path != NULL && stat(path, &st) != 0 && errno == ENOENT;
+    tx_free(path);
+    return gone;
+}
+
 /*
  * Open the segment in which the log goes on at lsn, and make it the current one. TXKV_NOTFOUND when
  * it is gone. Only the first one is entered in its middle.
@@ -100,9 +117,9 @@ enter_segment(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
     if (log->tail == NULL)
         rc = find_file(log, lsn, &first_lsn, err);
     if (rc == TXKV_OK)
-        rc = tx_segment_open(log->dir, log->store_id, first_lsn, &s, &state, err);
-    if (rc == TXKV_CANTOPEN)
-        return TXKV_NOTFOUND; /* removed, by a checkpoint of another process */
+        rc = tx_segment_open(log->dir, log->store_id, first_lsn, !log->readonly, &s, &state, err);
+    if (rc == TXKV_CANTOPEN && is_gone(log, first_lsn))
+        return TXKV_NOTFOUND; /* by a checkpoint of another process */
     if (rc != TXKV_OK)
         return rc;
     if (state != TX_SEGMENT_INTACT || s->file_bytes != s->bytes) {
@@ -117,10 +134,7 @@ enter_segment(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
         tx_segment_unref(s);
         return TXKV_NOTFOUND;
     }
-    (void)pthread_mutex_lock(&log->list_mutex);
-    tx_log_link(log, s);
-    log->current = s;
-    (void)pthread_mutex_unlock(&log->list_mutex);
+    tx_log_go_on(log, s);
     return TXKV_OK;
 }
 

@@ -43,13 +43,23 @@ system_lock(int fd, off_t byte, short type)
     return fcntl(fd, F_OFD_SETLK, &range);
 }
 
+static int
+system_locked(int fd, off_t byte)
+{
+    struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+    if (fcntl(fd, F_OFD_GETLK, &range) != 0)
+        return -1;
+    return range.l_type != F_UNLCK;
+}
+
 /* The table's initial contents, twice: a struct cannot be initialized from another one. */
 #define SYSTEM_CALLS                                                                               \
     {                                                                                              \
         .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
-        .mkdir = mkdir, .lock = system_lock                                                        \
+        .mkdir = mkdir, .lock = system_lock, .locked = system_locked, .statfs = statfs             \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;
@@ -179,26 +189,40 @@ tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg, const char *nam
     return TXKV_OK;
 }
 
-static uint32_t fork_generation;
+static uint32_t fork_generation, own_pid;
 static bool fork_hooked;
 
 static void
 count_fork(void)
 {
     fork_generation++; /* the child has this one thread */
+    own_pid = (uint32_t)getpid();
 }
 
 static void
 hook_fork(void)
 {
+    own_pid = (uint32_t)getpid();
     fork_hooked = pthread_atfork(NULL, NULL, count_fork) == 0;
+}
+
+static bool
+knows_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, hook_fork);
+    return fork_hooked;
 }
 
 uint32_t
 tx_os_fork_generation(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return knows_forks() ? fork_generation : (uint32_t)getpid();
+}
 
-    (void)pthread_once(&once, hook_fork);
-    return fork_hooked ? fork_generation : (uint32_t)getpid();
+uint32_t
+tx_os_pid(void)
+{
+    return knows_forks() ? own_pid : (uint32_t)getpid();
 }

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 #include "base.h"
 #include "error.h"
@@ -38,6 +39,9 @@ struct tx_os {
     /* One byte of the file, an OFD lock, without waiting: F_WRLCK, F_RDLCK (both also turn one kind
      * into the other in one step) or F_UNLCK. */
     int (*lock)(int fd, off_t byte, short type);
+    /* 1 when another open file holds a lock of any kind on the byte, else 0. */
+    int (*locked)(int fd, off_t byte);
+    int (*statfs)(const char *path, struct statfs *st);
 };
 
 /* The calls in use. Tests replace entries before a store is opened, and put them back after. */
@@ -74,5 +78,8 @@ TX_MUST_CHECK enum txkv_rc tx_os_thread(pthread_t *thread, void *(*run)(void *),
 
 /* Grows by one in a child made by fork(); a handle whose own copy differs belongs to the parent. */
 uint32_t tx_os_fork_generation(void);
+
+/* getpid, without the system call: a commit that does not sync makes none. */
+uint32_t tx_os_pid(void);
 
 #endif /* TX_OS_H */

@@ -105,7 +105,10 @@ is_shape_possible(const uint8_t *p, size_t room)
         return false;
     if (type == TX_RECORD_SEAL)
         return length == TX_RECORD_HEADER_BYTES;
-    return type == TX_RECORD_TXN || type == TX_RECORD_TABLE || type == TX_RECORD_VOID;
+    if (type == TX_RECORD_COMMITTED || type == TX_RECORD_ABORTED)
+        return length == TX_DECISION_BYTES && pad == 0;
+    return type == TX_RECORD_TXN || type == TX_RECORD_TABLE || type == TX_RECORD_VOID ||
+           type == TX_RECORD_PREPARED;
 }
 
 enum tx_record_state
@@ -244,4 +247,51 @@ tx_table_def_decode(const uint8_t *body, uint32_t body_bytes, struct tx_table_de
     def->name = (const char *)name;
     def->shape = (const char *)shape;
     return TXKV_OK;
+}
+
+uint64_t
+tx_prepared_bytes(size_t note_bytes)
+{
+    return tx_varint_bytes(note_bytes) + note_bytes;
+}
+
+void
+tx_prepared_encode(uint8_t *p, struct txkv_bytes note)
+{
+    p = tx_put_varint(p, note.bytes);
+    if (note.bytes > 0)
+        memcpy(p, note.data, note.bytes);
+}
+
+enum txkv_rc
+tx_prepared_decode(const struct tx_record *record, struct txkv_bytes *note, struct tx_record *txn)
+{
+    const uint8_t *p = record->body;
+    const uint8_t *end = p + record->body_bytes;
+    uint32_t bytes;
+
+    *note = (struct txkv_bytes){ NULL, 0 };
+    *txn = *record;
+    if (!read_u32(&p, end, UINT32_MAX, &bytes) || !read_bytes(&p, end, bytes, &note->data))
+        return TXKV_CORRUPT;
+    note->bytes = bytes;
+    txn->body = p;
+    txn->body_bytes = (uint32_t)(end - p);
+    return TXKV_OK;
+}
+
+void
+tx_decision_encode(uint8_t record[TX_DECISION_BYTES], bool commit, uint64_t prepared_lsn,
+                   uint64_t store_seed)
+{
+    tx_put_u64(record + TX_RECORD_HEADER_BYTES, prepared_lsn);
+    tx_record_finish_body(record, commit ? TX_RECORD_COMMITTED : TX_RECORD_ABORTED,
+                          sizeof prepared_lsn, store_seed);
+}
+
+uint64_t
+tx_decision_lsn(const struct tx_record *record)
+{
+    assert(tx_record_decides(record) && record->body_bytes == 8);
+    return tx_get_u64(record->body);
 }

@@ -25,6 +25,9 @@
  *   TX_RECORD_TABLE  table (varint), name length (varint), name, shape length (varint), shape
  *   TX_RECORD_SEAL   empty: nothing follows in this segment
  *   TX_RECORD_VOID   that of the transaction it was
+ *   TX_RECORD_PREPARED   note length (varint), note, then a run of operations as in TX_RECORD_TXN
+ *   TX_RECORD_COMMITTED, TX_RECORD_ABORTED   the LSN (8 bytes) of the prepared record that it is
+ *                    about, which is the record before it, seals left out
  *
  * Pure functions; any thread. Layer 2: bytes.h, error.h.
  */
@@ -41,8 +44,14 @@ enum tx_record_type {
     TX_RECORD_TXN = 1,
     TX_RECORD_TABLE = 2,
     TX_RECORD_SEAL = 3,
-    TX_RECORD_VOID = 4 /* a transaction that failed after it was appended: is passed over */
+    TX_RECORD_VOID = 4,      /* a transaction that failed after it was appended: is passed over */
+    TX_RECORD_PREPARED = 5,  /* a transaction that counts if a TX_RECORD_COMMITTED comes next */
+    TX_RECORD_COMMITTED = 6, /* the prepared transaction is in, with its own record's LSN */
+    TX_RECORD_ABORTED = 7    /* it never was */
 };
+
+/* A whole TX_RECORD_COMMITTED or TX_RECORD_ABORTED. */
+#define TX_DECISION_BYTES (TX_RECORD_HEADER_BYTES + 8u)
 
 enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };
 
@@ -125,5 +134,30 @@ uint32_t tx_table_def_bytes(const struct tx_table_def *def);
 void tx_table_def_encode(uint8_t *p, const struct tx_table_def *def);
 TX_MUST_CHECK enum txkv_rc tx_table_def_decode(const uint8_t *body, uint32_t body_bytes,
                                                struct tx_table_def *def);
+
+/* ---- prepared transactions ---- */
+
+/* Bytes of a TX_RECORD_PREPARED body before its operations; write them at p. */
+uint64_t tx_prepared_bytes(size_t note_bytes);
+void tx_prepared_encode(uint8_t *p, struct txkv_bytes note);
+
+/* Split a TX_RECORD_PREPARED: *txn is the same record with the operations alone as its body. Both
+ * point into the record. */
+TX_MUST_CHECK enum txkv_rc tx_prepared_decode(const struct tx_record *record,
+                                              struct txkv_bytes *note, struct tx_record *txn);
+
+/* Make a decision's record, all but what tx_record_finish_header fills in. */
+void tx_decision_encode(uint8_t record[TX_DECISION_BYTES], bool commit, uint64_t prepared_lsn,
+                        uint64_t store_seed);
+
+/* True for TX_RECORD_COMMITTED and TX_RECORD_ABORTED. */
+static inline bool
+tx_record_decides(const struct tx_record *record)
+{
+    return record->type == TX_RECORD_COMMITTED || record->type == TX_RECORD_ABORTED;
+}
+
+/* The LSN of the prepared record that an intact decision is about. */
+uint64_t tx_decision_lsn(const struct tx_record *record);
 
 #endif /* TX_RECORD_H */

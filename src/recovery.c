@@ -5,8 +5,10 @@
 
 #include <string.h>
 
+#include "apply.h"
 #include "keysort.h"
 #include "os.h"
+#include "prepare.h"
 
 enum {
     BATCH = 1 << 16, /* operations are entered in batches of so many, each sorted by key */
@@ -26,6 +28,7 @@ struct replay {
     struct tx_sort_item *items; /* BATCH of them; the index is of the operation */
     struct operation *operations;
     uint32_t count;
+    bool decided, commit; /* the transaction that is pending at the log's end, if there is one */
 };
 
 /*
@@ -63,23 +66,49 @@ add_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error
     return ++replay->count == BATCH ? enter_batch(replay, err) : TXKV_OK;
 }
 
+/* Enter the transaction whose operations are the record's body, and stand in a pinned segment. */
 static enum txkv_rc
-replay_transaction(struct replay *replay, const struct tx_record *record,
-                   struct tx_segment *segment, struct txkv_error *err)
+replay_operations(struct replay *replay, const struct tx_record *txn, struct txkv_error *err)
 {
-    enum txkv_rc rc;
-
     replay->report->transactions_replayed++;
     if (replay->items == NULL)
         replay->items = tx_malloc(BATCH * sizeof *replay->items);
     if (replay->operations == NULL)
         replay->operations = tx_malloc(BATCH * sizeof *replay->operations);
-    if (replay->items == NULL || replay->operations == NULL ||
-        tx_memtable_pin_segment(replay->memtable, segment) != TXKV_OK)
+    if (replay->items == NULL || replay->operations == NULL)
         return tx_fail_nomem(err);
-    rc = tx_apply_each(replay->core, record, add_operation, replay, err);
+    return tx_apply_each(replay->core, txn, add_operation, replay, err);
+}
+
+static enum txkv_rc
+replay_transaction(struct replay *replay, const struct tx_record *record,
+                   struct tx_segment *segment, struct txkv_error *err)
+{
+    enum txkv_rc rc = tx_memtable_pin_segment(replay->memtable, segment);
+
+    if (rc != TXKV_OK)
+        return tx_fail_nomem(err);
+    if (record->type == TX_RECORD_PREPARED)
+        rc = tx_apply_pend(replay->core, record, err);
+    else
+        rc = replay_operations(replay, record, err);
     if (rc == TXKV_OK)
-        tx_memtable_account(replay->memtable, record->lsn, record->length, 1);
+        tx_memtable_account(replay->memtable, record->lsn, record->length,
+                            record->type == TX_RECORD_TXN);
+    return rc;
+}
+
+/* The pending transaction is decided. */
+static enum txkv_rc
+replay_decision(struct replay *replay, bool commit, struct txkv_error *err)
+{
+    struct tx_pending *pending = &replay->core->pending;
+    enum txkv_rc rc = TXKV_OK;
+
+    if (commit)
+        rc = replay_operations(replay, &pending->txn, err);
+    if (rc == TXKV_OK)
+        *pending = (struct tx_pending){ .entered = false };
     return rc;
 }
 
@@ -88,13 +117,58 @@ replay_record(void *arg, const struct tx_record *record, struct tx_segment *segm
               struct txkv_error *err)
 {
     struct replay *replay = arg;
+    enum txkv_rc rc = tx_apply_expect(replay->core, record, err);
 
+    if (rc != TXKV_OK)
+        return rc;
     replay->report->bytes_replayed += record->length;
-    if (record->type == TX_RECORD_TXN)
+    if (record->type == TX_RECORD_TXN || record->type == TX_RECORD_PREPARED)
         return replay_transaction(replay, record, segment, err);
     if (record->type == TX_RECORD_TABLE)
         return tx_apply_table(replay->core, record, err);
-    return TXKV_OK;
+    if (!tx_record_decides(record))
+        return TXKV_OK;
+    rc = replay_decision(replay, record->type == TX_RECORD_COMMITTED, err);
+    if (rc == TXKV_OK)
+        tx_memtable_account(replay->memtable, record->lsn, record->length,
+                            record->type == TX_RECORD_COMMITTED);
+    return rc;
+}
+
+/* ---- a transaction that is prepared and not decided at the log's end ---- */
+
+/* The whole log has been read, and nothing changed yet. */
+static enum txkv_rc
+ask_about_pending(void *arg, struct txkv_error *err)
+{
+    struct replay *replay = arg;
+    const struct tx_pending *pending = &replay->core->pending;
+
+    if (pending->txn.lsn == 0)
+        return TXKV_OK;
+    replay->decided = true;
+    return tx_prepare_ask(replay->core, pending->txn.lsn, pending->note, &replay->commit, err);
+}
+
+/* What was answered becomes a record, durable before anybody sees it: the next time the log tells.
+ */
+static enum txkv_rc
+append_answer(struct replay *replay, struct txkv_error *err)
+{
+    struct tx_core *core = replay->core;
+    uint8_t record[TX_DECISION_BYTES];
+    struct tx_log_place place;
+    enum txkv_rc rc;
+
+    tx_decision_encode(record, replay->commit, core->pending.txn.lsn, core->store_id);
+    rc = replay_decision(replay, replay->commit, err);
+    if (rc == TXKV_OK)
+        rc = tx_log_place(core->log, record, sizeof record, &place, err);
+    if (rc != TXKV_OK)
+        return rc;
+    tx_log_finish(core->log, record, &place, false);
+    tx_memtable_account(replay->memtable, place.lsn, sizeof record, replay->commit);
+    return tx_log_sync(core->log, tx_log_end_lsn(core->log), err);
 }
 
 /* The log, opened and read into replay->memtable: by the first opener, or beside other processes.
@@ -115,6 +189,8 @@ read_log(struct replay *replay, const struct tx_log_config *config, bool first,
         if (rc == TXKV_OK && published_lsn > config->start_lsn)
             rc = tx_log_read(core->log, published_lsn, replay_record, replay, err);
     }
+    if (rc == TXKV_OK && replay->decided)
+        rc = append_answer(replay, err);
     if (rc == TXKV_OK)
         rc = enter_batch(replay, err);
     tx_free(replay->items);
@@ -132,6 +208,7 @@ replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
     struct tx_log_scan scan = { 0 };
     enum txkv_rc rc = tx_tree_checkpoint(core->tree, &config->start_lsn, &config->start_check, err);
 
+    config->before_cut = ask_about_pending;
     memset(report, 0, sizeof *report);
     if (rc == TXKV_OK)
         rc = tx_apply_known_tables(core, err);
@@ -146,6 +223,7 @@ replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
         tx_memtable_free(replay.memtable);
         tx_log_close(core->log);
         core->log = NULL;
+        core->pending = (struct tx_pending){ .entered = false };
         return rc;
     }
     report->segments = scan.segments;
@@ -173,7 +251,6 @@ tx_recovery_run(struct tx_core *core, const struct tx_log_config *config, bool f
         return rc;
     if (first) {
         core->shared->checkpoint_lsn = from.start_lsn;
-        core->shared->checkpoint_check = from.start_check;
         core->shared->published_lsn = tx_log_end_lsn(core->log);
     }
     core->applied_lsn = tx_log_end_lsn(core->log);

@@ -144,9 +144,10 @@ open_file(const char *dir, const char *name, int flags, enum txkv_rc *rc, struct
 }
 
 static enum txkv_rc
-map_file(struct tx_segment *s, struct txkv_error *err)
+map_file(struct tx_segment *s, bool writable, struct txkv_error *err)
 {
-    void *map = tx_os.mmap(s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    const int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *map = tx_os.mmap(s->bytes, prot, MAP_SHARED, s->fd, 0);
 
     if (map == MAP_FAILED)
         return tx_fail_errno(err, errno, "cannot map log file %s", s->path);
@@ -180,7 +181,7 @@ tx_segment_allocate(const char *dir, const char *tmp_name, uint64_t bytes, struc
         goto fail;
     }
     s->bytes = s->file_bytes = bytes;
-    rc = map_file(s, err);
+    rc = map_file(s, true, err);
     if (rc != TXKV_OK)
         goto fail;
     (void)madvise(s->map, bytes, MADV_RANDOM); /* advice: without it only slower */
@@ -211,7 +212,7 @@ tx_segment_take(const char *dir, const char *tmp_name, uint64_t bytes, struct tx
                      s->path);
     s->bytes = s->file_bytes = bytes;
     if (rc == TXKV_OK)
-        rc = map_file(s, err);
+        rc = map_file(s, true, err);
     if (rc != TXKV_OK) {
         tx_segment_unref(s);
         return rc;
@@ -301,8 +302,8 @@ read_header(struct tx_segment *s, const uint8_t *header, uint64_t store_id)
 }
 
 enum txkv_rc
-tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, struct tx_segment **out,
-                enum tx_segment_state *state, struct txkv_error *err)
+tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, bool writable,
+                struct tx_segment **out, enum tx_segment_state *state, struct txkv_error *err)
 {
     char name[TX_SEGMENT_NAME_BYTES];
     uint8_t header[TX_SEGMENT_HEADER_BYTES];
@@ -314,7 +315,7 @@ tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, struct t
     *out = NULL;
     *state = TX_SEGMENT_DAMAGED;
     tx_segment_name(first_lsn, name);
-    s = open_file(dir, name, O_RDWR, &rc, err);
+    s = open_file(dir, name, writable ? O_RDWR : O_RDONLY, &rc, err);
     if (s == NULL)
         return rc;
     got = tx_os.pread(s->fd, header, sizeof header, 0);
@@ -327,7 +328,7 @@ tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, struct t
     if (got == (ssize_t)sizeof header)
         *state = read_header(s, header, store_id);
     s->file_bytes = tx_min_u64((uint64_t)st.st_size, s->bytes);
-    rc = s->bytes > 0 ? map_file(s, err) : TXKV_OK;
+    rc = s->bytes > 0 ? map_file(s, writable, err) : TXKV_OK;
     if (rc != TXKV_OK)
         goto fail;
     *out = s;

@@ -88,13 +88,14 @@ enum tx_segment_state {
 };
 
 /*
- * tx_segment_open -- map an existing file for reading and writing, whatever its bytes are, and say
+ * tx_segment_open -- map an existing file for reading and, if `writable`, writing, whatever its
+ * bytes are, and say
  * in *state what its header is. `bytes` is what an intact header says, else the file's size (map is
  * NULL when that is 0). Only the first file_bytes of the map may be touched.
  */
 TX_MUST_CHECK enum txkv_rc tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn,
-                                           struct tx_segment **out, enum tx_segment_state *state,
-                                           struct txkv_error *err);
+                                           bool writable, struct tx_segment **out,
+                                           enum tx_segment_state *state, struct txkv_error *err);
 
 /*
  * tx_segment_load -- bring the map's first `bytes` bytes into memory. A disk that cannot be read is

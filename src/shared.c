@@ -3,9 +3,9 @@
  *
  * Opening. Who gets the exclusive lock on TX_BYTE_LIVE is alone: it makes the page anew and
  * recovers. Turning an exclusive OFD lock into a shared one is one step, so nobody comes in
- * between. Who gets only the shared lock looks at the page. It is ready, and all is well; or it is
- * not, because the first opener failed, the last closer is at work, or two openers hold the shared
- * lock and so keep each other from the exclusive one: let go and try again.
+ * between. Who gets only the shared lock looks at the page. It is ready and another process uses
+ * it, and all is well; or not, because the first opener failed, the last closer is at work, or two
+ * openers hold the shared lock and so keep each other from the exclusive one: let go and try again.
  *
  * Closing. A closer takes TX_BYTE_CLOSE, then tries to turn its shared lock into the exclusive one.
  * If it cannot, others have the store open, and it gives its shared lock back before it lets the
@@ -29,6 +29,8 @@
 enum {
     BYTE_LIVE = 0,
     BYTE_CLOSE = 1,
+    BYTE_OPEN = 2,
+    BYTE_PREPARED = 3,
     FILE_BYTES = 4096,
     RETRY_NS = 500 * 1000,
     CLOSE_WAIT_US = 1000000 /* for other closers, which hold the byte for microseconds */
@@ -68,7 +70,7 @@ fail_held(const struct tx_shared_mutex *lock, enum tx_shared_lock which, uint64_
           struct txkv_error *err)
 {
     static const char *const doing[TX_LOCKS] = { "a commit", "a sync of the log", "a checkpoint",
-                                                 "making a log file" };
+                                                 "making a log file", "asking for right of way" };
 
     return tx_fail(err, TXKV_BUSY,
                    "process %u has been in %s for more than %llu ms; it may be stopped: let it go "
@@ -125,7 +127,7 @@ tx_shared_lock(struct tx_shared *shared, enum tx_shared_lock which, uint64_t tim
     if (e != 0)
         return tx_fail_errno(err, e, "a lock in txkv.shm");
     tx_hb_acquire(lock);
-    tx_store_release_32(&lock->holder, (uint32_t)getpid());
+    tx_store_release_32(&lock->holder, tx_os_pid());
     return TXKV_OK;
 }
 
@@ -157,26 +159,50 @@ lock_byte(const struct tx_share *share, off_t byte, short type, struct txkv_erro
     return tx_fail_errno(err, errno, "cannot lock txkv.shm");
 }
 
+/* Where maps of one file on two machines differ, a store would be destroyed in silence. */
 static enum txkv_rc
-open_file(const char *dir, int *fd, struct txkv_error *err)
+refuse_network(const char *dir, struct txkv_error *err)
 {
-    char *path = tx_os_join(dir, "txkv.shm");
-    int e;
+    static const struct {
+        uint32_t type;
+        const char *name;
+    } refused[] = { { 0x6969, "NFS" },      { 0x517b, "SMB" },        { 0xff534d42, "CIFS" },
+                    { 0xfe534d42, "SMB" },  { 0x5346414f, "AFS" },    { 0x01021997, "9P" },
+                    { 0x00c36400, "Ceph" }, { 0x0bd00bd0, "Lustre" }, { 0x564c, "NCP" } };
+    struct statfs st;
 
-    *fd = -1;
-    if (path == NULL)
-        return tx_fail_nomem(err);
+    if (tx_os.statfs(dir, &st) != 0)
+        return tx_fail_errno(err, errno, "store %s", dir);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if ((uint32_t)st.f_type == refused[i].type)
+            return tx_fail(
+                err, TXKV_CANTOPEN,
+                "store %s is on %s: a store needs a local file system, whose memory maps "
+                "and locks are the same for all processes; keep it on a local disk",
+                dir, refused[i].name);
+    return TXKV_OK;
+}
+
+static bool
+is_no_permission(int e)
+{
+    return e == EROFS || e == EACCES || e == EPERM;
+}
+
+/* For reading only, where there is no permission to write; *fd -1 when the file is not there then.
+ */
+static enum txkv_rc
+open_file(const char *path, int *fd, bool *readonly, struct txkv_error *err)
+{
+    *readonly = false;
     *fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    e = errno;
-    tx_free(path);
-    if (*fd >= 0)
-        return TXKV_OK;
-    if (e == EROFS || e == EACCES || e == EPERM)
-        return tx_fail(err, TXKV_READONLY,
-                       "store %s: no permission to write in it (%s); give this user read and write "
-                       "permission on the directory and its files",
-                       dir, strerror(e));
-    return tx_fail_errno(err, e, "store %s: txkv.shm", dir);
+    if (*fd < 0 && is_no_permission(errno)) {
+        *readonly = true;
+        *fd = tx_os.open(path, O_RDONLY | O_NOFOLLOW, 0);
+        if (*fd < 0 && errno == ENOENT)
+            return TXKV_OK;
+    }
+    return *fd >= 0 ? TXKV_OK : tx_fail_errno(err, errno, "%s", path);
 }
 
 /*
@@ -184,16 +210,18 @@ open_file(const char *dir, int *fd, struct txkv_error *err)
  * child made by fork, which cannot know that it should unmap it.
  */
 static enum txkv_rc
-map_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+map_page(struct tx_share *share, struct txkv_error *err)
 {
     struct stat locked, mapped;
+    bool readonly;
     void *map;
     int fd, e;
-    enum txkv_rc rc = open_file(dir, &fd, err);
+    enum txkv_rc rc = open_file(share->path, &fd, &readonly, err);
 
     if (rc != TXKV_OK)
         return rc;
-    map = tx_os.mmap(FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = tx_os.mmap(FILE_BYTES, share->readonly ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED,
+                     fd, 0);
     e = errno;
     if (map != MAP_FAILED && (tx_os.fstat(share->fd, &locked) != 0 ||
                               tx_os.fstat(fd, &mapped) != 0 || locked.st_ino != mapped.st_ino)) {
@@ -201,29 +229,31 @@ map_page(const char *dir, struct tx_share *share, struct txkv_error *err)
         map = MAP_FAILED;
         e = ESTALE; /* replaced in between */
     }
-    (void)tx_os.close(fd);
+    if (fd >= 0)
+        (void)tx_os.close(fd);
     errno = e;
     if (map == MAP_FAILED && (errno == ENODEV || errno == EINVAL || errno == EOPNOTSUPP))
-        return tx_fail(err, TXKV_CANTOPEN,
-                       "store %s: its file system cannot map files as shared memory (%s); a store "
-                       "needs a local one: not NFS, not every FUSE",
-                       dir, strerror(errno));
+        return tx_fail(
+            err, TXKV_CANTOPEN,
+            "%s: its file system cannot map files as shared memory (%s); a store needs a "
+            "local one: not NFS, not every FUSE",
+            share->path, strerror(errno));
     if (map == MAP_FAILED)
-        return tx_fail_errno(err, errno, "store %s: cannot map txkv.shm", dir);
+        return tx_fail_errno(err, errno, "cannot map %s", share->path);
     share->shared = map;
     return TXKV_OK;
 }
 
 /* The exclusive lock is held: whatever the file says, nobody uses it. */
 static enum txkv_rc
-make_page(const char *dir, struct tx_share *share, struct txkv_error *err)
+make_page(struct tx_share *share, struct txkv_error *err)
 {
     enum txkv_rc rc;
     const int e = tx_os.fallocate(share->fd, 0, FILE_BYTES);
 
     if (e != 0)
-        return tx_fail_errno(err, e, "store %s: cannot allocate space for txkv.shm", dir);
-    rc = map_page(dir, share, err);
+        return tx_fail_errno(err, e, "cannot allocate space for %s", share->path);
+    rc = map_page(share, err);
     if (rc != TXKV_OK)
         return rc;
     memset(share->shared, 0, FILE_BYTES);
@@ -274,48 +304,124 @@ fail_not_ready(const char *dir, const struct tx_shared *page, struct txkv_error 
                    dir, page->opener);
 }
 
+/* Nobody has the store open who may write it, and this process may not. */
+static enum txkv_rc
+go_offline(struct tx_share *share, struct txkv_error *err)
+{
+    share->offline = true;
+    share->shared = tx_shared_private();
+    return share->shared == NULL ? tx_fail_nomem(err) : TXKV_OK;
+}
+
+/*
+ * Whether the page can be used. One that says so may be as old as a power failure, or come from
+ * another store that was copied; it counts when a process counts on it. From then on, with a shared
+ * lock on TX_BYTE_LIVE held here, it remains good, also when that process dies.
+ */
+static bool
+is_ready(const struct tx_share *share, const struct tx_shared *page)
+{
+    return is_ours(page) && tx_load_acquire_32(&page->ready) != 0 &&
+           tx_os.locked(share->fd, BYTE_OPEN) == 1;
+}
+
 /* One try. TXKV_LOCKED: not now. */
 static enum txkv_rc
-try_open(const char *dir, struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
+try_open(struct tx_share *share, struct tx_shared *page, struct txkv_error *err)
 {
-    enum txkv_rc rc = lock_byte(share, BYTE_LIVE, F_WRLCK, err);
+    enum txkv_rc rc;
 
+    if (share->fd < 0)
+        return go_offline(share, err);
+    rc = share->readonly ? TXKV_LOCKED : lock_byte(share, BYTE_LIVE, F_WRLCK, err);
     if (rc == TXKV_OK)
-        return make_page(dir, share, err);
+        return make_page(share, err);
     if (rc == TXKV_LOCKED)
         rc = lock_byte(share, BYTE_LIVE, F_RDLCK, err);
     if (rc != TXKV_OK)
         return rc;
     read_page(share, page);
-    if (is_ours(page) && tx_load_acquire_32(&page->ready) != 0)
-        return map_page(dir, share, err);
-    return lock_byte(share, BYTE_LIVE, F_UNLCK, err) == TXKV_OK ? TXKV_LOCKED : TXKV_IOERR;
+    if (is_ready(share, page)) {
+        rc = lock_byte(share, BYTE_OPEN, F_RDLCK, err);
+        return rc == TXKV_OK ? map_page(share, err) : rc;
+    }
+    rc = lock_byte(share, BYTE_LIVE, F_UNLCK, err);
+    if (rc == TXKV_OK)
+        return share->readonly ? go_offline(share, err) : TXKV_LOCKED;
+    return rc;
 }
 
-enum txkv_rc
-tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
+/* Of the file that is open already: one of its name that is not it would lock nobody out. */
+static enum txkv_rc
+open_hold(struct tx_share *share, struct txkv_error *err)
+{
+    struct stat locked, held;
+    bool readonly;
+    const enum txkv_rc rc = open_file(share->path, &share->hold_fd, &readonly, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    if (tx_os.fstat(share->fd, &locked) != 0 || tx_os.fstat(share->hold_fd, &held) != 0)
+        return tx_fail_errno(err, errno, "%s", share->path);
+    if (locked.st_ino != held.st_ino)
+        return tx_fail_errno(err, ESTALE, "%s", share->path);
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+open_with_retries(const char *dir, uint64_t timeout_us, struct tx_share *share,
+                  struct txkv_error *err)
 {
     const struct timespec pause = { 0, RETRY_NS };
     const uint64_t until = tx_os_now_us() + timeout_us;
     struct tx_shared page;
     enum txkv_rc rc;
 
-    *share = (struct tx_share){ .fd = -1 };
-    rc = open_file(dir, &share->fd, err);
-    if (rc != TXKV_OK)
-        return rc;
     memset(&page, 0, sizeof page);
-    while ((rc = try_open(dir, share, &page, err)) == TXKV_LOCKED) {
+    while ((rc = try_open(share, &page, err)) == TXKV_LOCKED) {
         if (tx_os_now_us() >= until) {
             read_page(share, &page);
-            rc = fail_not_ready(dir, &page, err);
-            break;
+            return fail_not_ready(dir, &page, err);
         }
         (void)nanosleep(&pause, NULL);
     }
+    return rc;
+}
+
+enum txkv_rc
+tx_share_open(const char *dir, uint64_t timeout_us, struct tx_share *share, struct txkv_error *err)
+{
+    enum txkv_rc rc = refuse_network(dir, err);
+
+    *share = (struct tx_share){ .fd = -1, .hold_fd = -1 };
+    if (rc != TXKV_OK)
+        return rc;
+    share->path = tx_os_join(dir, "txkv.shm");
+    rc = share->path == NULL ? tx_fail_nomem(err)
+                             : open_file(share->path, &share->fd, &share->readonly, err);
+    if (rc == TXKV_OK)
+        rc = open_with_retries(dir, timeout_us, share, err);
+    if (rc == TXKV_OK && !share->readonly)
+        rc = open_hold(share, err);
     if (rc != TXKV_OK)
         tx_share_close(share);
     return rc;
+}
+
+bool
+tx_share_went_live(const struct tx_share *share)
+{
+    struct tx_share now = { .fd = tx_os.open(share->path, O_RDONLY | O_NOFOLLOW, 0) };
+    struct tx_shared page;
+    bool live;
+
+    if (now.fd < 0)
+        return false;
+    read_page(&now, &page);
+    live = page.magic == MAGIC && tx_load_acquire_32(&page.ready) != 0 &&
+           tx_os.locked(now.fd, BYTE_OPEN) == 1;
+    (void)tx_os.close(now.fd);
+    return live;
 }
 
 void
@@ -325,6 +431,7 @@ tx_share_open_to_others(struct tx_share *share, uint64_t store_id)
 
     assert(share->first);
     shared->store_id = store_id;
+    (void)!tx_os.lock(share->fd, BYTE_OPEN, F_RDLCK); /* or, as below, others would only wait */
     tx_store_release_32(&shared->ready, 1);
     /* Making a lock weaker cannot fail; and if it did, others would only wait. */
     (void)!tx_os.lock(share->fd, BYTE_LIVE, F_RDLCK);
@@ -343,10 +450,12 @@ tx_share_leave(struct tx_share *share)
     while (lock_byte(share, BYTE_CLOSE, F_WRLCK, NULL) == TXKV_LOCKED && tx_os_now_us() < until)
         (void)nanosleep(&pause, NULL);
     alone = share->first || lock_byte(share, BYTE_LIVE, F_WRLCK, NULL) == TXKV_OK;
-    if (alone)
+    if (alone) {
         tx_store_release_32(&share->shared->ready, 0);
-    else
+    } else {
+        (void)!tx_os.lock(share->fd, BYTE_OPEN, F_UNLCK);
         (void)!tx_os.lock(share->fd, BYTE_LIVE, F_UNLCK);
+    }
     (void)!tx_os.lock(share->fd, BYTE_CLOSE, F_UNLCK);
     return alone;
 }
@@ -354,10 +463,30 @@ tx_share_leave(struct tx_share *share)
 void
 tx_share_close(struct tx_share *share)
 {
-    if (share->shared != NULL)
+    if (share->offline)
+        tx_free(share->shared);
+    else if (share->shared != NULL)
         (void)tx_os.munmap(share->shared, FILE_BYTES);
+    tx_free(share->path);
+    share->path = NULL;
+    if (share->hold_fd >= 0)
+        (void)tx_os.close(share->hold_fd);
     if (share->fd >= 0)
         (void)tx_os.close(share->fd); /* which gives its locks back */
     share->shared = NULL;
-    share->fd = -1;
+    share->fd = share->hold_fd = -1;
+}
+
+/* ---- the prepared transaction ---- */
+
+bool
+tx_share_claim(int hold_fd)
+{
+    return tx_os.lock(hold_fd, BYTE_PREPARED, F_WRLCK) == 0;
+}
+
+void
+tx_share_unclaim(int hold_fd)
+{
+    (void)!tx_os.lock(hold_fd, BYTE_PREPARED, F_UNLCK);
 }

@@ -9,8 +9,11 @@
  * Two kinds of locks.
  *   On the file (OFD locks, which the kernel drops when a process dies). TX_BYTE_LIVE: held shared
  * by every process that has the store open, exclusively while the first opener recovers and the
- * last closer checkpoints. TX_BYTE_CLOSE: held by a closer while it finds out whether it is the
- * last, so that of two at least one is.
+ * last closer checkpoints. TX_BYTE_OPEN: held shared by every process that uses the page, and so
+ * not by one that only looks at it. TX_BYTE_CLOSE: held by a closer while it finds out whether it
+ * is the last, so that of two at least one is. TX_BYTE_PREPARED: held by the process that has a
+ * prepared transaction, or that finds out what has become of a dead one's; through an open file
+ * that nothing else is done with, so that no thread is bound to it.
  *   In the page: robust mutexes. Whoever takes one after its holder died is told so (`abandoned`);
  * the data under each are such that every state that a death can leave is a good one, see below.
  *
@@ -22,6 +25,10 @@
  * failed sync left behind look clean to the kernel; the next syncer writes them again.
  *   TX_LOCK_CHECKPOINT   LMDB has all of the batch or nothing, and its own mutex is robust.
  *   TX_LOCK_PREPARE  a file that is not announced in prepared_bytes, and is made again.
+ *   TX_LOCK_WAY      a right of way that lapses by itself.
+ *   TX_LOCK_APPEND, between the steps of preparing or deciding: hold_lsn is stored before the
+ * prepared record is complete and cleared after the decision's is, so it counts only while the log
+ * ends at hold_end.
  *
  * Threads: any. Layer 2: atomic.h, os.h.
  */
@@ -36,7 +43,16 @@
 /* Of struct tx_shared; another one cannot be shared with. */
 #define TX_SHARED_LAYOUT 1u
 
-enum tx_shared_lock { TX_LOCK_APPEND, TX_LOCK_SYNC, TX_LOCK_CHECKPOINT, TX_LOCK_PREPARE, TX_LOCKS };
+enum tx_shared_lock {
+    TX_LOCK_APPEND,
+    TX_LOCK_SYNC,
+    TX_LOCK_CHECKPOINT,
+    TX_LOCK_PREPARE,
+    TX_LOCK_WAY,
+    TX_LOCKS
+};
+
+#define TX_WAY_KEYS_MAX 8u
 
 struct tx_shared_mutex {
     pthread_mutex_t mutex TX_ALIGNED; /* robust, shared between processes */
@@ -83,22 +99,50 @@ struct tx_shared {
     uint64_t stopped;
     /* LMDB's id of the newest checkpoint that has begun to commit [T3]. */
     uint64_t commit_txn;
-    /* The chain's value at checkpoint_lsn. Under TX_LOCK_CHECKPOINT. */
-    uint64_t checkpoint_check;
+
+    /* ---- the right of way (way.h) ---- */
+
+    /* Until when it is held, in tx_os_now_us; 0: it is not. Stored under TX_LOCK_WAY, also read
+     * without, as a hint. */
+    uint64_t way_until_us TX_ALIGNED;
+    /* Under TX_LOCK_WAY: the holder's process and its session there, and the keys' hashes. */
+    uint64_t way_pid, way_session;
+    uint64_t way_count, way_hashes[TX_WAY_KEYS_MAX];
+
+    /*
+     * The prepared transaction that is not decided, whose record is the log's last (prepare.h).
+     * All stored under TX_LOCK_APPEND, but for the decision, which the owner stores with release
+     * [P3] before it asks for the lock; and hold_pid is for messages alone.
+     */
+    uint64_t hold_lsn TX_ALIGNED; /* its record's LSN; 0: there is none */
+    uint64_t hold_end;            /* the record's end */
+    uint32_t hold_decision;       /* enum tx_hold_decision */
+    uint32_t hold_pid;
 
     struct tx_shared_mutex locks[TX_LOCKS];
 };
+
+enum tx_hold_decision { TX_HOLD_UNDECIDED, TX_HOLD_COMMIT, TX_HOLD_ABORT };
 
 /* This process's hold on a store's shared page. */
 struct tx_share {
     struct tx_shared *shared; /* NULL until ready */
     int fd;
-    bool first; /* nobody else has the store open: recover, then tx_share_open_to_others */
+    int hold_fd; /* for TX_BYTE_PREPARED; -1 for who may not write */
+    bool first;  /* nobody else has the store open: recover, then tx_share_open_to_others */
+    /* No permission to write: nothing in the page may be stored, and no lock of it taken. */
+    bool readonly;
+    /* And nobody has the store open who may: the page is this process's own, to be filled in. */
+    bool offline;
+    char *path;
 };
 
 /*
  * tx_share_open -- lock dir/txkv.shm and map it. The first opener gets a new page, and the store to
  * itself until tx_share_open_to_others. Others wait until it is there, up to timeout_us.
+ *
+ * A process that may not write the file can share the page of one that may, or have the store
+ * offline.
  *
  * TXKV_LOCKED when the first opener, or the last closer, is not done by then; TXKV_FORMAT when the
  * page is of another layout and in use; TXKV_READONLY; TXKV_CANTOPEN for a file system without
@@ -106,6 +150,10 @@ struct tx_share {
  */
 TX_MUST_CHECK enum txkv_rc tx_share_open(const char *dir, uint64_t timeout_us,
                                          struct tx_share *share, struct txkv_error *err);
+
+/* True when a process that may write has the store open, of one that was found offline: what it
+ * commits is not seen before it is in LMDB. */
+bool tx_share_went_live(const struct tx_share *share);
 
 /* The first opener has recovered the store. */
 void tx_share_open_to_others(struct tx_share *share, uint64_t store_id);
@@ -117,8 +165,13 @@ void tx_share_open_to_others(struct tx_share *share, uint64_t store_id);
  */
 bool tx_share_leave(struct tx_share *share);
 
-/* Unmap and unlock. Also for a share that was never opened: fd -1. */
+/* Unmap and unlock. Also for a share that was never opened: fds -1. */
 void tx_share_close(struct tx_share *share);
+
+/* Try to get TX_BYTE_PREPARED through a share's hold_fd, which is one holder whichever thread asks;
+ * give it back. */
+bool tx_share_claim(int hold_fd);
+void tx_share_unclaim(int hold_fd);
 
 /* A page for a log that no other process uses; free with tx_free. NULL when out of memory. */
 struct tx_shared *tx_shared_private(void);

@@ -13,6 +13,11 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
     enum txkv_rc rc;
 
     assert(!snapshot->open);
+    if (core->offline != NULL && tx_share_went_live(core->offline))
+        return tx_fail(err, TXKV_BUSY,
+                       "store %s was opened for reading while no process had it open; one has now, "
+                       "and may have written: close it here and open it again",
+                       core->dir);
     if (tx_load_acquire_64(&core->applied_lsn) < published) { /* [P2] */
         rc = tx_apply_published(core, published, err);
         if (rc != TXKV_OK)

@@ -49,6 +49,7 @@ after_fork_in_child(void)
     for (struct txkv *store = registry.stores; store != NULL; store = store->next) {
         (void)tx_os.close(store->wal_lock_fd);
         (void)tx_os.close(store->share.fd);
+        (void)tx_os.close(store->share.hold_fd);
     }
     registry.stores = NULL;
     (void)pthread_mutex_unlock(&registry.mutex);
@@ -109,7 +110,7 @@ resolve_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
 
     if (path == NULL)
         return tx_fail_nomem(err);
-    rc = tx_os_make_dir(path, err);
+    rc = store->share.readonly ? TXKV_OK : tx_os_make_dir(path, err);
     if (rc == TXKV_OK)
         rc = absolute(path, &store->wal_dir, err);
     tx_free(path);
@@ -208,7 +209,6 @@ close_parts(struct txkv *store)
         (void)tx_os.close(store->wal_lock_fd);
     tx_share_close(&store->share);
     tx_checkpoint_destroy(&store->checkpoint);
-    tx_commit_destroy(&store->commit);
     tx_catalog_destroy(&store->core.catalog);
     (void)pthread_mutex_destroy(&store->core.overlay_mutex);
     (void)pthread_mutex_destroy(&store->core.sessions_mutex);
@@ -231,22 +231,79 @@ check_store_id(const struct tx_core *core, struct txkv_error *err)
 }
 
 static enum txkv_rc
+refuse_log_file(void *arg, const char *name, struct txkv_error *err)
+{
+    const struct tx_core *core = arg;
+    uint64_t lsn;
+
+    if (!tx_segment_parse_name(name, &lsn))
+        return TXKV_OK;
+    return tx_fail(err, TXKV_READONLY,
+                   "store %s was not closed, and its log waits to be recovered: let a process open "
+                   "it that may write in it; after that, or while one has it open, it can be read "
+                   "without that permission",
+                   core->dir);
+}
+
+/* There is nothing to read, and no permission to make it. */
+static enum txkv_rc
+refuse_missing(const struct tx_core *core, struct txkv_error *err)
+{
+    char *path = tx_os_join(core->dir, "data.mdb");
+    struct stat st;
+    enum txkv_rc rc = TXKV_OK;
+
+    if (path == NULL)
+        rc = tx_fail_nomem(err);
+    else if (stat(path, &st) != 0)
+        rc = tx_refuse_readonly(core, err);
+    tx_free(path);
+    return rc;
+}
+
+/* Nobody has the store open: it can be read as it is, if all of it is in LMDB. */
+static enum txkv_rc
+fill_in_page(struct txkv *store, struct txkv_error *err)
+{
+    struct tx_core *core = &store->core;
+    struct tx_shared *shared = core->shared;
+    uint64_t lsn = 0, check = 0;
+    enum txkv_rc rc = tx_os_list_dir(store->wal_dir, refuse_log_file, core, err);
+
+    if (rc == TXKV_OK)
+        rc = tx_tree_checkpoint(core->tree, &lsn, &check, err);
+    if (rc != TXKV_OK)
+        return rc;
+    shared->store_id = core->store_id;
+    shared->checkpoint_lsn = shared->published_lsn = shared->durable_lsn = lsn;
+    tx_shared_append(shared, lsn, check);
+    core->offline = &store->share;
+    return TXKV_OK;
+}
+
+static enum txkv_rc
 open_files(struct txkv *store, const struct txkv_options *options, bool first,
            struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
-    enum txkv_rc rc = resolve_wal_dir(store, options->wal_dir, err);
+    const enum tx_tree_use use = core->readonly ? TX_TREE_READONLY
+                                 : first        ? TX_TREE_ALONE
+                                                : TX_TREE_JOINS;
+    enum txkv_rc rc = core->readonly ? refuse_missing(core, err) : TXKV_OK;
 
     if (rc == TXKV_OK)
+        rc = resolve_wal_dir(store, options->wal_dir, err);
+    if (rc == TXKV_OK)
         rc = tx_tree_open(core->dir, options->map_size,
-                          options->wal_dir == NULL ? NULL : store->wal_dir, !first, &core->tree,
-                          err);
+                          options->wal_dir == NULL ? NULL : store->wal_dir, use, &core->tree, err);
     if (rc != TXKV_OK)
         return rc;
     tx_tree_share(core->tree, &core->shared->commit_txn);
     core->store_id = tx_tree_meta(core->tree)->store_id;
     rc = check_wal_dir(store, options->wal_dir, err);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK && store->share.offline)
+        rc = fill_in_page(store, err);
+    else if (rc == TXKV_OK)
         rc = lock_wal_dir(store, first, err);
     if (rc == TXKV_OK && !first)
         rc = check_store_id(core, err);
@@ -269,8 +326,11 @@ nothing(void *arg, struct txkv_error *err)
 static void
 publish_what_the_dead_left(struct txkv *store)
 {
+    const struct tx_shared *shared = store->core.shared;
     struct tx_event done;
 
+    if (tx_shared_append_lsn(shared) <= tx_published_lsn(&store->core))
+        return;
     tx_event_init(&done);
     (void)!tx_commit_run(&store->commit, &done, nothing, NULL, NULL);
 }
@@ -287,6 +347,8 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     if (rc != TXKV_OK)
         return rc;
     core->shared = store->share.shared;
+    core->readonly = store->share.readonly;
+    core->hold_fd = store->share.hold_fd;
     rc = open_files(store, options, first, err);
     if (rc != TXKV_OK)
         return rc;
@@ -294,17 +356,20 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
                                      .store_id = core->store_id,
                                      .segment_bytes = options->segment_bytes,
                                      .salvage = options->salvage,
-                                     .shared = core->shared };
+                                     .shared = core->shared,
+                                     .readonly = core->readonly,
+                                     .others = tx_tree_meta(core->tree)->others };
     rc = tx_recovery_run(core, &config, first, &store->recovery, err);
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
     if (rc == TXKV_OK && first) {
-        tx_share_open_to_others(&store->share, core->store_id);
-        rc = lock_wal_dir(store, false, err);
-        if (rc != TXKV_OK)
+        rc = lock_wal_dir(store, false, err); /* or those who come in now would have to wait */
+        if (rc == TXKV_OK)
+            tx_share_open_to_others(&store->share, core->store_id);
+        else
             tx_background_stop(&store->background);
     }
-    if (rc == TXKV_OK && !first)
+    if (rc == TXKV_OK && !first && !core->readonly)
         publish_what_the_dead_left(store);
     return rc;
 }
@@ -318,7 +383,7 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
 
     if (store == NULL)
         return tx_fail_nomem(err);
-    store->share.fd = store->wal_lock_fd = -1;
+    store->share.fd = store->share.hold_fd = store->wal_lock_fd = -1;
     store->handles = 1;
     store->device = device;
     store->inode = inode;
@@ -326,6 +391,9 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
     store->segment_bytes = options->segment_bytes;
     init_core(&store->core);
     tx_options_apply(options, &store->core.limits);
+    store->core.resolve = options->resolve;
+    store->core.resolve_arg = options->resolve_arg;
+    store->core.decide = (uint32_t)options->decide;
     tx_commit_init(&store->commit, &store->core);
     tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
     rc = absolute(dir, &store->core.dir, err);
@@ -335,10 +403,30 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
         close_parts(store);
         return rc;
     }
+    tx_store_release_32(&store->core.decide, TXKV_UNDECIDED);
     store->next = registry.stores;
     registry.stores = store;
     *out = store;
     return TXKV_OK;
+}
+
+/* What an option of an open store's says about transactions in doubt. */
+static void
+join_decisions(struct txkv *store, const struct txkv_options *asked)
+{
+    struct tx_core *core = &store->core;
+
+    if (asked->resolve != NULL) {
+        (void)pthread_mutex_lock(&core->overlay_mutex);
+        core->resolve = asked->resolve;
+        core->resolve_arg = asked->resolve_arg;
+        (void)pthread_mutex_unlock(&core->overlay_mutex);
+    }
+    if (asked->decide == TXKV_UNDECIDED)
+        return;
+    tx_store_release_32(&core->decide, (uint32_t)asked->decide);
+    publish_what_the_dead_left(store);
+    tx_store_release_32(&core->decide, TXKV_UNDECIDED);
 }
 
 /* Options that cannot change while the store is open. */
@@ -365,6 +453,7 @@ join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_err
     tx_event_signal(&store->core.flusher_wake);
     tx_event_signal(&store->core.checkpointer_wake);
     tx_event_signal(&store->core.drained);
+    join_decisions(store, asked);
     store->handles++;
     return TXKV_OK;
 }
@@ -456,8 +545,13 @@ close_store(struct txkv *store, struct txkv_error *err)
     /* What its commits wait for the flusher for is nobody's any more once it has left. */
     if (!tx_log_stopped(core->log))
         rc = tx_log_sync(core->log, tx_load_relaxed_64(&core->flush_lsn), err);
-    if (tx_share_leave(&store->share))
+    if (!core->readonly && tx_share_leave(&store->share)) {
         rc = finish_store(store, err);
+    } else if (store->wal_lock_fd >= 0) {
+        /* First of all: the others may be gone by now, and a new first one come. */
+        (void)tx_os.close(store->wal_lock_fd);
+        store->wal_lock_fd = -1;
+    }
     close_parts(store);
     return rc;
 }

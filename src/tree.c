@@ -3,8 +3,9 @@
  *
  * What stands in it: tree_meta.c.
  *
- * Threads: see tree.h. tree->lock is taken by tx_tree_grow, by reads that find the gate closed, and
- * where reads are made and freed; nothing else is locked while it is held.
+ * Threads: see tree.h. tree->lock is taken by tx_tree_grow, by reads that find the gate closed,
+ * where reads are made and freed, and where handles are opened; nothing else is locked while it is
+ * held.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,8 @@ enum {
     READERS_MAX = 4096,
     LOCK_FILE_BYTES = (READERS_MAX + 2) * 64, /* a cache line a reader, and two of LMDB's own */
     PAGE_BYTES = 4096,
-    GROW_POLL_NS = 200 * 1000
+    GROW_POLL_NS = 200 * 1000,
+    ADOPT_WAIT_MS = 1000
 };
 
 /* ---- errors ---- */
@@ -123,10 +125,11 @@ fail_open(struct txkv_error *err, int e, const char *dir)
     if (!readable)
         return tx_fail(err, TXKV_CANTOPEN, "%s: no permission to read the store: %s", dir,
                        strerror(e));
-    return tx_fail(err, TXKV_READONLY,
-                   "%s: no permission to write the directory, data.mdb or lock.mdb, which readers "
-                   "need as well: %s",
-                   dir, strerror(e));
+    return tx_fail(
+        err, TXKV_READONLY,
+        "%s: no permission to write lock.mdb, where readers say what they look at: %s; give "
+        "this user write permission on that file, or on the directory if it is not there",
+        dir, strerror(e));
 }
 
 /* ---- open and close ---- */
@@ -153,7 +156,7 @@ reserve_lock_file(const char *dir)
 }
 
 static enum txkv_rc
-open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
+open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_error *err)
 {
     int dead, e;
 
@@ -164,10 +167,10 @@ open_env(struct tx_tree *tree, uint64_t map_size, struct txkv_error *err)
         e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
     if (e == 0)
         e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
-    if (e == 0 && (e = reserve_lock_file(tree->dir)) != 0)
+    if (e == 0 && !readonly && (e = reserve_lock_file(tree->dir)) != 0)
         return fail_open(err, e, tree->dir);
     if (e == 0)
-        e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS, 0600);
+        e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0600);
     if (e == 0)
         e = mdb_reader_check(tree->env, &dead);
     if (e == ENOMEM)
@@ -207,26 +210,30 @@ lengthen_file(struct tx_tree *tree, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, bool joins,
+tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tree_use use,
              struct tx_tree **out, struct txkv_error *err)
 {
     struct tx_tree *tree = tx_aligned_zalloc(sizeof *tree);
     bool is_new = false;
+    struct stat st;
     enum txkv_rc rc;
+    int fd;
 
     *out = NULL;
     if (tree == NULL)
         return tx_fail_nomem(err);
     (void)pthread_mutex_init(&tree->lock, NULL);
-    (void)pthread_mutex_init(&tree->handles_mutex, NULL);
     tree->commit_txn = &tree->own_commit_txn;
     tree->dir = tx_strdup(dir);
-    rc = tree->dir != NULL ? open_env(tree, map_size, err) : tx_fail_nomem(err);
-    if (rc == TXKV_OK && !joins)
+    rc = tree->dir != NULL ? open_env(tree, map_size, use == TX_TREE_READONLY, err)
+                           : tx_fail_nomem(err);
+    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
+        tree->meta.others = st.st_mode & 077;
+    if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, &is_new, err);
-    if (rc == TXKV_OK && is_new && joins)
+    if (rc == TXKV_OK && is_new && use != TX_TREE_ALONE)
         rc = tx_fail(err, TXKV_CORRUPT,
                      "%s/data.mdb was replaced by an empty one while the store is in use; put it "
                      "back, or close the store everywhere first",
@@ -252,7 +259,6 @@ tx_tree_close(struct tx_tree *tree)
     assert(tree->reads == NULL);
     if (tree->env != NULL)
         mdb_env_close(tree->env);
-    (void)pthread_mutex_destroy(&tree->handles_mutex);
     (void)pthread_mutex_destroy(&tree->lock);
     tx_free(tree->meta.wal_dir);
     tx_free(tree->dir);
@@ -316,7 +322,23 @@ remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
     return tx_tree_fail_lost(tree, err);
 }
 
-/* Close the gate, wait for the reads, map anew: twice as much, or as much as another process. */
+/* Whether all pages that are in use fit into the map. Under the lock. */
+static bool
+is_all_mapped(const struct tx_tree *tree)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+
+    (void)mdb_env_info(tree->env, &info);
+    (void)mdb_env_stat(tree->env, &stat);
+    return info.me_last_pgno < info.me_mapsize / stat.ms_psize;
+}
+
+/*
+ * Close the gate, wait for the reads, map anew: twice as much, or as much as another process. Of
+ * several threads that find the map too small the first one does it, and the others must not do it
+ * again: reads and a batch may have begun since.
+ */
 static enum txkv_rc
 map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *err)
 {
@@ -325,6 +347,8 @@ map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *
     (void)pthread_mutex_lock(&tree->lock);
     if (tree->map_lost) {
         rc = tx_tree_fail_lost(tree, err);
+    } else if (!twice && is_all_mapped(tree)) {
+        rc = TXKV_OK;
     } else {
         MDB_envinfo info;
 
@@ -351,9 +375,9 @@ tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_adopt_size(struct tx_tree *tree, uint32_t wait_ms, struct txkv_error *err)
+tx_tree_adopt_size(struct tx_tree *tree, struct txkv_error *err)
 {
-    return map_anew(tree, false, wait_ms, err);
+    return map_anew(tree, false, ADOPT_WAIT_MS, err);
 }
 
 void

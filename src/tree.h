@@ -32,6 +32,13 @@ struct tx_tree_meta {
     uint64_t checkpoint_lsn;   /* everything before it is in LMDB */
     uint64_t checkpoint_check; /* the chain's value there */
     char *wal_dir;             /* NULL: the default; else absolute. Owned by the tree */
+    uint32_t others;           /* what group and others may do with data.mdb: 0 to 077 */
+};
+
+enum tx_tree_use {
+    TX_TREE_ALONE,   /* no other process has the store: create it, mend its file's length */
+    TX_TREE_JOINS,   /* others have it: it exists, and the file is theirs as well */
+    TX_TREE_READONLY /* no permission to write data.mdb; lock.mdb readers must be able to write */
 };
 
 /*
@@ -39,7 +46,7 @@ struct tx_tree_meta {
  *
  * map_size  of the first map, bytes; a larger existing file enlarges it.
  * wal_dir   stored when the store is created; NULL for the default. Not looked at otherwise.
- * joins     other processes have the store open: it exists, and its file is theirs.
+ * use       what this process may do: see below.
  * A new store gets a random id and an empty catalog, synced. Opens a handle for every table of the
  * catalog. Reaps readers that died (mdb_reader_check). MDB_NOTLS, maxreaders 4096, maxdbs
  * TX_TREE_TABLES_MAX + 1, mode 0600.
@@ -48,7 +55,8 @@ struct tx_tree_meta {
  * changed); TXKV_CORRUPT, TXKV_CANTOPEN, TXKV_READONLY, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir,
-                                        bool joins, struct tx_tree **out, struct txkv_error *err);
+                                        enum tx_tree_use use, struct tx_tree **out,
+                                        struct txkv_error *err);
 void tx_tree_close(struct tx_tree *tree); /* all reads must be freed; NULL is allowed */
 
 /*

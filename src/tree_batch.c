@@ -17,8 +17,6 @@
 #include "mem.h"
 #include "tree_private.h"
 
-enum { ADOPT_WAIT_MS = 1000 };
-
 /* One table in a batch. */
 struct writer {
     MDB_cursor *cursor;
@@ -72,7 +70,7 @@ begin_txn(struct tx_tree *tree, MDB_txn **txn, struct txkv_error *err)
     /* Readers that died keep pages from being used again. */
     (void)mdb_reader_check(tree->env, &dead);
     while ((e = mdb_txn_begin(tree->env, NULL, 0, txn)) == MDB_MAP_RESIZED) {
-        rc = tx_tree_adopt_size(tree, ADOPT_WAIT_MS, err);
+        rc = tx_tree_adopt_size(tree, err);
         if (rc != TXKV_OK)
             return rc;
     }
@@ -88,7 +86,8 @@ tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txk
     *out = NULL;
     if (tree->map_lost)
         return tx_tree_fail_lost(tree, err);
-    /* From here on no read opens handles: no other process makes tables meanwhile. */
+    /* From here on no read opens handles or maps anew: no other process makes tables meanwhile, or
+     * enlarges the map. */
     rc = tx_tree_adopt_tables(tree, err);
     if (rc != TXKV_OK)
         return rc;

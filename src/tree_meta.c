@@ -232,31 +232,49 @@ open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 }
 
 /*
- * A read that has begun at a state with these tables knows them already, or waits for the mutex to
+ * A read that has begun at a state with these tables knows them already, or waits for the lock to
  * look again; one that has begun at an older state has a smaller id. So marking the handles with
  * this transaction's id hides them from nobody and shows them to nobody too early.
+ *
+ * Under the lock. *resized: nothing was done, another process has enlarged the map.
  */
-enum txkv_rc
-tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err)
+static enum txkv_rc
+open_new_handles(struct tx_tree *tree, bool *resized, struct txkv_error *err)
 {
     struct open_handles arg = { .tree = tree };
     enum txkv_rc rc;
     int e;
 
-    (void)pthread_mutex_lock(&tree->handles_mutex);
+    *resized = false;
+    if (tree->map_lost)
+        return tx_tree_fail_lost(tree, err);
     while ((e = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &arg.txn)) == 0) {
         arg.txn_id = mdb_txn_id(arg.txn);
         if (tx_load_acquire_64(tree->commit_txn) <= arg.txn_id + 1) /* [T3] */
             break;
         mdb_txn_abort(arg.txn);
     }
-    if (e == 0) {
-        rc = walk_catalog(tree, arg.txn, open_handle, &arg, err);
-        (void)mdb_txn_commit(arg.txn); /* keeps the handles; of a read it cannot fail */
-    } else {
-        rc = tx_tree_fail(err, e, tree->dir, "looking for new tables");
-    }
-    (void)pthread_mutex_unlock(&tree->handles_mutex);
+    *resized = e == MDB_MAP_RESIZED;
+    if (e != 0)
+        return *resized ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "looking for new tables");
+    rc = walk_catalog(tree, arg.txn, open_handle, &arg, err);
+    (void)mdb_txn_commit(arg.txn); /* keeps the handles; of a read it cannot fail */
+    return rc;
+}
+
+enum txkv_rc
+tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+    bool resized;
+
+    do {
+        (void)pthread_mutex_lock(&tree->lock);
+        rc = open_new_handles(tree, &resized, err);
+        (void)pthread_mutex_unlock(&tree->lock);
+        if (resized)
+            rc = tx_tree_adopt_size(tree, err);
+    } while (rc == TXKV_OK && resized);
     return rc;
 }
 

@@ -39,11 +39,11 @@ struct tx_tree {
     uint64_t *commit_txn;
     uint64_t own_commit_txn;
 
-    /* Held over a transaction that opens handles: LMDB allows one at a time. */
-    pthread_mutex_t handles_mutex;
-
-    /* Under lock, which tx_tree_grow holds all the time that it works. */
+    /* Held over a transaction that opens handles, since LMDB allows one at a time, and all the time
+     * that the map is being made anew: the one looks into the map without going through the gate.
+     */
     pthread_mutex_t lock;
+    /* Under lock. */
     struct tx_tree_read *reads; /* all that exist */
     uint64_t read_count;
     bool map_lost; /* the file could not be mapped again: the gate stays closed */
@@ -77,12 +77,12 @@ TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, M
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err);
 
-/* Open the handles of tables that another process has made. */
+/* Open the handles of tables that another process has made. Takes over a larger map, too. */
 TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err);
 
-/* Take over the size to which another process has enlarged the map; otherwise as tx_tree_grow. */
-TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, uint32_t wait_ms,
-                                              struct txkv_error *err);
+/* Take over the size to which another process has enlarged the map, unless another thread has done
+ * it; otherwise as tx_tree_grow, with a second of waiting. */
+TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, struct txkv_error *err);
 
 /* Write a new store's meta, synced, the directory too. */
 TX_MUST_CHECK enum txkv_rc tx_tree_create(struct tx_tree *tree, const char *wal_dir,

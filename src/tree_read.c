@@ -24,8 +24,6 @@
 #include "mem.h"
 #include "tree_private.h"
 
-enum { ADOPT_WAIT_MS = 1000 };
-
 struct tx_tree_cursor {
     struct tx_tree_read *read;
     struct tx_tree_cursor *next; /* among the kept ones */
@@ -172,7 +170,7 @@ try_begin(struct tx_tree_read *read, bool *done, bool *changed, struct txkv_erro
     if (e != 0) {
         tx_store_release_32(&read->active, 0);
         if (e == MDB_MAP_RESIZED)
-            return tx_tree_adopt_size(read->tree, ADOPT_WAIT_MS, err);
+            return tx_tree_adopt_size(read->tree, err);
         return tx_tree_fail(err, e, read->tree->dir, "beginning a read");
     }
     read->txn_id = mdb_txn_id(read->txn);

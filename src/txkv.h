@@ -1,6 +1,8 @@
 /*
  * txkv.h - the txkv store from C, without SQLite.
  *
+ * Any number of processes can have a store open at the same time, each with any number of threads.
+ *
  * A store is one directory: a write-ahead log, and LMDB files that the log is moved into by
  * checkpoints. It holds tables of (key, value) pairs of bytes, ordered by memcmp, the shorter key
  * first.
@@ -45,7 +47,7 @@ enum txkv_rc {
     TXKV_EXISTS,   /* a directory entry that txkv needs is something else */
     TXKV_SCHEMA, /* the table exists with another shape, or does not exist and may not be created */
     TXKV_BUSY,   /* backpressure, or a reader in the way: wait and try again */
-    TXKV_LOCKED, /* another process has the store open */
+    TXKV_LOCKED, /* another process is recovering or closing the store, and was not done in time */
     TXKV_CONFLICT, /* another transaction committed first: run the transaction again */
     TXKV_EXPIRED,  /* snapshot_timeout_s has ended the snapshot: run the transaction again */
     TXKV_NOMEM,
@@ -57,6 +59,7 @@ enum txkv_rc {
     TXKV_CORRUPT,  /* acknowledged data are damaged */
     TXKV_IOERR,    /* the file system failed */
     TXKV_STOPPED,  /* an earlier sync failed: no more commits until the store is opened again */
+    TXKV_INDOUBT,  /* nobody can tell what became of a prepared transaction: see txkv_prepare */
     TXKV_FORKED,   /* the handle belongs to the parent process */
     TXKV_MISUSE    /* a call that the contract forbids */
 };
@@ -74,6 +77,17 @@ struct txkv_bytes {
     const uint8_t *data;
     size_t bytes;
 };
+
+/* What has become of a prepared transaction. */
+enum txkv_decision { TXKV_UNDECIDED, TXKV_DECIDED_COMMIT, TXKV_DECIDED_ABORT };
+
+/*
+ * Tells what has become of the transaction that txkv_prepare prepared with that note, in the store
+ * with that id in directory dir, at that LSN, by a process that is gone. TXKV_UNDECIDED: cannot
+ * tell now. Called from any thread, also inside txkv_open; it must not call this library.
+ */
+typedef enum txkv_decision txkv_resolve(void *arg, const char *dir, uint64_t store_id, uint64_t lsn,
+                                        struct txkv_bytes note);
 
 struct txkv;
 struct txkv_session;
@@ -107,6 +121,13 @@ struct txkv_options {
     uint32_t segment_bytes;      /* 16 MiB; 64 KiB to 1 GiB, a multiple of 4096 */
     bool must_exist;             /* refuse to create */
     bool salvage; /* cut a damaged log at the damage, keeping a copy of what is cut off */
+    /* Asked about prepared transactions whose process died. On an open store a new one takes the
+     * place of the one before. */
+    txkv_resolve *resolve;
+    void *resolve_arg;
+    /* What a person has decided for the transaction that is in doubt now, in place of resolve: for
+     * this call alone. Nothing happens when none is. */
+    enum txkv_decision decide;
 };
 
 /*
@@ -119,8 +140,8 @@ struct txkv_options {
  * out      the store; release it with txkv_close. NULL on failure.
  *
  * Returns TXKV_OK; TXKV_CANTOPEN, TXKV_READONLY, TXKV_EXISTS, TXKV_FORMAT, TXKV_LOCKED,
- * TXKV_CORRUPT (nothing was changed), TXKV_FULL, TXKV_IOERR, TXKV_NOMEM, TXKV_MISUSE (an option out
- * of range). Thread-safe.
+ * TXKV_CORRUPT and TXKV_INDOUBT (nothing was changed), TXKV_FULL, TXKV_IOERR, TXKV_NOMEM,
+ * TXKV_MISUSE (an option out of range). Thread-safe.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_open(const char *dir, const struct txkv_options *options,
                                        struct txkv **out, struct txkv_error *err);
@@ -205,6 +226,45 @@ bool txkv_conflict(const struct txkv_session *session, uint32_t *table, struct t
 
 /* Forget the transaction's writes and end it. No-op outside a transaction. Cursors stay usable. */
 void txkv_rollback(struct txkv_session *session);
+
+/*
+ * Committing together with something else, in two steps
+ *
+ * txkv_prepare does all of a commit that can fail, and makes the writes durable, but not visible;
+ * txkv_commit_prepared then makes them visible, or txkv_rollback takes them back. When the process
+ * dies in between, whoever comes next - the next opener, or a commit of another process that has
+ * the store open - asks its txkv_options.resolve which of the two it would have been. So: prepare;
+ * commit the something else, with txkv_store_id and txkv_prepared_lsn in it; commit_prepared. And
+ * the resolver looks there for the two numbers.
+ *
+ * Until the second step nobody else commits to the store, whichever process: they wait up to
+ * stall_timeout_ms, and then get TXKV_BUSY.
+ *
+ * note  kept with the transaction, for the resolver: what it needs to find the something else.
+ *
+ * Returns what txkv_commit returns, with TXKV_SYNC_FULL. After an error nothing is prepared and the
+ * transaction is still open. When it is prepared already nothing happens; writes and savepoints are
+ * then TXKV_MISUSE, and reads go on. A transaction that has written nothing stays as it is.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_prepare(struct txkv_session *session, struct txkv_bytes note,
+                                          struct txkv_error *err);
+
+/* The LSN of the session's prepared transaction; 0: it has none. Never used for another one. */
+uint64_t txkv_prepared_lsn(const struct txkv_session *session);
+
+/* A random number, the store's own from its creation on. */
+uint64_t txkv_store_id(const struct txkv *store);
+
+/*
+ * txkv_commit_prepared -- the second step; ends the transaction. Cannot fail: when the log cannot
+ * be had within stall_timeout_ms, the next commit of any process makes it visible. Without
+ * a prepared transaction it is txkv_rollback.
+ */
+void txkv_commit_prepared(struct txkv_session *session);
+
+/* Take the first step back: the transaction is open as before it, with its writes. TXKV_MISUSE
+ * outside a transaction; nothing when it is not prepared. */
+TXKV_MUST_CHECK enum txkv_rc txkv_unprepare(struct txkv_session *session, struct txkv_error *err);
 
 /* True between txkv_begin and the commit or rollback that ends it. */
 bool txkv_in_transaction(const struct txkv_session *session);

@@ -100,7 +100,7 @@ tx_txn_end(struct txkv_session *session)
 {
     struct tx_txn *txn = session->current;
 
-    assert(txn != NULL && txn->begun);
+    assert(txn != NULL && txn->begun && txn->prepared_lsn == 0);
     txn->begun = false;
     session->current = NULL;
     tx_txn_unref(txn);
@@ -202,12 +202,10 @@ txkv_begin(struct txkv_session *session, struct txkv_error *err)
 }
 
 void
-txkv_rollback(struct txkv_session *session)
+tx_txn_rollback(struct txkv_session *session)
 {
     struct tx_txn *txn = session->current;
 
-    if (!txkv_in_transaction(session) || tx_check_fork(session->core, NULL) != TXKV_OK)
-        return;
     tx_writeset_undo(&txn->writes, (struct tx_writeset_mark){ TX_RECORD_HEADER_BYTES, 0 });
     tx_guard_enter(session);
     tx_txn_end(session);
@@ -249,6 +247,9 @@ begun_txn(struct txkv_session *session, struct tx_txn **out, struct txkv_error *
         return rc;
     if (!txkv_in_transaction(session))
         return tx_fail(err, TXKV_MISUSE, "no transaction is open: call txkv_begin first");
+    if (session->current->prepared_lsn != 0)
+        return tx_fail(err, TXKV_MISUSE,
+                       "the transaction is prepared: commit it, roll it back, or unprepare it");
     *out = session->current;
     return TXKV_OK;
 }

@@ -26,6 +26,7 @@ struct tx_txn {
     struct txkv_session *session;
     uint32_t refs; /* one while begun, one for each cursor */
     bool begun;
+    uint64_t prepared_lsn, prepared_end; /* its record's; 0: it is not prepared */
     bool incomplete; /* no memory for a range that was read, or a savepoint: it cannot commit */
     struct tx_snapshot snapshot;
     struct tx_writeset writes;
@@ -94,6 +95,9 @@ tx_txn_ref(struct tx_txn *txn)
 
 /* The last reference gone: drops the snapshot and forgets the writes. */
 void tx_txn_unref(struct tx_txn *txn);
+
+/* txkv_rollback, for a transaction that is not prepared. */
+void tx_txn_rollback(struct txkv_session *session);
 
 /* End the current begun transaction; what it wrote has been committed, or is forgotten. */
 void tx_txn_end(struct txkv_session *session);

@@ -9,9 +9,13 @@
  * (10 ms to 1 s), so a holder that does not come back costs others no more than that.
  *
  * It is a matter of time only: who waits too little conflicts as before, and validation decides
- * what may commit.
+ * what may commit. So keys stand here as their hashes, and a process that is stopped or dies with
+ * the right, or with the lock, costs the others no more than the time until the right lapses.
  *
- * Threads: any; one mutex, taken alone. The check in the common case, where nobody has the right,
+ * The right is the store's, among all its processes: it stands in the shared page. A session that
+ * waits for one of its own process is woken, for one of another it looks now and then.
+ *
+ * Threads: any; TX_LOCK_WAY, taken alone. The check in the common case, where nobody has the right,
  * is one load. Layer 6: txn.h.
  */
 #ifndef TX_WAY_H
@@ -19,28 +23,16 @@
 
 #include "txn.h"
 
-#define TX_WAY_LOSSES   3u
-#define TX_WAY_KEYS_MAX 8u
+#define TX_WAY_LOSSES 3u
 
 struct tx_way {
-    pthread_mutex_t mutex;
-    uint32_t taken; /* atomic, a hint: 1 while `holder` is not NULL. The mutex orders the rest */
-    struct tx_event freed;
-    /* Under the mutex. */
-    const struct txkv_session *holder;
-    uint64_t until_us;
-    uint32_t count;
-    struct {
-        uint32_t table, bytes;
-        uint8_t data[TXKV_KEY_BYTES_MAX];
-    } keys[TX_WAY_KEYS_MAX];
+    struct tx_event freed; /* by a session of this process */
 };
 
 void tx_way_init(struct tx_way *way);
-void tx_way_destroy(struct tx_way *way);
 
 /* The session has lost by the key that its conflict_key names. */
-void tx_way_lose(struct tx_way *way, struct txkv_session *session);
+void tx_way_lose(struct txkv_session *session);
 
 /* Before a commit: wait while another session has the right of way for a key that this one writes.
  */

@@ -152,6 +152,12 @@ lock_or_fail(int fd, off_t byte, short type)
     return fails(INJECT_LOCK) ? -1 : tx_os_system.lock(fd, byte, type);
 }
 
+static int
+locked_or_fail(int fd, off_t byte)
+{
+    return fails(INJECT_LOCK) ? -1 : tx_os_system.locked(fd, byte);
+}
+
 void
 inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
 {
@@ -174,7 +180,9 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .unlink = unlink_or_fail,
                             .rename = rename_or_fail,
                             .mkdir = mkdir_or_fail,
-                            .lock = lock_or_fail };
+                            .lock = lock_or_fail,
+                            .locked = locked_or_fail,
+                            .statfs = statfs };
 }
 
 void

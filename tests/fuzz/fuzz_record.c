@@ -45,6 +45,22 @@ read_operations(const uint8_t *p, const uint8_t *end)
     require(p == before);
 }
 
+/* A body that is a note and operations, or a decision. */
+static void
+read_prepared(const struct tx_record *record)
+{
+    struct txkv_bytes note;
+    struct tx_record txn;
+
+    if (tx_record_decides(record)) {
+        (void)tx_decision_lsn(record);
+    } else if (tx_prepared_decode(record, &note, &txn) == TXKV_OK) {
+        touch(note.data, note.bytes);
+        read_operations(txn.body, txn.body + txn.body_bytes);
+        require(txn.body + txn.body_bytes == record->body + record->body_bytes);
+    }
+}
+
 static void
 round_trip(const uint8_t *data, uint32_t bytes)
 {
@@ -67,13 +83,17 @@ round_trip(const uint8_t *data, uint32_t bytes)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+    const struct tx_record whole = { .body = data, .body_bytes = (uint32_t)bytes };
     struct tx_record record;
     struct tx_table_def def;
 
     if (bytes > 1 << 20)
         return 0;
-    if (tx_record_decode(data, data + bytes, 1, &record) == TX_RECORD_INTACT)
+    if (tx_record_decode(data, data + bytes, 1, &record) == TX_RECORD_INTACT) {
         read_operations(record.body, record.body + record.body_bytes);
+        read_prepared(&record);
+    }
+    read_prepared(&whole);
     read_operations(data, data + bytes);
     if (tx_table_def_decode(data, (uint32_t)bytes, &def) == TXKV_OK) {
         touch((const uint8_t *)def.name, def.name_bytes);

@@ -80,4 +80,70 @@ wait_for_step(uint32_t n)
         nap();
 }
 
+static const struct txkv_options impatient = { .map_size = 64 * MIB,
+                                               .segment_bytes = 64 * KIB,
+                                               .stall_timeout_ms = 300 };
+
+/* How long a value is; 0 when there is none. */
+static inline size_t
+get_bytes(struct txkv_session *s, const char *key)
+{
+    struct txkv_bytes value;
+    const enum txkv_rc rc = txkv_get(s, table, text(key), &value, &err);
+
+    return rc == TXKV_OK ? value.bytes : 0;
+}
+
+/* ---- what a child does ---- */
+
+static inline int
+child_opens(const struct txkv_options *options)
+{
+    CHILD_NEEDS(txkv_open(dir, options, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
+    return 0;
+}
+
+static inline enum txkv_rc
+child_sets(const char *key, const char *value, enum txkv_sync sync)
+{
+    enum txkv_rc rc = txkv_begin(s1, &err);
+
+    if (rc == TXKV_OK)
+        rc = txkv_put(s1, table, text(key), text(value), &err);
+    if (rc == TXKV_OK)
+        rc = txkv_commit(s1, sync, &err);
+    if (rc != TXKV_OK)
+        txkv_rollback(s1);
+    return rc;
+}
+
+static inline bool
+child_has(const char *key, const char *value)
+{
+    struct txkv_bytes found;
+    const enum txkv_rc rc = txkv_get(s1, table, text(key), &found, &err);
+
+    if (value == NULL)
+        return rc == TXKV_NOTFOUND;
+    return rc == TXKV_OK && found.bytes == strlen(value) &&
+           memcmp(found.data, value, found.bytes) == 0;
+}
+
+static inline int
+child_closes(void)
+{
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+#define CHILD_DOES(call)                                                                           \
+    do {                                                                                           \
+        const int line_ = (call);                                                                  \
+        if (line_ != 0)                                                                            \
+            return line_;                                                                          \
+    } while (0)
+
 #endif /* CHILD_FIXTURE_H */

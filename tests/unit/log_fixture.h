@@ -115,9 +115,12 @@ forget_seen(void)
 static inline enum txkv_rc
 recover_from(uint64_t start_lsn, uint64_t start_check, bool salvage)
 {
-    const struct tx_log_config config = {
-        dir, STORE, SEGMENT, start_lsn, start_check, salvage, NULL
-    };
+    const struct tx_log_config config = { .dir = dir,
+                                          .store_id = STORE,
+                                          .segment_bytes = SEGMENT,
+                                          .start_lsn = start_lsn,
+                                          .start_check = start_check,
+                                          .salvage = salvage };
 
     tx_log_close(log_now);
     forget_seen();

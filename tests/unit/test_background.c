@@ -23,6 +23,53 @@ the_log_past_checkpoint_bytes_is_checkpointed(void **state)
     assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
 }
 
+static uint32_t unlink_held, unlink_waits;
+
+static int
+held_unlink(const char *path)
+{
+    while (tx_load_acquire_32(&unlink_held) != 0) {
+        tx_store_release_32(&unlink_waits, 1);
+        nap();
+    }
+    return tx_os_system.unlink(path);
+}
+
+static void
+what_was_asked_for_before_a_checkpoint_is_not_done_again_after_it(void **state)
+{
+    static char large[100 * KIB];
+
+    (void)state;
+    OK(close_all());
+    tx_os.unlink = held_unlink;
+    reopen();
+    memset(large, 'x', sizeof large - 1);
+    for (int i = 0; i < 5; i++)
+        set(s1, "large", large);
+    (void)pthread_mutex_lock(&db->checkpoint.mutex);
+    tx_core_want_checkpoint(&db->core);
+    while (tx_load_acquire_64(&db->core.checkpoint_wanted) != 0)
+        nap();
+    tx_core_want_checkpoint(&db->core); /* as commits do while a checkpoint runs */
+    tx_store_release_32(&unlink_held, 1);
+    (void)pthread_mutex_unlock(&db->checkpoint.mutex);
+    while (tx_load_acquire_32(&unlink_waits) == 0) /* it is in LMDB, and its log is being removed */
+        nap();
+    set(s1, "k", "v");
+    tx_store_release_32(&unlink_held, 0);
+    while (stat_of("checkpoints") == 0 || tx_load_acquire_64(&db->core.checkpoint_wanted) != 0)
+        nap();
+    (void)pthread_mutex_lock(&db->checkpoint.mutex); /* which the thread may have by now */
+    (void)pthread_mutex_unlock(&db->checkpoint.mutex);
+    (void)usleep(50000);
+    assert_int_equal(stat_of("checkpoints"), 1);
+    tx_core_want_checkpoint(&db->core);
+    while (stat_of("checkpoints") == 1)
+        nap();
+    assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
+}
+
 /* The interval runs from the first commit; another opener's shorter one holds at once. */
 static void
 a_shorter_interval_takes_effect_at_once(void **state)
@@ -132,6 +179,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(the_log_past_checkpoint_bytes_is_checkpointed),
+        STORE_TEST(what_was_asked_for_before_a_checkpoint_is_not_done_again_after_it),
         STORE_TEST(a_shorter_interval_takes_effect_at_once),
         STORE_TEST(an_idle_store_does_not_wake_up),
         STORE_TEST(snapshots_of_the_newest_state_are_looked_at_once_a_timeout),

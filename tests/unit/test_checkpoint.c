@@ -362,6 +362,39 @@ a_log_file_that_cannot_be_removed_fails_the_report_alone(void **state)
     assert_int_equal(stat_of("checkpoint_lsn"), stat_of("published_lsn"));
 }
 
+/* Another process may have enlarged the map, or done the checkpoint, after this one could not. */
+static void
+nobody_is_told_to_end_his_snapshot_for_a_map_that_has_grown(void **state)
+{
+    (void)state;
+    set(s1, "k", "1");
+    for (int i = 0; i < 2; i++) { /* with something to move, and without */
+        tx_store_release_32(&db->core.map_must_grow, 1);
+        checkpoint();
+        assert_int_equal(tx_load_acquire_32(&db->core.map_must_grow), 0);
+    }
+}
+
+static void
+verification_starts_where_lmdb_ends_whatever_a_process_that_died_has_told(void **state)
+{
+    const uint64_t before_lsn = db->core.shared->checkpoint_lsn;
+    struct txkv_recovery_report report;
+
+    (void)state;
+    set(s1, "k", "1");
+    checkpoint();
+    set(s1, "k", "2");
+    /* It died between LMDB's commit and saying so. */
+    tx_store_release_64(&db->core.shared->checkpoint_lsn, before_lsn);
+    OK(txkv_verify(db, &report, &err));
+    assert_int_equal(report.transactions_replayed, 1);
+    assert_true(has(s1, "k", "2"));
+    checkpoint();
+    OK(txkv_verify(db, &report, &err));
+    assert_int_equal(report.checkpoint_lsn, stat_of("published_lsn"));
+}
+
 int
 main(void)
 {
@@ -379,6 +412,8 @@ main(void)
         STORE_TEST(memtables_of_many_failed_checkpoints_are_all_kept),
         STORE_TEST(a_full_map_grows_when_no_reader_holds_it),
         STORE_TEST(a_log_file_that_cannot_be_removed_fails_the_report_alone),
+        STORE_TEST(nobody_is_told_to_end_his_snapshot_for_a_map_that_has_grown),
+        STORE_TEST(verification_starts_where_lmdb_ends_whatever_a_process_that_died_has_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

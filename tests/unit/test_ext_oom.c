@@ -169,6 +169,85 @@ no_failed_allocation_of_the_store_leaves_half_a_transaction(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* ---- a table of a file, and a native one of that file ---- */
+
+static const char *
+file_name(void)
+{
+    static char name[TEXT_BYTES];
+
+    (void)snprintf(name, sizeof name, "%s/%u.db", dir, stores);
+    return name;
+}
+
+static const char *const file_scenario[] = {
+    "BEGIN",
+    "UPDATE kv SET value = value + 1",
+    "UPDATE native SET value = value + 1",
+    "COMMIT",
+};
+
+static int
+run_file_scenario(void)
+{
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open(file_name(), &db);
+
+    for (size_t i = 0; rc == SQLITE_OK && i < sizeof file_scenario / sizeof file_scenario[0]; i++)
+        rc = run(db, file_scenario[i]);
+    return sqlite3_close(db) == SQLITE_OK ? rc : SQLITE_INTERNAL;
+}
+
+static void
+check_agreement(sqlite3 *db, int rc, long n, long *value)
+{
+    const int primary = rc & 0xff;
+    const long before = *value;
+
+    if (primary != SQLITE_OK && primary != SQLITE_NOMEM && primary != SQLITE_ERROR)
+        fail_msg("allocation %ld: code %d", n, rc);
+    *value = ask_number(db, "SELECT value FROM kv");
+    if (*value != ask_number(db, "SELECT value FROM native"))
+        fail_msg("allocation %ld: one of the two was committed alone", n);
+    if (*value != before + (rc == SQLITE_OK))
+        fail_msg("allocation %ld: code %d, and the value went from %ld to %ld", n, rc, before,
+                 *value);
+}
+
+/* The same for the two parts of one commit: both or none, whichever allocation fails. */
+static void
+no_failed_allocation_commits_one_of_the_two(void **state)
+{
+    char sql[TEXT_BYTES];
+    long n = 0, value = 0, failures = 0;
+    sqlite3 *db;
+    int rc;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(file_name(), &db), SQLITE_OK);
+    (void)snprintf(sql, sizeof sql, "CREATE VIRTUAL TABLE kv USING txkv('%s/%u')", dir, stores);
+    must(db, sql);
+    must(db, "CREATE TABLE native(value); INSERT INTO native VALUES(0)");
+    must(db, "INSERT INTO kv VALUES('n', 0)");
+    do {
+        allocation_failed = false;
+        allocations_left = n++;
+        rc = run_file_scenario();
+        allocations_left = -1;
+        check_agreement(db, rc, n, &value);
+    } while (allocation_failed);
+    assert_true(n > 100);
+    for (n = 1; n < 100; n++) {
+        tx_mem_fail_at((uint64_t)n, false);
+        rc = run_file_scenario();
+        tx_mem_fail_at(0, false);
+        failures += rc != SQLITE_OK;
+        check_agreement(db, rc, n, &value);
+    }
+    assert_true(failures > 10);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 int
 main(void)
 {
@@ -177,6 +256,7 @@ main(void)
                                use_new_store),
         cmocka_unit_test_setup(no_failed_allocation_of_the_store_leaves_half_a_transaction,
                                use_new_store),
+        cmocka_unit_test_setup(no_failed_allocation_commits_one_of_the_two, use_new_store),
     };
     int rc;
 

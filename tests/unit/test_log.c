@@ -229,7 +229,7 @@ count_void(void *arg, const struct tx_record *record, struct tx_segment *segment
 static void
 a_void_record_keeps_its_place_in_the_chain(void **state)
 {
-    const struct tx_log_config config = { dir, STORE, SEGMENT, 0, 0, false, NULL };
+    const struct tx_log_config config = { .dir = dir, .store_id = STORE, .segment_bytes = SEGMENT };
     int voids = 0;
 
     (void)state;

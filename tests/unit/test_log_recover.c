@@ -392,7 +392,12 @@ keep_segment(void *arg, const struct tx_record *record, struct tx_segment *segme
 static void
 what_a_visitor_kept_stays_readable_after_the_log_is_trimmed(void **state)
 {
-    const struct tx_log_config config = { dir, STORE, SEGMENT, 0, 0, false, NULL };
+    const struct tx_log_config config = { .dir = dir,
+                                          .store_id = STORE,
+                                          .segment_bytes = SEGMENT,
+                                          .start_lsn = 0,
+                                          .start_check = 0,
+                                          .salvage = false };
     const uint8_t *body = NULL;
     uint64_t deleted;
 

@@ -148,6 +148,22 @@ a_forked_child_sees_another_generation(void **state)
     assert_int_equal(tx_os_fork_generation(), before);
 }
 
+static void
+a_child_knows_its_own_process_id(void **state)
+{
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(tx_os_pid(), getpid());
+    child = fork();
+    if (child == 0)
+        _exit(tx_os_pid() != (uint32_t)getpid());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(tx_os_pid(), getpid());
+}
+
 int
 main(void)
 {
@@ -160,6 +176,7 @@ main(void)
                                         remove_dir),
         cmocka_unit_test(a_thread_runs_with_all_signals_blocked),
         cmocka_unit_test(a_forked_child_sees_another_generation),
+        cmocka_unit_test(a_child_knows_its_own_process_id),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,72 +12,6 @@
 
 enum { ADDS = 300, ROWS_A_ROUND = 400 };
 
-static const struct txkv_options impatient = { .map_size = 64 * MIB,
-                                               .segment_bytes = 64 * KIB,
-                                               .stall_timeout_ms = 300 };
-
-/* How long a value is; 0 when there is none. */
-static size_t
-get_bytes(struct txkv_session *s, const char *key)
-{
-    struct txkv_bytes value;
-    const enum txkv_rc rc = txkv_get(s, table, text(key), &value, &err);
-
-    return rc == TXKV_OK ? value.bytes : 0;
-}
-
-/* ---- what a child does ---- */
-
-static int
-child_opens(void)
-{
-    CHILD_NEEDS(txkv_open(dir, &impatient, &db, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
-    return 0;
-}
-
-static enum txkv_rc
-child_sets(const char *key, const char *value, enum txkv_sync sync)
-{
-    enum txkv_rc rc = txkv_begin(s1, &err);
-
-    if (rc == TXKV_OK)
-        rc = txkv_put(s1, table, text(key), text(value), &err);
-    if (rc == TXKV_OK)
-        rc = txkv_commit(s1, sync, &err);
-    if (rc != TXKV_OK)
-        txkv_rollback(s1);
-    return rc;
-}
-
-static bool
-child_has(const char *key, const char *value)
-{
-    struct txkv_bytes found;
-    const enum txkv_rc rc = txkv_get(s1, table, text(key), &found, &err);
-
-    if (value == NULL)
-        return rc == TXKV_NOTFOUND;
-    return rc == TXKV_OK && found.bytes == strlen(value) &&
-           memcmp(found.data, value, found.bytes) == 0;
-}
-
-static int
-child_closes(void)
-{
-    txkv_session_close(s1);
-    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
-    return 0;
-}
-
-#define CHILD_DOES(call)                                                                           \
-    do {                                                                                           \
-        const int line_ = (call);                                                                  \
-        if (line_ != 0)                                                                            \
-            return line_;                                                                          \
-    } while (0)
-
 /* ---- commits of several processes ---- */
 
 /* One more in the row "n"; runs the transaction again when another process was first. */
@@ -114,7 +48,7 @@ add_one(struct txkv_session *s, enum txkv_sync sync)
 static int
 add_many(void)
 {
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     for (int i = 0; i < ADDS; i++)
         CHILD_NEEDS(add_one(s1, i % 3 == 0 ? TXKV_SYNC_FULL : TXKV_SYNC_NORMAL) == TXKV_OK);
     return child_closes();
@@ -149,7 +83,7 @@ make_tables(void)
 {
     uint32_t number;
 
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     CHILD_NEEDS(txkv_table(db, "made here", "(a)", true, &number, &err) == TXKV_OK);
     steps->number = number;
     table = number;
@@ -201,7 +135,7 @@ a_table_made_by_another_process_is_found(void **state)
 static int
 read_sleep_and_read(void)
 {
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     CHILD_NEEDS(child_has("row 0", "round 0"));
     CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
     CHILD_NEEDS(child_has("row 0", "round 0"));
@@ -357,7 +291,7 @@ count_calls(void)
 static int
 stop_in_a_commit(void)
 {
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     CHILD_NEEDS(child_sets("before", "1", TXKV_SYNC_FULL) == TXKV_OK);
     go_to_step(1);
     wait_for_step(2);
@@ -432,7 +366,7 @@ write_until_killed(void)
     static char value[9000];
 
     memset(value, 'x', sizeof value - 1);
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     count_calls();
     for (uint64_t n = 1; n <= 60; n++) {
         char key[32];
@@ -476,161 +410,12 @@ a_process_killed_at_any_call_loses_nothing_and_holds_up_nobody(void **state)
     kill_at = 0;
 }
 
-/* ---- opening and closing ---- */
-
-static int
-stay_until_told(void)
-{
-    CHILD_DOES(child_opens());
-    CHILD_NEEDS(child_sets("k", "from the child", TXKV_SYNC_OFF) == TXKV_OK);
-    go_to_step(1);
-    wait_for_step(2);
-    CHILD_NEEDS(child_has("p", "from the parent"));
-    return child_closes();
-}
-
-static enum txkv_rc
-count_name(void *arg, const char *name, struct txkv_error *e)
-{
-    (void)name;
-    (void)e;
-    ++*(int *)arg;
-    return TXKV_OK;
-}
-
-static int
-log_files(void)
-{
-    int count = 0;
-
-    OK(tx_os_list_dir(in_dir("wal"), count_name, &count, &err));
-    return count;
-}
-
-static void
-the_last_process_to_close_checkpoints(void **state)
-{
-    struct txkv_recovery_report report;
-    pid_t child;
-
-    (void)state;
-    new_steps();
-    child = start_child(stay_until_told);
-    wait_for_step(1);
-    reopen();
-    txkv_recovery(db, &report);
-    assert_int_equal(report.transactions_replayed, 1);
-    assert_true(has(s1, "k", "from the child"));
-    set(s1, "p", "from the parent");
-    OK(close_all());
-    assert_true(log_files() > 0);
-    go_to_step(2);
-    expect_child_well(child);
-    assert_int_equal(log_files(), 0);
-    reopen();
-    txkv_recovery(db, &report);
-    assert_int_equal(report.transactions_replayed, 0);
-    expect_scan(s1, "(,)", "k=from the child p=from the parent ");
-}
-
-static int
-stay_until_killed(void)
-{
-    CHILD_DOES(child_opens());
-    CHILD_NEEDS(child_sets("k", "v", TXKV_SYNC_OFF) == TXKV_OK);
-    go_to_step(1);
-    wait_for_step(2);
-    return 0;
-}
-
-static void
-spoil_page(size_t at, uint8_t byte, size_t count)
-{
-    const int fd = open(in_dir("txkv.shm"), O_RDWR);
-
-    assert_true(fd >= 0);
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal(pwrite(fd, &byte, 1, (off_t)(at + i)), 1);
-    (void)close(fd);
-}
-
-static void
-a_spoiled_page_is_refused_while_in_use_and_made_anew_after(void **state)
-{
-    pid_t child;
-    int status;
-
-    (void)state;
-    new_steps();
-    child = start_child(stay_until_killed);
-    wait_for_step(1);
-    spoil_page(8, 77, 1); /* the layout's version */
-    assert_int_equal(try_open(dir, &impatient), TXKV_FORMAT);
-    assert_non_null(strstr(err.text, "layout"));
-    spoil_page(0, 99, 8);
-    assert_int_equal(try_open(dir, &impatient), TXKV_FORMAT);
-    assert_non_null(strstr(err.text, "damaged"));
-    OK(truncate(in_dir("txkv.shm"), 20));
-    assert_int_equal(try_open(dir, &impatient), TXKV_FORMAT);
-    OK(kill(child, SIGKILL));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    spoil_page(0, 0xff, 5000);
-    reopen();
-    assert_true(has(s1, "k", "v"));
-}
-
-/* ---- what one process does to LMDB and the log is seen by the others ---- */
-
-static int
-grow_the_map(void)
-{
-    static char value[60000];
-
-    memset(value, 'x', sizeof value - 1);
-    CHILD_NEEDS(txkv_open(dir, &(struct txkv_options){ .map_size = MIB }, &db, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
-    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
-    go_to_step(1);
-    wait_for_step(2);
-    for (int i = 0; i < 100; i++) {
-        char key[32];
-
-        (void)snprintf(key, sizeof key, "big %d", i);
-        CHILD_NEEDS(child_sets(key, value, TXKV_SYNC_OFF) == TXKV_OK);
-    }
-    CHILD_NEEDS(txkv_checkpoint(db, NULL, &err) == TXKV_OK);
-    go_to_step(3);
-    wait_for_step(4);
-    CHILD_NEEDS(child_has("k", "v"));
-    return child_closes();
-}
-
-static void
-a_map_that_another_process_enlarged_is_taken_over(void **state)
-{
-    static const struct txkv_options tiny = { .map_size = MIB };
-    pid_t child;
-
-    (void)state;
-    new_steps();
-    child = start_child(grow_the_map);
-    wait_for_step(1);
-    reopen_with(&tiny);
-    assert_null(get(s1, "k"));
-    go_to_step(2);
-    wait_for_step(3);
-    assert_true(get_bytes(s1, "big 99") == 59999);
-    assert_true(stat_of("lmdb_map_bytes") > 6 * MIB);
-    set(s1, "k", "v");
-    checkpoint();
-    go_to_step(4);
-    expect_child_well(child);
-}
+/* ---- a sync that fails ---- */
 
 static int
 fail_a_sync(void)
 {
-    CHILD_DOES(child_opens());
+    CHILD_DOES(child_opens(&impatient));
     go_to_step(1);
     wait_for_step(2);
     tx_store_release_32(&sync_fails, 1);
@@ -667,45 +452,6 @@ a_failed_sync_stops_every_process(void **state)
     set(s1, "k", "w");
 }
 
-/* ---- file systems ---- */
-
-static int
-no_locks(int fd, off_t byte, short type)
-{
-    (void)fd;
-    (void)byte;
-    (void)type;
-    errno = ENOLCK;
-    return -1;
-}
-
-static void *
-no_maps(size_t bytes, int prot, int flags, int fd, off_t offset)
-{
-    (void)bytes;
-    (void)prot;
-    (void)flags;
-    (void)fd;
-    (void)offset;
-    errno = ENODEV;
-    return MAP_FAILED;
-}
-
-static void
-a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason(void **state)
-{
-    (void)state;
-    tx_os.lock = no_locks;
-    assert_int_equal(try_open(dir, &small_store), TXKV_CANTOPEN);
-    assert_non_null(strstr(err.text, "NFS"));
-    tx_os = tx_os_system;
-    tx_os.mmap = no_maps;
-    assert_int_equal(try_open(dir, &small_store), TXKV_CANTOPEN);
-    assert_non_null(strstr(err.text, "shared memory"));
-    tx_os = tx_os_system;
-    reopen();
-}
-
 int
 main(void)
 {
@@ -716,11 +462,7 @@ main(void)
         DIR_TEST(a_process_stopped_in_a_commit_is_named_and_holds_others_up_no_longer_than_asked),
         DIR_TEST(a_process_killed_while_it_has_the_log_lets_others_go_on_at_once),
         DIR_TEST(a_process_killed_at_any_call_loses_nothing_and_holds_up_nobody),
-        DIR_TEST(the_last_process_to_close_checkpoints),
-        DIR_TEST(a_spoiled_page_is_refused_while_in_use_and_made_anew_after),
-        DIR_TEST(a_map_that_another_process_enlarged_is_taken_over),
         DIR_TEST(a_failed_sync_stops_every_process),
-        DIR_TEST(a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

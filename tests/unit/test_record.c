@@ -112,7 +112,7 @@ a_seal_with_a_body_or_an_unknown_type_is_damaged(void **state)
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
     tx_record_finish_body(buffer, TX_RECORD_TXN, 8, SEED);
-    buffer[12] = 5;
+    buffer[12] = 8;
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
 }
@@ -212,6 +212,63 @@ a_table_definition_survives_and_a_cut_one_is_refused(void **state)
     assert_int_equal(tx_table_def_decode(buffer, bytes + 1, &out), TXKV_CORRUPT);
 }
 
+static void
+a_prepared_record_is_a_note_and_operations(void **state)
+{
+    uint8_t buffer[256];
+    const struct txkv_bytes note = { (const uint8_t *)"the file", 8 };
+    const uint32_t note_bytes = (uint32_t)tx_prepared_bytes(note.bytes);
+    uint8_t *body = buffer + TX_RECORD_HEADER_BYTES, *key_at, *value_at, *end;
+    struct tx_record r, txn;
+    struct txkv_bytes found;
+    const uint8_t *p;
+    struct tx_op op;
+
+    (void)state;
+    tx_prepared_encode(body, note);
+    end = tx_op_encode(body + note_bytes, TX_OP_DELETE, 3, (const uint8_t *)"key", 3, 0, &key_at,
+                       &value_at);
+    tx_record_finish_body(buffer, TX_RECORD_PREPARED, (uint32_t)(end - body), SEED);
+    (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
+    assert_int_equal(tx_record_decode(buffer, buffer + sizeof buffer, SEED, &r), TX_RECORD_INTACT);
+    assert_int_equal(tx_prepared_decode(&r, &found, &txn), TXKV_OK);
+    assert_int_equal(found.bytes, note.bytes);
+    assert_memory_equal(found.data, note.data, note.bytes);
+    assert_int_equal(txn.lsn, 64);
+    p = txn.body;
+    assert_int_equal(tx_op_next(&p, txn.body + txn.body_bytes, &op), TXKV_OK);
+    assert_int_equal(op.table, 3);
+    assert_int_equal(tx_op_next(&p, txn.body + txn.body_bytes, &op), TXKV_NOTFOUND);
+    for (uint32_t bytes = 0; bytes < note_bytes; bytes++) { /* a note that is cut off */
+        r.body_bytes = bytes;
+        assert_int_equal(tx_prepared_decode(&r, &found, &txn), TXKV_CORRUPT);
+    }
+}
+
+static void
+a_decision_names_the_record_it_is_about(void **state)
+{
+    uint8_t buffer[TX_DECISION_BYTES + 16] = { 0 };
+    struct tx_record r;
+
+    (void)state;
+    for (int commits = 0; commits < 2; commits++) {
+        tx_decision_encode(buffer, commits != 0, 4096, SEED);
+        (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
+        assert_int_equal(tx_record_decode(buffer, buffer + sizeof buffer, SEED, &r),
+                         TX_RECORD_INTACT);
+        assert_int_equal(r.type, commits ? TX_RECORD_COMMITTED : TX_RECORD_ABORTED);
+        assert_int_equal(r.length, TX_DECISION_BYTES);
+        assert_int_equal(tx_decision_lsn(&r), 4096);
+    }
+    for (uint32_t bytes = 0; bytes <= 16; bytes++) { /* of any other size there is none */
+        tx_record_finish_body(buffer, TX_RECORD_ABORTED, bytes, SEED);
+        (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
+        assert_int_equal(tx_record_decode(buffer, buffer + sizeof buffer, SEED, &r),
+                         bytes == 8 ? TX_RECORD_INTACT : TX_RECORD_DAMAGED);
+    }
+}
+
 int
 main(void)
 {
@@ -223,6 +280,8 @@ main(void)
         cmocka_unit_test(a_seal_with_a_body_or_an_unknown_type_is_damaged),
         cmocka_unit_test(operations_decode_to_what_was_encoded),
         cmocka_unit_test(operations_that_cannot_be_are_refused),
+        cmocka_unit_test(a_prepared_record_is_a_note_and_operations),
+        cmocka_unit_test(a_decision_names_the_record_it_is_about),
         cmocka_unit_test(a_table_definition_survives_and_a_cut_one_is_refused),
     };
 

@@ -82,7 +82,7 @@ state_for(uint64_t store_id)
     enum tx_segment_state state;
     struct tx_segment *s;
 
-    assert_int_equal(tx_segment_open(dir, store_id, FIRST, &s, &state, &err), TXKV_OK);
+    assert_int_equal(tx_segment_open(dir, store_id, FIRST, true, &s, &state, &err), TXKV_OK);
     assert_int_equal(tx_segment_load(s, UINT64_MAX, &err), TXKV_OK);
     tx_segment_unref(s);
     return state;
@@ -122,7 +122,7 @@ a_created_segment_opens_with_what_it_was_given(void **state)
     (void)state;
     create();
     assert_int_equal(files(), 1);
-    assert_int_equal(tx_segment_open(dir, STORE, FIRST, &s, &header, &err), TXKV_OK);
+    assert_int_equal(tx_segment_open(dir, STORE, FIRST, true, &s, &header, &err), TXKV_OK);
     assert_int_equal(header, TX_SEGMENT_INTACT);
     assert_int_equal(s->bytes, BYTES);
     assert_int_equal(s->file_bytes, BYTES);
@@ -164,10 +164,10 @@ a_segment_under_another_name_is_damaged(void **state)
     create();
     (void)snprintf(other, sizeof other, "%s/0000000000002000.wal", dir);
     assert_int_equal(rename(path, other), 0);
-    assert_int_equal(tx_segment_open(dir, STORE, 0x2000, &s, &header, &err), TXKV_OK);
+    assert_int_equal(tx_segment_open(dir, STORE, 0x2000, true, &s, &header, &err), TXKV_OK);
     assert_int_equal(header, TX_SEGMENT_DAMAGED);
     tx_segment_unref(s);
-    assert_int_equal(tx_segment_open(dir, STORE, FIRST, &s, &header, &err), TXKV_CANTOPEN);
+    assert_int_equal(tx_segment_open(dir, STORE, FIRST, true, &s, &header, &err), TXKV_CANTOPEN);
     assert_null(s);
 }
 

@@ -49,6 +49,173 @@ a_directory_without_permission_is_readonly_or_cannot_be_opened(void **state)
     OK(chmod(dir, 0700));
 }
 
+/* ---- reading without permission to write ---- */
+
+static void
+let_others_read(void)
+{
+    char command[256];
+
+    OK(chmod(dir, 0755));
+    (void)snprintf(command, sizeof command,
+                   "cd %s && chmod 755 wal && chmod 644 data.mdb txkv.shm && chmod 666 lock.mdb && "
+                   "{ chmod -f 644 wal/* || true; }",
+                   dir);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+}
+
+static int
+open_as_nobody(void)
+{
+    CHILD_NEEDS(become_nobody() == 0);
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
+    return 0;
+}
+
+static bool
+nobody_reads(const char *key, const char *value)
+{
+    struct txkv_bytes found;
+
+    return txkv_get(s1, table, text(key), &found, &err) == TXKV_OK &&
+           found.bytes == strlen(value) && memcmp(found.data, value, found.bytes) == 0;
+}
+
+/* Whatever would write says so, and nothing happens. */
+static int
+nobody_writes(void)
+{
+    uint32_t number;
+    struct txkv_recovery_report report;
+
+    CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_put(s1, table, text("k"), text("mine"), &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_commit(s1, TXKV_SYNC_OFF, &err) == TXKV_READONLY);
+    CHILD_NEEDS(strstr(err.text, "permission") != NULL);
+    txkv_rollback(s1);
+    CHILD_NEEDS(txkv_table(db, "u", "(k, v)", true, &number, &err) == TXKV_READONLY);
+    CHILD_NEEDS(txkv_checkpoint(db, NULL, &err) == TXKV_READONLY);
+    CHILD_NEEDS(txkv_verify(db, &report, &err) == TXKV_READONLY);
+    return 0;
+}
+
+static int
+read_beside_a_writer(void)
+{
+    int line;
+
+    wait_for_step(1);
+    line = open_as_nobody();
+    if (line == 0)
+        line = nobody_writes();
+    if (line != 0)
+        return line;
+    CHILD_NEEDS(nobody_reads("k", "1"));
+    go_to_step(2);
+    wait_for_step(3); /* meanwhile the log went on in new files, and LMDB took the first part */
+    CHILD_NEEDS(nobody_reads("k", "2"));
+    CHILD_NEEDS(nobody_reads("row 899", "in a new file, which others may read as well"));
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+static void
+who_may_not_write_reads_beside_one_who_may(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    child = start_child(read_beside_a_writer);
+    reopen();
+    set(s1, "k", "1");
+    let_others_read();
+    OK(close_all()); /* so that new files follow data.mdb */
+    reopen();
+    set(s1, "k", "1");
+    go_to_step(1);
+    wait_for_step(2);
+    for (int i = 0; i < 900; i++) {
+        char key[32];
+
+        (void)snprintf(key, sizeof key, "row %d", i);
+        set(s1, key, "in a new file, which others may read as well");
+        if (i == 300)
+            checkpoint();
+    }
+    set(s1, "k", "2");
+    go_to_step(3);
+    expect_child_well(child);
+    set(s1, "k", "3");
+}
+
+static int
+read_alone(void)
+{
+    int line = open_as_nobody();
+
+    if (line == 0)
+        line = nobody_writes();
+    if (line != 0)
+        return line;
+    CHILD_NEEDS(nobody_reads("k", "1"));
+    go_to_step(1);
+    wait_for_step(2); /* a writer has come */
+    CHILD_NEEDS(!nobody_reads("k", "2"));
+    CHILD_NEEDS(err.rc == TXKV_BUSY);
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+static int
+find_it_unclosed(void)
+{
+    CHILD_NEEDS(become_nobody() == 0);
+    CHILD_NEEDS(try_open(dir, &small_store) == TXKV_READONLY);
+    CHILD_NEEDS(strstr(err.text, "recovered") != NULL);
+    return 0;
+}
+
+static int
+write_and_die(void)
+{
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_put(s1, table, text("k"), text("4"), &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_commit(s1, TXKV_SYNC_OFF, &err) == TXKV_OK);
+    return 0;
+}
+
+static void
+who_may_not_write_reads_a_closed_store_until_somebody_opens_it(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    reopen();
+    set(s1, "k", "1");
+    let_others_read();
+    OK(close_all());
+    child = start_child(read_alone);
+    wait_for_step(1);
+    reopen();
+    set(s1, "k", "2");
+    go_to_step(2);
+    expect_child_well(child);
+    OK(close_all());
+    expect_child_well(start_child(write_and_die));
+    expect_child_well(start_child(find_it_unclosed));
+    reopen();
+    assert_true(has(s1, "k", "4"));
+}
+
 /* ---- fork ---- */
 
 static struct txkv_cursor *parents_cursor;
@@ -154,6 +321,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         DIR_TEST(a_directory_without_permission_is_readonly_or_cannot_be_opened),
+        DIR_TEST(who_may_not_write_reads_beside_one_who_may),
+        DIR_TEST(who_may_not_write_reads_a_closed_store_until_somebody_opens_it),
         STORE_TEST(a_forked_child_can_do_nothing_with_its_parents_store),
     };
 

@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <lmdb.h>
+#include <pthread.h>
+
+#include "../../src/atomic.h"
+#include "../../src/tree_private.h"
 
 enum { NOBODY = 65534 };
 
@@ -15,7 +18,7 @@ static enum txkv_rc
 try_open(void)
 {
     struct tx_tree *tree;
-    const enum txkv_rc rc = tx_tree_open(dir, MIB, NULL, false, &tree, &err);
+    const enum txkv_rc rc = tx_tree_open(dir, MIB, NULL, TX_TREE_ALONE, &tree, &err);
 
     assert_true((rc == TXKV_OK) == (tree != NULL));
     tx_tree_close(tree);
@@ -100,11 +103,11 @@ rows_catalog_meta_and_log_directory_survive_reopening(void **state)
     int tables = 0;
 
     (void)state;
-    OK(tx_tree_open(dir, MIB, "/elsewhere/wal", false, &tree, &err));
+    OK(tx_tree_open(dir, MIB, "/elsewhere/wal", TX_TREE_ALONE, &tree, &err));
     fill(tree, 1, 100, keys, 3);
     fill(tree, TX_TREE_TABLES_MAX, 200, keys, 2);
     tx_tree_close(tree);
-    OK(tx_tree_open(dir, MIB, "/not/looked/at", false, &tree, &err));
+    OK(tx_tree_open(dir, MIB, "/not/looked/at", TX_TREE_ALONE, &tree, &err));
     assert_int_equal(tx_tree_meta(tree)->checkpoint_lsn, 200);
     assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 201);
     assert_string_equal(tx_tree_meta(tree)->wal_dir, "/elsewhere/wal");
@@ -452,6 +455,61 @@ too_many_reads_are_busy_and_a_freed_one_makes_room(void **state)
     tx_tree_close(tree);
 }
 
+/* ---- beside other threads of the process ---- */
+
+/* Several threads find the map too small at once; who comes late finds reads begun, and a batch. */
+static void
+a_map_that_is_large_enough_is_not_made_anew(void **state)
+{
+    static const char *const keys[] = { "k" };
+    struct tx_tree *tree = open_tree(MIB);
+    struct tx_tree_read *read = new_read(tree);
+    struct tx_tree_batch *batch;
+
+    (void)state;
+    fill(tree, 1, 8, keys, 1);
+    assert_int_equal(begin(read), 8);
+    OK(tx_tree_adopt_size(tree, &err));
+    batch = begin_batch(tree);
+    tx_tree_read_end(read);
+    OK(tx_tree_adopt_size(tree, &err));
+    OK(put(batch, 1, "l", "l"));
+    OK(commit(batch, 16));
+    assert_int_equal(begin(read), 16);
+    tx_tree_read_free(read);
+    tx_tree_close(tree);
+}
+
+static uint32_t adopted;
+
+static void *
+adopt_tables(void *tree)
+{
+    struct txkv_error e;
+    const enum txkv_rc rc = tx_tree_adopt_tables(tree, &e);
+
+    tx_store_release_32(&adopted, rc == TXKV_OK ? 1 : 2);
+    return NULL;
+}
+
+static void
+nobody_looks_for_tables_while_the_map_is_made_anew(void **state)
+{
+    struct tx_tree *tree = open_tree(MIB);
+    pthread_t thread;
+
+    (void)state;
+    tx_store_release_32(&adopted, 0);
+    (void)pthread_mutex_lock(&tree->lock); /* as tx_tree_grow does */
+    OK(pthread_create(&thread, NULL, adopt_tables, tree));
+    (void)usleep(50000);
+    assert_int_equal(tx_load_acquire_32(&adopted), 0);
+    (void)pthread_mutex_unlock(&tree->lock);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(tx_load_acquire_32(&adopted), 1);
+    tx_tree_close(tree);
+}
+
 int
 main(void)
 {
@@ -484,6 +542,10 @@ main(void)
         cmocka_unit_test_setup_teardown(a_begun_read_sees_the_old_state_and_a_new_one_the_new,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(too_many_reads_are_busy_and_a_freed_one_makes_room,
+                                        make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_map_that_is_large_enough_is_not_made_anew, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(nobody_looks_for_tables_while_the_map_is_made_anew,
                                         make_dir, remove_dir),
     };
 

@@ -504,7 +504,7 @@ use_tree(void)
     bool full;
     enum txkv_rc rc;
 
-    rc = tx_tree_open(dir, MIB, "/wal", false, &tree, &err);
+    rc = tx_tree_open(dir, MIB, "/wal", TX_TREE_ALONE, &tree, &err);
     if (rc != TXKV_OK)
         return rc;
     rc = tx_tree_batch_begin(tree, &batch, &err);

@@ -1,7 +1,7 @@
 /*
  * test_way.c - right of way for a transaction that keeps losing.
  */
-#include "store_fixture.h"
+#include "child_fixture.h"
 
 enum { RIVALS = 4, SLOW_US = 20000, TRIES_MAX = 50 };
 
@@ -102,7 +102,7 @@ a_holder_that_does_not_come_back_delays_others_only_for_a_while(void **state)
     lose(3, 0);
     start_writer(&w, "k");
     join_writer(&w);
-    assert_int_equal(tx_load_acquire_32(&db->commit.way.taken), 0);
+    assert_int_equal(tx_load_acquire_64(&db->core.shared->way_until_us), 0);
 }
 
 /* ---- against quick rivals ---- */
@@ -136,18 +136,13 @@ rival_main(void *arg)
     return arg;
 }
 
-/* Without the right of way a transaction of 20 ms never gets through against these. */
-static void
-a_slow_transaction_gets_through_against_quick_rivals(void **state)
+/* A transaction of SLOW_US, until it gets through. */
+static enum txkv_rc
+try_slowly(void)
 {
-    pthread_t threads[RIVALS];
-    uint32_t tries = 0;
     enum txkv_rc rc = TXKV_CONFLICT;
 
-    (void)state;
-    for (int i = 0; i < RIVALS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, rival_main, NULL), 0);
-    while (rc == TXKV_CONFLICT && ++tries < TRIES_MAX) {
+    for (uint32_t tries = 0; rc == TXKV_CONFLICT && tries < TRIES_MAX; tries++) {
         begin(s1);
         (void)get(s1, "k");
         (void)usleep(SLOW_US);
@@ -156,11 +151,69 @@ a_slow_transaction_gets_through_against_quick_rivals(void **state)
         if (rc == TXKV_CONFLICT)
             txkv_rollback(s1);
     }
+    return rc;
+}
+
+/* Without the right of way a transaction of 20 ms never gets through against these. */
+static void
+a_slow_transaction_gets_through_against_quick_rivals(void **state)
+{
+    pthread_t threads[RIVALS];
+    enum txkv_rc rc;
+
+    (void)state;
+    for (int i = 0; i < RIVALS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, rival_main, NULL), 0);
+    rc = try_slowly();
     tx_store_release_32(&stop, 1);
     for (int i = 0; i < RIVALS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(rc, TXKV_OK);
     assert_int_equal(rival_errors, 0);
+}
+
+static int
+rival_process(void)
+{
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_session_open(db, &s1, &err) == TXKV_OK);
+    while (tx_load_acquire_32(&steps->step) == 0) {
+        struct txkv_bytes value;
+        enum txkv_rc rc = txkv_begin(s1, &err);
+
+        CHILD_NEEDS(rc == TXKV_OK);
+        rc = txkv_get(s1, table, text("k"), &value, &err);
+        CHILD_NEEDS(rc == TXKV_OK || rc == TXKV_NOTFOUND);
+        CHILD_NEEDS(txkv_put(s1, table, text("k"), text("rival"), &err) == TXKV_OK);
+        rc = txkv_commit(s1, TXKV_SYNC_OFF, &err);
+        CHILD_NEEDS(rc == TXKV_OK || rc == TXKV_CONFLICT);
+        txkv_rollback(s1);
+    }
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+static void
+rivals_in_other_processes_give_way_too(void **state)
+{
+    pid_t children[RIVALS];
+    enum txkv_rc rc;
+
+    (void)state;
+    new_steps();
+    for (int i = 0; i < RIVALS; i++)
+        children[i] = start_child(rival_process);
+    reopen();
+    while (get(s2, "k") == NULL)
+        nap();
+    rc = try_slowly();
+    go_to_step(1);
+    for (int i = 0; i < RIVALS; i++)
+        expect_child_well(children[i]);
+    assert_int_equal(rc, TXKV_OK);
+    assert_true(stat_of("rights_of_way") > 0);
 }
 
 int
@@ -171,6 +224,7 @@ main(void)
         STORE_TEST(after_three_losses_others_wait_for_that_key_alone),
         STORE_TEST(a_holder_that_does_not_come_back_delays_others_only_for_a_while),
         STORE_TEST(a_slow_transaction_gets_through_against_quick_rivals),
+        DIR_TEST(rivals_in_other_processes_give_way_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static inline struct tx_tree *
 open_tree(uint64_t map_size)
 {
     struct tx_tree *tree;
-    const enum txkv_rc rc = tx_tree_open(dir, map_size, NULL, false, &tree, &err);
+    const enum txkv_rc rc = tx_tree_open(dir, map_size, NULL, TX_TREE_ALONE, &tree, &err);
 
     if (rc != TXKV_OK)
         print_error("%s\n", err.text);
