@@ -113,3 +113,18 @@ tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t ti
         sleep_while(event, seen, timeout_us);
     return tx_event_value(event) != seen;
 }
+
+void
+tx_event_sleep_shared(const uint32_t *word, uint32_t seen, uint64_t timeout_us)
+{
+    const struct timespec time = { (time_t)(timeout_us / 1000000),
+                                   (long)(timeout_us % 1000000) * 1000 };
+
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, seen, &time, NULL, 0);
+}
+
+void
+tx_event_wake_shared(const uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}

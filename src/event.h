@@ -40,4 +40,12 @@ void tx_event_signal(struct tx_event *event);
  */
 bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t timeout_us);
 
+/*
+ * The same for a word that processes share, without the flag: sleep while *word is `seen`, for up
+ * to timeout_us; wake all who sleep on it, after it has been changed. A sleeper may wake up for
+ * nothing.
+ */
+void tx_event_sleep_shared(const uint32_t *word, uint32_t seen, uint64_t timeout_us);
+void tx_event_wake_shared(const uint32_t *word);
+
 #endif /* TX_EVENT_H */

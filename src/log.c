@@ -17,13 +17,15 @@
 #include <sys/stat.h>
 
 #include "bytes.h"
+#include "event.h"
 #include "log_private.h"
 #include "mem.h"
 #include "os.h"
 
 enum {
-    SYNC_WAIT_US = 1000000,    /* for another process's sync; then this one syncs beside it */
-    SYNC_WAIT_AGAIN_US = 10000 /* for one that has been waited for in vain */
+    SYNC_WAIT_US = 1000000,     /* for another process's sync; then this one syncs beside it */
+    SYNC_WAIT_AGAIN_US = 10000, /* for one that has been waited for in vain */
+    SYNC_LOOK_US = 2000         /* in case that one died, who wakes nobody */
 };
 
 enum txkv_rc
@@ -460,29 +462,61 @@ sync_target(struct tx_log *log, uint64_t lsn)
     return tx_max_u64(lsn, tx_min_u64(append_lsn, open_lsn));
 }
 
-/* Under sync_mutex: sync, unless another process has done it meanwhile. */
-static enum txkv_rc
-sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+enum turn { TURN_TAKEN, TURN_NOT_NEEDED, TURN_BESIDE };
+
+/*
+ * Wait for TX_LOCK_SYNC, or until another process's sync has covered lsn. Not in the mutex's own
+ * queue: who is served there last would wait for the syncs of all that come before, durable long
+ * since.
+ */
+static enum turn
+wait_for_turn(struct tx_log *log, uint64_t lsn, bool *abandoned)
 {
     struct tx_shared *shared = log->shared;
-    const uint64_t wait_us = log->sync_hurries ? SYNC_WAIT_AGAIN_US : SYNC_WAIT_US;
-    bool abandoned = false;
-    const bool locked = tx_shared_lock(shared, TX_LOCK_SYNC, wait_us, &abandoned, NULL) == TXKV_OK;
-    enum txkv_rc rc = TXKV_OK;
-    uint64_t us;
+    const uint64_t until = tx_os_now_us() + (log->sync_hurries ? SYNC_WAIT_AGAIN_US : SYNC_WAIT_US);
 
-    log->sync_hurries = !locked;
-    if (tx_log_durable_lsn(log) >= lsn)
-        goto out; /* another process's sync covered it */
-    if (tx_log_stopped(log)) {
-        rc = tx_log_fail_stopped(log, err);
-        goto out;
+    for (;;) {
+        const uint32_t seen = tx_load_acquire_32(&shared->sync_turn);
+
+        if (tx_log_durable_lsn(log) >= lsn)
+            return TURN_NOT_NEEDED;
+        if (tx_shared_lock(shared, TX_LOCK_SYNC, 0, abandoned, NULL) == TXKV_OK)
+            return TURN_TAKEN;
+        if (tx_os_now_us() >= until)
+            return TURN_BESIDE;
+        (void)tx_fetch_add_64(&shared->sync_sleepers, 1);
+        tx_event_sleep_shared(&shared->sync_turn, seen, SYNC_LOOK_US);
+        (void)tx_fetch_add_64(&shared->sync_sleepers, UINT64_MAX);
     }
-    us = tx_os_now_us();
+}
+
+static void
+end_turn(struct tx_shared *shared)
+{
+    uint32_t turn;
+
+    tx_shared_unlock(shared, TX_LOCK_SYNC);
+    do {
+        turn = tx_load_acquire_32(&shared->sync_turn);
+    } while (!tx_cas_32(&shared->sync_turn, turn, turn + 1));
+    if (tx_load_acquire_64(&shared->sync_sleepers) != 0)
+        tx_event_wake_shared(&shared->sync_turn);
+}
+
+/* Under sync_mutex, and TX_LOCK_SYNC but for who syncs beside its holder. */
+static enum txkv_rc
+sync_now(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error *err)
+{
+    struct tx_shared *shared = log->shared;
+    uint64_t us = tx_os_now_us();
+    enum txkv_rc rc;
+
+    if (tx_log_durable_lsn(log) >= lsn)
+        return TXKV_OK; /* another process's sync covered it */
+    if (tx_log_stopped(log))
+        return tx_log_fail_stopped(log, err);
     lsn = sync_target(log, lsn);
-    /* A syncer that died, or does not go on, may have seen a failure and not told of it: the kernel
-     * takes pages that it could not write for clean. */
-    rc = sync_segments(log, lsn, abandoned || !locked, err);
+    rc = sync_segments(log, lsn, rewrite, err);
     us = tx_os_now_us() - us;
     if (rc == TXKV_OK) {
         tx_raise_64(&shared->durable_lsn, lsn); /* [M2] with tx_log_durable_lsn */
@@ -495,9 +529,25 @@ sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
     tx_store_relaxed_64(&log->syncs, log->syncs + 1);
     tx_store_relaxed_64(&log->sync_us_total, log->sync_us_total + us);
     tx_store_relaxed_64(&log->sync_us_max, tx_max_u64(log->sync_us_max, us));
-out:
-    if (locked)
-        tx_shared_unlock(shared, TX_LOCK_SYNC);
+    return rc;
+}
+
+/* Under sync_mutex: sync, unless another process does it meanwhile. */
+static enum txkv_rc
+sync_once(struct tx_log *log, uint64_t lsn, struct txkv_error *err)
+{
+    bool abandoned = false;
+    const enum turn turn = wait_for_turn(log, lsn, &abandoned);
+    enum txkv_rc rc;
+
+    log->sync_hurries = turn == TURN_BESIDE;
+    if (turn == TURN_NOT_NEEDED)
+        return TXKV_OK;
+    /* A syncer that died, or does not go on, may have seen a failure and not told of it: the kernel
+     * takes pages that it could not write for clean. */
+    rc = sync_now(log, lsn, abandoned || turn == TURN_BESIDE, err);
+    if (turn == TURN_TAKEN)
+        end_turn(log->shared);
     return rc;
 }
 

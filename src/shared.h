@@ -97,6 +97,10 @@ struct tx_shared {
     uint64_t named_lsn;
     /* 1 after a failed sync. */
     uint64_t stopped;
+    /* Changes when a sync has ended, for those who sleep until it is their turn or they need none;
+     * and how many do, at the least: one that died counts for ever. */
+    uint32_t sync_turn;
+    uint64_t sync_sleepers;
     /* LMDB's id of the newest checkpoint that has begun to commit [T3]. */
     uint64_t commit_txn;
 
