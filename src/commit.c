@@ -53,6 +53,7 @@ CK_STACK_CONTAINER(struct request, link, request_of)
 struct batch {
     struct request *first, **last;
     uint32_t count; /* transactions */
+    uint64_t full;  /* requests that came for a sync */
     bool wants_sync, wants_flush;
     uint64_t prepared_lsn; /* of the transaction at its end that is only prepared, or 0 */
     uint64_t end_lsn;      /* the log's end with it */
@@ -253,8 +254,7 @@ tx_commit_nudge(struct tx_core *core, bool wants_flush)
 
 /*
  * Sync, publish, wake. What stands in the log before the batch is published with it, also what a
- * process has left there that died; and other processes that append behind it may publish the batch
- * with their own. Each may, when all that had to be durable is.
+ * dead process left; and who appends behind it may publish it, when all that had to be durable is.
  */
 static void
 flush_batch(struct tx_commit *commit, struct batch *batch)
@@ -262,8 +262,11 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
     struct tx_core *core = commit->core;
     const bool wants_flush = batch->wants_flush && !batch->wants_sync;
     struct txkv_error err = { TXKV_OK, "" };
+    const uint64_t began_us = batch->full > 0 ? tx_os_now_us() : 0;
     enum txkv_rc rc = tx_log_sync(core->log, batch->sync_lsn, &err);
 
+    if (batch->full > 0)
+        tx_gather_note(&commit->gather, batch->full, tx_os_now_us() - began_us);
     tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
     if (rc == TXKV_OK) {
         if (wants_flush)
@@ -318,6 +321,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
             run_function(core, request, &batch);
             continue;
         }
+        batch.full += request->sync == TXKV_SYNC_FULL;
         rc = enter(commit, request, &batch);
         if (rc != TXKV_OK)
             finish(request, rc);
@@ -338,10 +342,9 @@ try_lead(struct tx_commit *commit)
 
 /*
  * Work off the stack until it is empty, or for ROUNDS_MAX rounds, or up to a prepared transaction,
- * and then hand it on. A request
- * pushed after the last drain is not stranded: its owner pushed (a full barrier) before it found
- * `leading` taken; the leader gives `leading` back before it looks at the stack once more, a full
- * fence between. One of the two sees the other.
+ * and then hand it on. A request pushed after the last drain is not stranded: its owner pushed (a
+ * full barrier) before it found `leading` taken; the leader gives `leading` back before it looks at
+ * the stack once more, a full fence between. One of the two sees the other.
  */
 static void
 lead(struct tx_commit *commit, ck_stack_entry_t *stack)
@@ -349,8 +352,10 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack)
     bool prepared = false;
 
     for (uint32_t round = 0;; round++) {
-        if (stack == NULL)
+        if (stack == NULL) {
+            tx_gather_wait(&commit->gather);
             stack = tx_mpsc_drain(&commit->submitted);
+        }
         if (stack == NULL) {
             tx_store_release_32(&commit->leading, 0); /* [M11] */
             tx_fence_full();
@@ -378,6 +383,8 @@ submit(struct tx_commit *commit, struct request *request)
     uint32_t seen = tx_event_value(request->done);
 
     request->outcome = WAITING;
+    if (request->sync == TXKV_SYNC_FULL)
+        tx_gather_announce(&commit->gather);
     tx_mpsc_push(&commit->submitted, &request->link); /* [M1] */
     if (try_lead(commit))
         lead(commit, NULL);

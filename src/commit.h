@@ -19,6 +19,7 @@
 #ifndef TX_COMMIT_H
 #define TX_COMMIT_H
 
+#include "gather.h"
 #include "mpsc.h"
 #include "txn.h"
 #include "way.h"
@@ -26,6 +27,7 @@
 struct tx_commit {
     struct tx_core *core;
     struct tx_way way;
+    struct tx_gather gather;
     struct tx_mpsc submitted;
     /* Atomic: 1 while a thread leads. Taken by CAS, released with release [M11]. */
     uint32_t leading TX_ALIGNED;
