@@ -6,6 +6,7 @@
 
 #include "apply.h"
 #include "expire.h"
+#include "mem.h"
 #include "prepare.h"
 #include "store.h"
 
@@ -28,6 +29,31 @@ struct make_table {
     struct tx_table_def def;
 };
 
+/* In the leader's place: append a table's record. *lsn is the record's. */
+static enum txkv_rc
+append_table(struct tx_core *core, const struct tx_table_def *def, uint64_t *lsn,
+             struct txkv_error *err)
+{
+    const uint32_t body_bytes = tx_table_def_bytes(def);
+    const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
+    uint8_t *record = tx_zalloc(bytes);
+    struct tx_log_place place;
+    enum txkv_rc rc;
+
+    if (record == NULL)
+        return tx_fail_nomem(err);
+    tx_table_def_encode(record + TX_RECORD_HEADER_BYTES, def);
+    tx_record_finish_body(record, TX_RECORD_TABLE, body_bytes, core->store_id);
+    rc = tx_log_place(core->log, record, bytes, &place, err);
+    if (rc == TXKV_OK) {
+        tx_log_finish(core->log, record, &place, false);
+        tx_memtable_account(tx_views_current(&core->views)->memtables[0], place.lsn, bytes, 0);
+        *lsn = place.lsn;
+    }
+    tx_free(record);
+    return rc;
+}
+
 /* In the leader's place, at the log's end: nobody, in no process, makes a table meanwhile. */
 static enum txkv_rc
 make_table(void *arg, struct txkv_error *err)
@@ -49,7 +75,7 @@ make_table(void *arg, struct txkv_error *err)
     if (rc != TXKV_OK)
         goto out;
     /* What may fail for want of memory is done: a record in the log cannot be taken back. */
-    rc = tx_commit_append_table(core, &make->def, &lsn, err);
+    rc = append_table(core, &make->def, &lsn, err);
     if (rc == TXKV_OK)
         catalog->entries->define_lsn = lsn;
     else

@@ -574,29 +574,3 @@ tx_commit_run(struct tx_commit *commit, struct tx_event *done,
 
     return submit(commit, &request);
 }
-
-/* ---- other users of the leader's place ---- */
-
-enum txkv_rc
-tx_commit_append_table(struct tx_core *core, const struct tx_table_def *def, uint64_t *lsn,
-                       struct txkv_error *err)
-{
-    const uint32_t body_bytes = tx_table_def_bytes(def);
-    const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
-    uint8_t *record = tx_zalloc(bytes);
-    struct tx_log_place place;
-    enum txkv_rc rc;
-
-    if (record == NULL)
-        return tx_fail_nomem(err);
-    tx_table_def_encode(record + TX_RECORD_HEADER_BYTES, def);
-    tx_record_finish_body(record, TX_RECORD_TABLE, body_bytes, core->store_id);
-    rc = tx_log_place(core->log, record, bytes, &place, err);
-    if (rc == TXKV_OK) {
-        tx_log_finish(core->log, record, &place, false);
-        tx_memtable_account(tx_views_current(&core->views)->memtables[0], place.lsn, bytes, 0);
-        *lsn = place.lsn;
-    }
-    tx_free(record);
-    return rc;
-}

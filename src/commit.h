@@ -68,9 +68,4 @@ TX_MUST_CHECK enum txkv_rc tx_commit_run(struct tx_commit *commit, struct tx_eve
                                          enum txkv_rc (*fn)(void *arg, struct txkv_error *err),
                                          void *arg, struct txkv_error *err);
 
-/* In such a function: append a table's record. *lsn is the record's. */
-TX_MUST_CHECK enum txkv_rc tx_commit_append_table(struct tx_core *core,
-                                                  const struct tx_table_def *def, uint64_t *lsn,
-                                                  struct txkv_error *err);
-
 #endif /* TX_COMMIT_H */
