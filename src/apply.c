@@ -95,6 +95,19 @@ insert_op(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *er
     return TXKV_OK;
 }
 
+/* Enter a transaction of another process whose segment is pinned, and remember what it wrote. What
+ * is entered of one that there is no memory for is not visible yet, and is entered again. */
+static enum txkv_rc
+enter_transaction(struct tx_core *core, const struct tx_record *txn, struct txkv_error *err)
+{
+    enum txkv_rc rc = tx_apply_each(core, txn, insert_op, core, err);
+
+    if (rc == TXKV_OK && tx_memtable_remember(active_memtable(core), txn->lsn, txn->body,
+                                              txn->body_bytes) != TXKV_OK)
+        rc = tx_fail_nomem(err);
+    return rc;
+}
+
 /* ---- prepared transactions ---- */
 
 enum txkv_rc
@@ -132,16 +145,12 @@ enum txkv_rc
 tx_apply_enter_pending(struct tx_core *core, struct txkv_error *err)
 {
     struct tx_pending *pending = &core->pending;
-    const struct tx_record *txn = &pending->txn;
     enum txkv_rc rc;
 
-    assert(txn->lsn != 0);
+    assert(pending->txn.lsn != 0);
     if (pending->entered)
         return TXKV_OK;
-    rc = tx_apply_each(core, txn, insert_op, core, err);
-    if (rc == TXKV_OK && tx_memtable_remember(active_memtable(core), txn->lsn, txn->body,
-                                              txn->body_bytes) != TXKV_OK)
-        rc = tx_fail_nomem(err);
+    rc = enter_transaction(core, &pending->txn, err);
     pending->entered = rc == TXKV_OK;
     return rc;
 }
@@ -194,22 +203,13 @@ apply_decision(struct tx_core *core, const struct tx_record *record, struct txkv
 
 /* ---- records of other processes ---- */
 
-/* What is entered of a transaction that there is no memory for is not visible yet, and is entered
- * again. */
 static enum txkv_rc
 apply_transaction(struct tx_core *core, const struct tx_record *record, struct tx_segment *segment,
                   struct txkv_error *err)
 {
-    struct tx_memtable *memtable = active_memtable(core);
-    enum txkv_rc rc;
-
-    if (tx_memtable_pin_segment(memtable, segment) != TXKV_OK)
+    if (tx_memtable_pin_segment(active_memtable(core), segment) != TXKV_OK)
         return tx_fail_nomem(err);
-    rc = tx_apply_each(core, record, insert_op, core, err);
-    if (rc == TXKV_OK &&
-        tx_memtable_remember(memtable, record->lsn, record->body, record->body_bytes) != TXKV_OK)
-        rc = tx_fail_nomem(err);
-    return rc;
+    return enter_transaction(core, record, err);
 }
 
 static enum txkv_rc

@@ -21,6 +21,7 @@
 #include "../support/support.h"
 #include "answer.h"
 #include "sqlgen.h"
+#include "text.h"
 
 enum { NATIVE, TXKV, SIDES, SHOWN = 25 };
 
@@ -28,32 +29,9 @@ static struct rng rng;
 static sqlite3 *dbs[SIDES];
 static struct answer answers[SIDES];
 static char store_dir[TEST_PATH_BYTES];
-static char **history;
-static uint64_t history_count, history_room;
 static uint64_t total_statements, total_failed;
 
 /* ---- both sides ---- */
-
-static void
-remember(const char *sql)
-{
-    if (history_count == history_room) {
-        history_room = 2 * history_room + 1024;
-        history = realloc(history, history_room * sizeof *history);
-        if (history == NULL)
-            test_die("out of memory");
-    }
-    history[history_count] = strdup(sql);
-    if (history[history_count++] == NULL)
-        test_die("out of memory");
-}
-
-static void
-forget_history(void)
-{
-    while (history_count > 0)
-        free(history[--history_count]);
-}
 
 /* All statements go to a file beside the store, the newest to the screen. */
 static void
@@ -79,7 +57,7 @@ show_mismatch(void)
 static bool
 run_both(const char *sql)
 {
-    remember(sql);
+    history_add(sql);
     for (int side = 0; side < SIDES; side++)
         answer_run(&answers[side], dbs[side], sql, 0);
     total_failed += answers[NATIVE].code != SQLITE_DONE;
@@ -153,7 +131,7 @@ run_seed(uint64_t seed, uint64_t statements)
         (void)sqlite3_close(dbs[side]);
     (void)printf("[%s] SEED=%llu: %llu statements\n", ok ? "  OK  " : "FAILED",
                  (unsigned long long)seed, (unsigned long long)history_count);
-    forget_history();
+    history_forget();
     if (ok)
         test_dir_remove(store_dir);
     return ok;
@@ -176,6 +154,5 @@ main(int argc, char **argv)
                  (unsigned long long)total_statements, (unsigned long long)total_failed);
     for (int side = 0; side < SIDES; side++)
         free(answers[side].text);
-    free(history);
     return test_summary(passed, seeds - passed);
 }

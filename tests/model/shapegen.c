@@ -3,7 +3,6 @@
  */
 #include "shapegen.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,20 +15,6 @@ static uint32_t
 roll(uint32_t n)
 {
     return rng_below(rng, n);
-}
-
-__attribute__((format(printf, 2, 3))) static void
-add(struct text *t, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(t->data + t->used, sizeof t->data - t->used, format, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof t->data - t->used)
-        test_die("the statement is too long: %s", t->data);
-    t->used += (size_t)n;
 }
 
 /* ---- values ---- */
@@ -59,34 +44,34 @@ add_value(struct text *t, bool may_be_null)
 
     switch (roll(12)) {
     case 0:
-        add(t, "%s", may_be_null ? "NULL" : "7");
+        text_add(t, "%s", may_be_null ? "NULL" : "7");
         break;
     case 1:
         /* Behind the largest rowid both choose at random. */
         number = shape->rowid_is_column ? 1 + roll(sizeof odd / sizeof odd[0] - 1)
                                         : roll(sizeof odd / sizeof odd[0]);
-        add(t, "%s", odd[number]);
+        text_add(t, "%s", odd[number]);
         break;
     case 2:
     case 3:
     case 4:
-        add(t, "'%c'", (roll(2) == 0 ? 'a' : 'A') + (int)roll(5));
+        text_add(t, "'%c'", (roll(2) == 0 ? 'a' : 'A') + (int)roll(5));
         break;
     case 5:
-        add(t, "'%u'", roll(12));
+        text_add(t, "'%u'", roll(12));
         break;
     case 6:
-        add(t, "%u.%u", roll(12), 5 * roll(2));
+        text_add(t, "%u.%u", roll(12), 5 * roll(2));
         break;
     default:
-        add(t, "%d", (int)roll(14) - 2);
+        text_add(t, "%d", (int)roll(14) - 2);
     }
 }
 
 static void
 add_column(struct text *t)
 {
-    add(t, "%s", shape->column[roll((uint32_t)shape->columns)].name);
+    text_add(t, "%s", shape->column[roll((uint32_t)shape->columns)].name);
 }
 
 static const char *
@@ -111,47 +96,48 @@ add_term(struct text *t)
 
     switch (roll(11)) {
     case 0:
-        add(t, "%s BETWEEN ", name);
+        text_add(t, "%s BETWEEN ", name);
         add_value(t, false);
-        add(t, " AND ");
+        text_add(t, " AND ");
         add_value(t, false);
         break;
     case 1:
-        add(t, "%s IN (", name);
+        text_add(t, "%s IN (", name);
         for (uint32_t i = roll(3); i > 0; i--) {
             add_value(t, true);
-            add(t, ", ");
+            text_add(t, ", ");
         }
         add_value(t, true);
-        add(t, ")");
+        text_add(t, ")");
         break;
     case 2:
-        add(t, "%s IS %sNULL", name, roll(3) == 0 ? "NOT " : "");
+        text_add(t, "%s IS %sNULL", name, roll(3) == 0 ? "NOT " : "");
         break;
     case 3:
-        add(t, "%s %s '%c%s'", name, roll(2) == 0 ? "LIKE" : "GLOB", (int)('a' + roll(3)),
-            roll(2) == 0 ? "%" : "*");
+        text_add(t, "%s %s '%c%s'", name, roll(2) == 0 ? "LIKE" : "GLOB", (int)('a' + roll(3)),
+                 roll(2) == 0 ? "%" : "*");
         break;
     case 4:
         if (column->class != CLASS_NONE) { /* the affinity of the other side counts too */
             const bool as_text = column->class == CLASS_NUMBER || roll(2) == 0;
 
             /* SQLite takes a TEXT column that is equal to a number for a constant when it sorts. */
-            add(t, "%s %s CAST(", column->name, as_text ? compare[roll(7)] : compare[3 + roll(4)]);
+            text_add(t, "%s %s CAST(", column->name,
+                     as_text ? compare[roll(7)] : compare[3 + roll(4)]);
             add_value(t, false);
-            add(t, " AS %s)", as_text ? "TEXT" : "INTEGER");
+            text_add(t, " AS %s)", as_text ? "TEXT" : "INTEGER");
         } else {
-            add(t, "%s IS NOT ", column->name);
+            text_add(t, "%s IS NOT ", column->name);
             add_value(t, true);
         }
         break;
     case 5:
-        add(t, "%s %s ", name, compare[roll(7)]);
+        text_add(t, "%s %s ", name, compare[roll(7)]);
         add_value(t, false);
-        add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
+        text_add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
         break;
     default:
-        add(t, "%s %s ", name, compare[roll(sizeof compare / sizeof compare[0])]);
+        text_add(t, "%s %s ", name, compare[roll(sizeof compare / sizeof compare[0])]);
         add_value(t, true);
     }
 }
@@ -162,7 +148,7 @@ add_where(struct text *t)
     const uint32_t terms = roll(4);
 
     for (uint32_t i = 0; i < terms; i++) {
-        add(t, "%s", i == 0 ? " WHERE " : (roll(4) == 0 ? " OR " : " AND "));
+        text_add(t, "%s", i == 0 ? " WHERE " : (roll(4) == 0 ? " OR " : " AND "));
         add_term(t);
     }
 }
@@ -171,13 +157,14 @@ add_where(struct text *t)
 static void
 add_one_row(struct text *t)
 {
-    add(t, " WHERE ");
+    text_add(t, " WHERE ");
     if (shape->primary.count == 0) {
-        add(t, "rowid = %u", 1 + roll(20));
+        text_add(t, "rowid = %u", 1 + roll(20));
         return;
     }
     for (int i = 0; i < shape->primary.count; i++) {
-        add(t, "%s%s = ", i == 0 ? "" : " AND ", shape->column[shape->primary.columns[i]].name);
+        text_add(t, "%s%s = ", i == 0 ? "" : " AND ",
+                 shape->column[shape->primary.columns[i]].name);
         add_value(t, false);
     }
 }
@@ -193,20 +180,21 @@ add_order(struct text *t, const char *alias, bool total)
         const struct shape_key *key = &shape->index[roll((uint32_t)shape->indexes)];
 
         for (int i = 0; i < key->count; i++, separator = ", ")
-            add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
-                reverse ? " DESC" : "");
+            text_add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
+                     reverse ? " DESC" : "");
         columns = 0;
     }
     for (; columns > 0; columns--, separator = ", ")
-        add(t, "%s%s%s%s", separator, alias, shape->column[roll((uint32_t)shape->columns)].name,
-            (roll(4) == 0) != reverse ? " DESC" : "");
+        text_add(t, "%s%s%s%s", separator, alias,
+                 shape->column[roll((uint32_t)shape->columns)].name,
+                 (roll(4) == 0) != reverse ? " DESC" : "");
     if (!total)
         return;
     if (shape->primary.count == 0)
-        add(t, "%s%srowid%s", separator, alias, reverse ? " DESC" : "");
+        text_add(t, "%s%srowid%s", separator, alias, reverse ? " DESC" : "");
     for (int i = 0; i < shape->primary.count; i++, separator = ", ")
-        add(t, "%s%s%s%s", separator, alias, shape->column[shape->primary.columns[i]].name,
-            reverse ? " DESC" : "");
+        text_add(t, "%s%s%s%s", separator, alias, shape->column[shape->primary.columns[i]].name,
+                 reverse ? " DESC" : "");
 }
 
 /* ---- statements ---- */
@@ -218,54 +206,55 @@ make_insert(struct text *t)
     const bool names = shape->has_rowid && !shape->rowid_is_column && roll(6) == 0;
 
     if (roll(12) == 0) {
-        add(t, "INSERT%s INTO t SELECT ", conflict_word());
+        text_add(t, "INSERT%s INTO t SELECT ", conflict_word());
         for (int i = 0; i < shape->columns; i++) {
-            add(t, "%s", i == 0 ? "" : ", ");
+            text_add(t, "%s", i == 0 ? "" : ", ");
             if (roll(3) == 0)
                 add_value(t, true);
             else
-                add(t, "n + %u", roll(9));
+                text_add(t, "n + %u", roll(9));
         }
-        add(t, " FROM u ORDER BY n LIMIT %u", roll(4));
+        text_add(t, " FROM u ORDER BY n LIMIT %u", roll(4));
         return;
     }
     if (roll(15) == 0) {
-        add(t, "INSERT%s INTO t SELECT ", conflict_word());
+        text_add(t, "INSERT%s INTO t SELECT ", conflict_word());
         for (int i = 0; i < shape->columns; i++)
-            add(t, "%s%s", i == 0 ? "" : ", ",
-                shape->rowid_is_column && i == shape->primary.columns[0] ? "NULL"
-                                                                         : shape->column[i].name);
-        add(t, " FROM t");
+            text_add(t, "%s%s", i == 0 ? "" : ", ",
+                     shape->rowid_is_column && i == shape->primary.columns[0]
+                         ? "NULL"
+                         : shape->column[i].name);
+        text_add(t, " FROM t");
         add_order(t, "", true);
-        add(t, " LIMIT 3");
+        text_add(t, " LIMIT 3");
         return;
     }
     if (roll(5) == 0)
-        add(t, "REPLACE INTO t");
+        text_add(t, "REPLACE INTO t");
     else
-        add(t, "INSERT%s INTO t", conflict_word());
+        text_add(t, "INSERT%s INTO t", conflict_word());
     if (names) {
-        add(t, "(rowid");
+        text_add(t, "(rowid");
         for (int i = 0; i < shape->columns; i++)
-            add(t, ", %s", shape->column[i].name);
-        add(t, ")");
+            text_add(t, ", %s", shape->column[i].name);
+        text_add(t, ")");
     }
-    add(t, " VALUES");
+    text_add(t, " VALUES");
     for (uint32_t i = 0; i < rows; i++) {
-        add(t, "%s(", i == 0 ? "" : ", ");
+        text_add(t, "%s(", i == 0 ? "" : ", ");
         if (names)
-            add(t, "%u, ", 1 + roll(20));
+            text_add(t, "%u, ", 1 + roll(20));
         for (int j = 0; j < shape->columns; j++) {
-            add(t, "%s", j == 0 ? "" : ", ");
+            text_add(t, "%s", j == 0 ? "" : ", ");
             /* Several rows behind one with a wrong type: SQLite's OR FAIL depends on its journal.
              */
             if (shape->rowid_is_column && j == shape->primary.columns[0] &&
                 (rows > 1 || roll(8) != 0))
-                add(t, roll(3) == 0 ? "NULL" : "%u", 1 + roll(20));
+                text_add(t, roll(3) == 0 ? "NULL" : "%u", 1 + roll(20));
             else
                 add_value(t, true);
         }
-        add(t, ")");
+        text_add(t, ")");
     }
 }
 
@@ -290,7 +279,7 @@ make_update(struct text *t)
     const int column = (int)roll((uint32_t)shape->columns);
 
     if (is_free(column) && roll(2) == 0) { /* of any rows */
-        add(t, "UPDATE%s t SET %s = ", conflict_word(), shape->column[column].name);
+        text_add(t, "UPDATE%s t SET %s = ", conflict_word(), shape->column[column].name);
         if (roll(3) == 0)
             add_column(t);
         else
@@ -298,21 +287,21 @@ make_update(struct text *t)
         add_where(t);
     } else if (is_free(column) && shape->primary.count > 0 &&
                shape->column[shape->primary.columns[0]].class == CLASS_NUMBER && roll(4) == 0) {
-        add(t, "UPDATE t SET %s = u.n FROM u WHERE u.n = t.%s", shape->column[column].name,
-            shape->column[shape->primary.columns[0]].name);
+        text_add(t, "UPDATE t SET %s = u.n FROM u WHERE u.n = t.%s", shape->column[column].name,
+                 shape->column[shape->primary.columns[0]].name);
     } else if (shape->rowid_is_column && roll(4) == 0) { /* rowids over each other */
         const char *name = shape->column[shape->primary.columns[0]].name;
 
-        add(t, "UPDATE t SET %s = %s %c %u WHERE %s > %u", name, name, roll(2) == 0 ? '+' : '-',
-            1 + roll(3), name, roll(15));
+        text_add(t, "UPDATE t SET %s = %s %c %u WHERE %s > %u", name, name,
+                 roll(2) == 0 ? '+' : '-', 1 + roll(3), name, roll(15));
     } else { /* anything, of one row */
         const uint32_t columns = 1 + roll(3);
 
-        add(t, "UPDATE%s t SET ", conflict_word());
+        text_add(t, "UPDATE%s t SET ", conflict_word());
         for (uint32_t i = 0; i < columns; i++) {
-            add(t, "%s", i == 0 ? "" : ", ");
+            text_add(t, "%s", i == 0 ? "" : ", ");
             add_column(t);
-            add(t, " = ");
+            text_add(t, " = ");
             if (roll(5) == 0)
                 add_column(t);
             else
@@ -325,21 +314,21 @@ make_update(struct text *t)
 static void
 make_delete(struct text *t)
 {
-    add(t, "DELETE FROM t");
+    text_add(t, "DELETE FROM t");
     if (roll(8) == 0) {
         const char *name = shape->column[roll((uint32_t)shape->columns)].name;
 
-        add(t, " WHERE %s IN (SELECT %s FROM t WHERE ", name, name);
+        text_add(t, " WHERE %s IN (SELECT %s FROM t WHERE ", name, name);
         add_term(t);
-        add(t, " AND ");
+        text_add(t, " AND ");
         add_term(t);
-        add(t, ")");
+        text_add(t, ")");
     } else if (roll(3) == 0) {
         add_one_row(t);
     } else {
-        add(t, " WHERE ");
+        text_add(t, " WHERE ");
         add_term(t);
-        add(t, " AND ");
+        text_add(t, " AND ");
         add_term(t);
     }
 }
@@ -355,17 +344,17 @@ make_join(struct text *t)
     /* SQLite 3.40's Bloom filter on an automatic index tells 'a' from 'a ' under RTRIM. */
     if (strstr(shape->column[b].collation, "RTRIM") != NULL ||
         strstr(shape->column[a].collation, "RTRIM") != NULL) {
-        add(t, "SELECT x.*, y.* FROM t AS x, u AS y WHERE x.%s > y.n", shape->column[a].name);
+        text_add(t, "SELECT x.*, y.* FROM t AS x, u AS y WHERE x.%s > y.n", shape->column[a].name);
         return;
     }
-    add(t, "SELECT x.*, y.* FROM t AS x %sJOIN t AS y ON y.%s = x.%s", roll(3) == 0 ? "LEFT " : "",
-        shape->column[b].name, shape->column[a].name);
+    text_add(t, "SELECT x.*, y.* FROM t AS x %sJOIN t AS y ON y.%s = x.%s",
+             roll(3) == 0 ? "LEFT " : "", shape->column[b].name, shape->column[a].name);
     if (roll(2) == 0) {
-        add(t, " AND y.%s > ", shape->column[b].name);
+        text_add(t, " AND y.%s > ", shape->column[b].name);
         add_value(t, false);
     }
     if (roll(3) == 0)
-        add(t, " WHERE y.%s IS NULL", shape->column[roll((uint32_t)shape->columns)].name);
+        text_add(t, " WHERE y.%s IS NULL", shape->column[roll((uint32_t)shape->columns)].name);
 }
 
 static void
@@ -373,14 +362,14 @@ make_correlated(struct text *t)
 {
     const char *name = shape->column[roll((uint32_t)shape->columns)].name;
 
-    add(t, "SELECT x.%s, (SELECT count(*) FROM t AS y WHERE y.%s = x.%s", name, name, name);
+    text_add(t, "SELECT x.%s, (SELECT count(*) FROM t AS y WHERE y.%s = x.%s", name, name, name);
     if (roll(2) == 0) {
-        add(t, " AND y.");
+        text_add(t, " AND y.");
         add_column(t);
-        add(t, " > ");
+        text_add(t, " > ");
         add_value(t, false);
     }
-    add(t, ") FROM t AS x");
+    text_add(t, ") FROM t AS x");
 }
 
 static void
@@ -391,36 +380,36 @@ make_aggregate(struct text *t, unsigned *flags)
     *flags |= ANSWER_UNORDERED;
     switch (roll(5)) {
     case 0:
-        add(t, "SELECT count(*) FROM t");
+        text_add(t, "SELECT count(*) FROM t");
         add_where(t);
         break;
     case 1:
-        add(t, "SELECT count(*), count(");
+        text_add(t, "SELECT count(*), count(");
         add_column(t);
-        add(t, ") FROM t GROUP BY ");
+        text_add(t, ") FROM t GROUP BY ");
         add_column(t);
         break;
     case 2:
-        add(t, "SELECT count(*) FROM (SELECT DISTINCT ");
+        text_add(t, "SELECT count(*) FROM (SELECT DISTINCT ");
         add_column(t);
-        add(t, ", ");
+        text_add(t, ", ");
         add_column(t);
-        add(t, " FROM t");
+        text_add(t, " FROM t");
         add_where(t);
-        add(t, ")");
+        text_add(t, ")");
         break;
     case 3:
-        add(t, "SELECT max(length(");
+        text_add(t, "SELECT max(length(");
         add_column(t);
-        add(t, ")), min(typeof(");
+        text_add(t, ")), min(typeof(");
         add_column(t);
-        add(t, ")) FROM t");
+        text_add(t, ")) FROM t");
         add_where(t);
         break;
     default:
-        add(t, "SELECT count(*) FROM t WHERE %s IN (SELECT %s FROM u WHERE n > %u)",
-            shape->column[column].name,
-            shape->column[column].class == CLASS_TEXT ? "CAST(n AS TEXT)" : "n", roll(5));
+        text_add(t, "SELECT count(*) FROM t WHERE %s IN (SELECT %s FROM u WHERE n > %u)",
+                 shape->column[column].name,
+                 shape->column[column].class == CLASS_TEXT ? "CAST(n AS TEXT)" : "n", roll(5));
     }
 }
 
@@ -442,12 +431,12 @@ make_select(struct text *t, unsigned *flags)
         make_aggregate(t, flags);
         return;
     }
-    add(t, "SELECT %s", shape->has_rowid && roll(3) == 0 ? "rowid, *" : "*");
+    text_add(t, "SELECT %s", shape->has_rowid && roll(3) == 0 ? "rowid, *" : "*");
     if (roll(4) == 0) {
         t->used -= 1;
         add_column(t);
     }
-    add(t, " FROM t");
+    text_add(t, " FROM t");
     if (roll(5) == 0)
         add_one_row(t);
     else
@@ -456,7 +445,7 @@ make_select(struct text *t, unsigned *flags)
     if (!total)
         *flags |= ANSWER_UNORDERED;
     else if (roll(3) == 0)
-        add(t, " LIMIT %u OFFSET %u", roll(6), roll(3));
+        text_add(t, " LIMIT %u OFFSET %u", roll(6), roll(3));
 }
 
 static void
@@ -467,7 +456,7 @@ make_control(struct text *t)
                                          "SAVEPOINT b", "ROLLBACK TO a", "ROLLBACK TO b",
                                          "RELEASE a",   "RELEASE b" };
 
-    add(t, "%s", words[roll(sizeof words / sizeof words[0])]);
+    text_add(t, "%s", words[roll(sizeof words / sizeof words[0])]);
 }
 
 void

@@ -22,6 +22,7 @@
 #include "../support/support.h"
 #include "answer.h"
 #include "shapegen.h"
+#include "text.h"
 
 enum { NATIVE, TXKV, SIDES, SHOWN = 30 };
 
@@ -31,32 +32,9 @@ static sqlite3 *dbs[SIDES];
 static struct answer answers[SIDES];
 static char store_dir[TEST_PATH_BYTES];
 static struct text definitions; /* what the txkv table was made with */
-static char **history;
-static uint64_t history_count, history_room;
 static uint64_t total_statements, total_failed;
 
 static const char helpers[] = "CREATE TABLE u(n); INSERT INTO u VALUES(1), (2), (3), (5), (8)";
-
-static void
-remember(const char *sql)
-{
-    if (history_count == history_room) {
-        history_room = 2 * history_room + 1024;
-        history = realloc(history, history_room * sizeof *history);
-        if (history == NULL)
-            test_die("out of memory");
-    }
-    history[history_count] = strdup(sql);
-    if (history[history_count++] == NULL)
-        test_die("out of memory");
-}
-
-static void
-forget_history(void)
-{
-    while (history_count > 0)
-        free(history[--history_count]);
-}
 
 static void
 show_mismatch(void)
@@ -70,7 +48,7 @@ show_mismatch(void)
 static bool
 run_both(const char *sql, unsigned flags)
 {
-    remember(sql);
+    history_add(sql);
     for (int side = 0; side < SIDES; side++)
         answer_run(&answers[side], dbs[side], sql, flags);
     total_failed += answers[NATIVE].code != SQLITE_DONE;
@@ -171,7 +149,7 @@ run_seed(uint64_t seed, uint64_t statements)
     if (!ok)
         (void)printf("[FAILED] SEED=%llu: %llu statements\n", (unsigned long long)seed,
                      (unsigned long long)history_count);
-    forget_history();
+    history_forget();
     test_dir_remove(store_dir);
     return ok;
 }
@@ -193,6 +171,5 @@ main(int argc, char **argv)
                  (unsigned long long)total_statements, (unsigned long long)total_failed);
     for (int side = 0; side < SIDES; side++)
         free(answers[side].text);
-    free(history);
     return test_summary(passed, seeds - passed);
 }

@@ -3,7 +3,6 @@
  */
 #include "shapegen.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,20 +12,6 @@ static uint32_t
 roll(uint32_t n)
 {
     return rng_below(rng, n);
-}
-
-__attribute__((format(printf, 2, 3))) static void
-add(struct text *t, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(t->data + t->used, sizeof t->data - t->used, format, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof t->data - t->used)
-        test_die("the statement is too long: %s", t->data);
-    t->used += (size_t)n;
 }
 
 static void
@@ -113,18 +98,18 @@ static void
 add_key_definition(struct text *t, const struct shape *s, const char *what,
                    const struct shape_key *key)
 {
-    add(t, ", %s(", what);
+    text_add(t, ", %s(", what);
     for (int i = 0; i < key->count; i++)
-        add(t, "%s%s", i == 0 ? "" : ", ", s->column[key->columns[i]].name);
-    add(t, ")");
+        text_add(t, "%s%s", i == 0 ? "" : ", ", s->column[key->columns[i]].name);
+    text_add(t, ")");
 }
 
 void
 shape_definitions(const struct shape *s, bool with_indexes, struct text *t)
 {
     for (int i = 0; i < s->columns; i++)
-        add(t, "%s%s %s%s%s", i == 0 ? "" : ", ", s->column[i].name, s->column[i].type,
-            s->column[i].not_null ? " NOT NULL" : "", s->column[i].collation);
+        text_add(t, "%s%s %s%s%s", i == 0 ? "" : ", ", s->column[i].name, s->column[i].type,
+                 s->column[i].not_null ? " NOT NULL" : "", s->column[i].collation);
     if (s->primary.count > 0 && !s->primary_last)
         add_key_definition(t, s, "PRIMARY KEY", &s->primary);
     for (int i = 0; i < s->uniques; i++)

@@ -3,7 +3,6 @@
  */
 #include "sqlgen.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,20 +12,6 @@ static uint32_t
 roll(uint32_t n)
 {
     return rng_below(rng, n);
-}
-
-__attribute__((format(printf, 2, 3))) static void
-add(struct text *t, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(t->data + t->used, sizeof t->data - t->used, format, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof t->data - t->used)
-        test_die("the statement is too long: %s", t->data);
-    t->used += (size_t)n;
 }
 
 /* A key out of few, so that statements meet; the types and their borders all occur. */
@@ -64,25 +49,25 @@ add_key(struct text *t)
     switch (roll(20)) {
     case 0:
     case 1:
-        add(t, "%s", odd[roll(sizeof odd / sizeof odd[0])]);
+        text_add(t, "%s", odd[roll(sizeof odd / sizeof odd[0])]);
         break;
     case 2:
     case 3:
     case 4:
-        add(t, "%s", texts[roll(sizeof texts / sizeof texts[0])]);
+        text_add(t, "%s", texts[roll(sizeof texts / sizeof texts[0])]);
         break;
     case 5:
-        add(t, "%s", blobs[roll(sizeof blobs / sizeof blobs[0])]);
+        text_add(t, "%s", blobs[roll(sizeof blobs / sizeof blobs[0])]);
         break;
     case 6:
     case 7:
-        add(t, "%d.%d", (int)roll(20) - 5, (int)roll(2) * 5);
+        text_add(t, "%d.%d", (int)roll(20) - 5, (int)roll(2) * 5);
         break;
     case 8:
-        add(t, "'k%u'", roll(30));
+        text_add(t, "'k%u'", roll(30));
         break;
     default:
-        add(t, "%d", (int)roll(40) - 8);
+        text_add(t, "%d", (int)roll(40) - 8);
     }
 }
 
@@ -90,7 +75,7 @@ static void
 add_insert_key(struct text *t)
 {
     if (roll(60) == 0)
-        add(t, "NULL");
+        text_add(t, "NULL");
     else
         add_key(t);
 }
@@ -100,22 +85,22 @@ add_value(struct text *t)
 {
     switch (roll(9)) {
     case 0:
-        add(t, "NULL");
+        text_add(t, "NULL");
         break;
     case 1:
-        add(t, "''");
+        text_add(t, "''");
         break;
     case 2:
-        add(t, "zeroblob(%u)", roll(40));
+        text_add(t, "zeroblob(%u)", roll(40));
         break;
     case 3:
-        add(t, "CAST(hex(zeroblob(%u)) AS BLOB)", roll(3) == 0 ? roll(6000) : roll(10));
+        text_add(t, "CAST(hex(zeroblob(%u)) AS BLOB)", roll(3) == 0 ? roll(6000) : roll(10));
         break;
     case 4:
-        add(t, "'v%u'", roll(1000));
+        text_add(t, "'v%u'", roll(1000));
         break;
     case 5:
-        add(t, "%u.25", roll(100));
+        text_add(t, "%u.25", roll(100));
         break;
     default:
         add_key(t);
@@ -143,36 +128,36 @@ add_where(struct text *t)
     case 0:
     case 1:
     case 2:
-        add(t, "key %s ", compare[roll(sizeof compare / sizeof compare[0])]);
+        text_add(t, "key %s ", compare[roll(sizeof compare / sizeof compare[0])]);
         add_key(t);
         break;
     case 3:
     case 4:
-        add(t, "key %s ", roll(2) == 0 ? ">" : ">=");
+        text_add(t, "key %s ", roll(2) == 0 ? ">" : ">=");
         add_key(t);
-        add(t, " AND key %s ", roll(2) == 0 ? "<" : "<=");
+        text_add(t, " AND key %s ", roll(2) == 0 ? "<" : "<=");
         add_key(t);
         break;
     case 5:
-        add(t, "key BETWEEN ");
+        text_add(t, "key BETWEEN ");
         add_key(t);
-        add(t, " AND ");
+        text_add(t, " AND ");
         add_key(t);
         break;
     case 6:
-        add(t, "key IN (");
+        text_add(t, "key IN (");
         for (uint32_t i = roll(4); i > 0; i--) {
             add_key(t);
-            add(t, ", ");
+            text_add(t, ", ");
         }
         add_key(t);
-        add(t, ")");
+        text_add(t, ")");
         break;
     case 7:
-        add(t, "key GLOB %s", globs[roll(sizeof globs / sizeof globs[0])]);
+        text_add(t, "key GLOB %s", globs[roll(sizeof globs / sizeof globs[0])]);
         break;
     default:
-        add(t, "typeof(value) = '%s'", roll(2) == 0 ? "text" : "blob");
+        text_add(t, "typeof(value) = '%s'", roll(2) == 0 ? "text" : "blob");
     }
 }
 
@@ -182,26 +167,26 @@ make_insert(struct text *t)
     const uint32_t rows = roll(3) == 0 ? 2 + roll(5) : 1;
 
     if (roll(12) == 0) {
-        add(t, "INSERT%s INTO kv SELECT key || 'x', value FROM kv WHERE ", conflict_word());
+        text_add(t, "INSERT%s INTO kv SELECT key || 'x', value FROM kv WHERE ", conflict_word());
         add_where(t);
-        add(t, " ORDER BY key LIMIT %u", roll(5));
+        text_add(t, " ORDER BY key LIMIT %u", roll(5));
         return;
     }
     if (roll(12) == 0) {
-        add(t, "INSERT%s INTO kv SELECT id, ref FROM j WHERE id < %u ORDER BY id", conflict_word(),
-            roll(8));
+        text_add(t, "INSERT%s INTO kv SELECT id, ref FROM j WHERE id < %u ORDER BY id",
+                 conflict_word(), roll(8));
         return;
     }
     if (roll(5) == 0)
-        add(t, "REPLACE INTO kv VALUES");
+        text_add(t, "REPLACE INTO kv VALUES");
     else
-        add(t, "INSERT%s INTO kv(key, value) VALUES", conflict_word());
+        text_add(t, "INSERT%s INTO kv(key, value) VALUES", conflict_word());
     for (uint32_t i = 0; i < rows; i++) {
-        add(t, "%s(", i == 0 ? "" : ", ");
+        text_add(t, "%s(", i == 0 ? "" : ", ");
         add_insert_key(t);
-        add(t, ", ");
+        text_add(t, ", ");
         add_value(t);
-        add(t, ")");
+        text_add(t, ")");
     }
 }
 
@@ -210,32 +195,34 @@ make_update(struct text *t, uint64_t number)
 {
     switch (roll(6)) {
     case 0: /* One row gets another key, which may be taken. */
-        add(t, "UPDATE%s kv SET key = ", conflict_word());
+        text_add(t, "UPDATE%s kv SET key = ", conflict_word());
         add_insert_key(t);
-        add(t, " WHERE key = ");
+        text_add(t, " WHERE key = ");
         add_key(t);
         break;
     case 1: /* Many rows move where no row is. */
-        add(t, "UPDATE kv SET key = 'moved' || %llu || '.' || substr(quote(key), 1, 40) WHERE ",
-            (unsigned long long)number);
+        text_add(t,
+                 "UPDATE kv SET key = 'moved' || %llu || '.' || substr(quote(key), 1, 40) WHERE ",
+                 (unsigned long long)number);
         add_where(t);
         break;
     case 2: /* Key and value of one row. */
-        add(t, "UPDATE%s kv SET key = ", conflict_word());
+        text_add(t, "UPDATE%s kv SET key = ", conflict_word());
         add_key(t);
-        add(t, ", value = ");
+        text_add(t, ", value = ");
         add_value(t);
-        add(t, " WHERE key = ");
+        text_add(t, " WHERE key = ");
         add_key(t);
         break;
     case 3:
-        add(t, "UPDATE kv SET value = typeof(key) || quote(value) WHERE length(value) < 100 AND ");
+        text_add(
+            t, "UPDATE kv SET value = typeof(key) || quote(value) WHERE length(value) < 100 AND ");
         add_where(t);
         break;
     default:
-        add(t, "UPDATE%s kv SET value = ", conflict_word());
+        text_add(t, "UPDATE%s kv SET value = ", conflict_word());
         add_value(t);
-        add(t, " WHERE ");
+        text_add(t, " WHERE ");
         add_where(t);
     }
 }
@@ -244,15 +231,15 @@ static void
 make_delete(struct text *t)
 {
     if (roll(40) == 0) {
-        add(t, "DELETE FROM kv");
+        text_add(t, "DELETE FROM kv");
     } else if (roll(6) == 0) {
-        add(t, "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE ");
+        text_add(t, "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE ");
         add_where(t);
-        add(t, " ORDER BY key DESC LIMIT %u)", roll(6));
+        text_add(t, " ORDER BY key DESC LIMIT %u)", roll(6));
     } else if (roll(3) == 0) {
-        add(t, "DELETE FROM kv WHERE key GLOB 'moved*' OR key GLOB '*x'");
+        text_add(t, "DELETE FROM kv WHERE key GLOB 'moved*' OR key GLOB '*x'");
     } else {
-        add(t, "DELETE FROM kv WHERE ");
+        text_add(t, "DELETE FROM kv WHERE ");
         add_where(t);
     }
 }
@@ -273,51 +260,52 @@ make_select(struct text *t)
 
     switch (roll(9)) {
     case 0:
-        add(t, "SELECT %s FROM kv WHERE ",
-            aggregates[roll(sizeof aggregates / sizeof aggregates[0])]);
+        text_add(t, "SELECT %s FROM kv WHERE ",
+                 aggregates[roll(sizeof aggregates / sizeof aggregates[0])]);
         add_where(t);
         break;
     case 1:
-        add(t, "SELECT %s FROM kv", aggregates[roll(sizeof aggregates / sizeof aggregates[0])]);
+        text_add(t, "SELECT %s FROM kv",
+                 aggregates[roll(sizeof aggregates / sizeof aggregates[0])]);
         break;
     case 2:
-        add(t,
-            "SELECT kv.key, j.id, j.ref, value FROM j %s JOIN kv ON kv.key = j.ref ORDER BY "
-            "j.id, kv.key",
-            roll(2) == 0 ? "LEFT" : "");
+        text_add(t,
+                 "SELECT kv.key, j.id, j.ref, value FROM j %s JOIN kv ON kv.key = j.ref ORDER BY "
+                 "j.id, kv.key",
+                 roll(2) == 0 ? "LEFT" : "");
         break;
     case 3:
-        add(t,
-            "SELECT a.key, b.key FROM kv a JOIN kv b ON b.key > a.key WHERE typeof(a.key) = "
-            "'real' ORDER BY a.key %s, b.key %s LIMIT 20",
-            direction, direction);
+        text_add(t,
+                 "SELECT a.key, b.key FROM kv a JOIN kv b ON b.key > a.key WHERE typeof(a.key) = "
+                 "'real' ORDER BY a.key %s, b.key %s LIMIT 20",
+                 direction, direction);
         break;
     case 4:
-        add(t, "SELECT typeof(value), count(*), min(key), max(key) FROM kv WHERE ");
+        text_add(t, "SELECT typeof(value), count(*), min(key), max(key) FROM kv WHERE ");
         add_where(t);
-        add(t, " GROUP BY 1 ORDER BY 1");
+        text_add(t, " GROUP BY 1 ORDER BY 1");
         break;
     case 5:
-        add(t, "SELECT value FROM kv WHERE key = ");
+        text_add(t, "SELECT value FROM kv WHERE key = ");
         add_key(t);
         break;
     case 6:
-        add(t, "SELECT DISTINCT typeof(key), value FROM kv WHERE ");
+        text_add(t, "SELECT DISTINCT typeof(key), value FROM kv WHERE ");
         add_where(t);
-        add(t, " ORDER BY 1, 2 LIMIT 10");
+        text_add(t, " ORDER BY 1, 2 LIMIT 10");
         break;
     default:
-        add(t, "SELECT key, typeof(key), value FROM kv WHERE ");
+        text_add(t, "SELECT key, typeof(key), value FROM kv WHERE ");
         add_where(t);
         if (roll(3) == 0) {
-            add(t, " AND ");
+            text_add(t, " AND ");
             add_where(t);
         }
-        add(t, " ORDER BY key %s", direction);
+        text_add(t, " ORDER BY key %s", direction);
         if (roll(2) == 0)
-            add(t, " LIMIT %u", roll(6));
+            text_add(t, " LIMIT %u", roll(6));
         if (roll(4) == 0 && strstr(t->data, "LIMIT") != NULL)
-            add(t, " OFFSET %u", roll(5));
+            text_add(t, " OFFSET %u", roll(5));
     }
 }
 
@@ -331,24 +319,24 @@ make_control(struct text *t)
     case 0:
     case 1:
     case 2:
-        add(t, "%s", begins[roll(3)]);
+        text_add(t, "%s", begins[roll(3)]);
         break;
     case 3:
     case 4:
-        add(t, "COMMIT");
+        text_add(t, "COMMIT");
         break;
     case 5:
-        add(t, "ROLLBACK");
+        text_add(t, "ROLLBACK");
         break;
     case 6:
     case 7:
-        add(t, "SAVEPOINT %c", point);
+        text_add(t, "SAVEPOINT %c", point);
         break;
     case 8:
-        add(t, "ROLLBACK TO %c", point);
+        text_add(t, "ROLLBACK TO %c", point);
         break;
     default:
-        add(t, "RELEASE %c", point);
+        text_add(t, "RELEASE %c", point);
     }
 }
 
@@ -372,5 +360,5 @@ sql_random(struct rng *from, uint64_t number, struct text *t)
     else if (dice < 97)
         make_control(t);
     else
-        add(t, "REPLACE INTO j VALUES(%u, %u)", roll(10), roll(30));
+        text_add(t, "REPLACE INTO j VALUES(%u, %u)", roll(10), roll(30));
 }

@@ -8,11 +8,7 @@
 #define TXKV_TEST_SQLGEN_H
 
 #include "../support/support.h"
-
-struct text {
-    char data[4096];
-    size_t used;
-};
+#include "text.h"
 
 /* Make one statement; `number` is another for each. */
 void sql_random(struct rng *from, uint64_t number, struct text *t);
