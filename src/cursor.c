@@ -7,6 +7,8 @@
 
 #include "expire.h"
 
+enum { BOUND_BYTES = 512 }; /* a longer bound takes an allocation */
+
 enum place {
     UNPLACED, /* before the first seek, or after one that failed */
     ON_ROW,
@@ -19,6 +21,13 @@ struct source {
     struct tx_node *node;             /* the row it stands on, or NULL at its end */
     const struct tx_version *version; /* what the cursor sees of it */
     bool own;                         /* the transaction's writes, not a memtable */
+};
+
+/* Where a bound of the range is copied to. */
+struct bound {
+    uint8_t *data; /* of a long one; NULL before there was any */
+    size_t room;
+    uint8_t own[BOUND_BYTES];
 };
 
 struct txkv_cursor {
@@ -39,13 +48,13 @@ struct txkv_cursor {
     struct source *sources; /* newest first */
     uint32_t source_count, source_room;
 
-    /* The range; data points into the buffers, NULL for an open end. */
+    /* The range; data points into the bounds, NULL for an open end. */
     struct tx_key lo, hi;
     bool lo_open, hi_open;
 
     uint8_t *copy; /* of key and value, where the session has a guard */
     size_t copy_room;
-    uint8_t lo_buffer[TXKV_KEY_BYTES_MAX + 1], hi_buffer[TXKV_KEY_BYTES_MAX + 1];
+    struct bound lo_bound, hi_bound;
 };
 
 /* ---- overlay sources ---- */
@@ -372,8 +381,10 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
     cursor = tx_malloc(sizeof *cursor);
     if (cursor == NULL)
         return tx_fail_nomem(err);
-    /* The two key buffers at the end need no clearing. */
-    memset(cursor, 0, offsetof(struct txkv_cursor, lo_buffer));
+    /* The bounds at the end are large, and their own bytes need no clearing. */
+    memset(cursor, 0, offsetof(struct txkv_cursor, lo_bound));
+    cursor->lo_bound.data = cursor->hi_bound.data = NULL;
+    cursor->lo_bound.room = cursor->hi_bound.room = 0;
     cursor->session = session;
     cursor->table = table;
     *out = cursor;
@@ -438,20 +449,45 @@ txkv_cursor_close(struct txkv_cursor *cursor)
     leave_txn(cursor);
     tx_guard_leave(session);
     tx_free(cursor->copy);
+    tx_free(cursor->lo_bound.data);
+    tx_free(cursor->hi_bound.data);
     tx_free(cursor->sources);
     tx_free(cursor);
 }
 
+/* Room for a bound; NULL when out of memory. */
+static uint8_t *
+bound_room(struct bound *bound, size_t bytes)
+{
+    uint8_t *data;
+
+    if (bytes <= sizeof bound->own)
+        return bound->own;
+    if (bytes > bound->room) {
+        data = tx_realloc(bound->data, bytes);
+        if (data == NULL)
+            return NULL;
+        bound->data = data;
+        bound->room = bytes;
+    }
+    return bound->data;
+}
+
 static enum txkv_rc
-copy_bound(struct txkv_bytes bound, uint32_t table, uint8_t *buffer, struct tx_key *key,
+copy_bound(struct txkv_bytes bound, uint32_t table, struct bound *copy, struct tx_key *key,
            struct txkv_error *err)
 {
+    uint8_t *buffer;
+
     *key = (struct tx_key){ NULL, 0, table };
     if (bound.data == NULL)
         return TXKV_OK;
     if (bound.bytes == 0 || bound.bytes > TXKV_KEY_BYTES_MAX)
         return tx_fail(err, TXKV_MISUSE, "a bound has 1 to %u bytes, not %zu", TXKV_KEY_BYTES_MAX,
                        bound.bytes);
+    buffer = bound_room(copy, bound.bytes);
+    if (buffer == NULL)
+        return tx_fail_nomem(err);
     memcpy(buffer, bound.data, bound.bytes);
     *key = (struct tx_key){ buffer, (uint32_t)bound.bytes, table };
     return TXKV_OK;
@@ -510,9 +546,9 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->lo, cursor->table, cursor->lo_buffer, &cursor->lo, err);
+        rc = copy_bound(range->lo, cursor->table, &cursor->lo_bound, &cursor->lo, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->hi, cursor->table, cursor->hi_buffer, &cursor->hi, err);
+        rc = copy_bound(range->hi, cursor->table, &cursor->hi_bound, &cursor->hi, err);
     if (rc != TXKV_OK)
         return rc;
     cursor->lo_open = range->lo_open;

@@ -164,7 +164,7 @@ open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_err
     if (e == 0)
         e = mdb_env_set_mapsize(tree->env, tx_round_up(map_size, PAGE_BYTES));
     if (e == 0)
-        e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
+        e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + TX_TREE_OWN_DBS);
     if (e == 0)
         e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
     if (e == 0 && !readonly && (e = reserve_lock_file(tree->dir)) != 0)
@@ -231,6 +231,8 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
         tree->meta.others = st.st_mode & 077;
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
+    if (rc == TXKV_OK && use == TX_TREE_ALONE)
+        rc = tx_tree_upgrade(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, &is_new, err);
     if (rc == TXKV_OK && is_new && use != TX_TREE_ALONE)
