@@ -36,22 +36,12 @@ make_room(struct tx_tuple *tuple, size_t bytes)
 }
 
 void
-tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
+tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
 {
-    if (bytes > tuple->room - tuple->bytes)
-        bytes = make_room(tuple, bytes);
+    bytes = make_room(tuple, bytes);
     if (bytes > 0)
         memcpy(tuple->data + tuple->bytes, data, bytes);
     tuple->bytes += bytes;
-}
-
-void
-tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from)
-{
-    tx_tuple_clear(to);
-    tx_tuple_append(to, from->data, from->bytes);
-    to->too_big = from->too_big;
-    to->no_memory = to->no_memory || from->no_memory;
 }
 
 static void

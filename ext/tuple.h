@@ -20,6 +20,8 @@
 #ifndef TX_TUPLE_H
 #define TX_TUPLE_H
 
+#include <string.h>
+
 #include "keycodec.h"
 
 /* A longer tuple takes an allocation. */
@@ -56,8 +58,31 @@ tx_tuple_free(struct tx_tuple *tuple)
         sqlite3_free(tuple->data);
 }
 
+/* tx_tuple_append, where there is no room yet. */
+void tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
+
+/* Append bytes as they are. */
+static inline void
+tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
+{
+    if (bytes > tuple->room - tuple->bytes) {
+        tx_tuple_append_slow(tuple, data, bytes);
+        return;
+    }
+    if (bytes > 0)
+        memcpy(tuple->data + tuple->bytes, data, bytes);
+    tuple->bytes += bytes;
+}
+
 /* Make one what the other is. */
-void tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from);
+static inline void
+tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from)
+{
+    tx_tuple_clear(to);
+    tx_tuple_append(to, from->data, from->bytes);
+    to->too_big = from->too_big;
+    to->no_memory = to->no_memory || from->no_memory;
+}
 
 /* Leave the first bytes, of a tuple that had no more when it was good. */
 static inline void
@@ -73,9 +98,6 @@ void tx_tuple_add(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_co
 /* Append the last value, not NULL, without an end. */
 void tx_tuple_add_last(struct tx_tuple *tuple, const struct tx_cell *cell,
                        enum tx_collation collation);
-
-/* Append bytes as they are. */
-void tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
 
 /*
  * Whether decoding gives exactly this value back; when it does not (a real that is an integer,

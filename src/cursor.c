@@ -449,35 +449,35 @@ txkv_cursor_close(struct txkv_cursor *cursor)
     leave_txn(cursor);
     tx_guard_leave(session);
     tx_free(cursor->copy);
-    tx_free(cursor->lo_bound.data);
-    tx_free(cursor->hi_bound.data);
+    if (cursor->lo_bound.data != NULL)
+        tx_free(cursor->lo_bound.data);
+    if (cursor->hi_bound.data != NULL)
+        tx_free(cursor->hi_bound.data);
     tx_free(cursor->sources);
     tx_free(cursor);
 }
 
-/* Room for a bound; NULL when out of memory. */
-static uint8_t *
-bound_room(struct bound *bound, size_t bytes)
+/* Room for a long bound; NULL when out of memory. */
+__attribute__((noinline)) static uint8_t *
+long_room(struct bound *bound, size_t bytes)
 {
     uint8_t *data;
 
-    if (bytes <= sizeof bound->own)
-        return bound->own;
-    if (bytes > bound->room) {
-        data = tx_realloc(bound->data, bytes);
-        if (data == NULL)
-            return NULL;
-        bound->data = data;
-        bound->room = bytes;
-    }
-    return bound->data;
+    if (bytes <= bound->room)
+        return bound->data;
+    data = tx_realloc(bound->data, bytes);
+    if (data == NULL)
+        return NULL;
+    bound->data = data;
+    bound->room = bytes;
+    return data;
 }
 
 static enum txkv_rc
 copy_bound(struct txkv_bytes bound, uint32_t table, struct bound *copy, struct tx_key *key,
            struct txkv_error *err)
 {
-    uint8_t *buffer;
+    uint8_t *buffer = copy->own;
 
     *key = (struct tx_key){ NULL, 0, table };
     if (bound.data == NULL)
@@ -485,8 +485,7 @@ copy_bound(struct txkv_bytes bound, uint32_t table, struct bound *copy, struct t
     if (bound.bytes == 0 || bound.bytes > TXKV_KEY_BYTES_MAX)
         return tx_fail(err, TXKV_MISUSE, "a bound has 1 to %u bytes, not %zu", TXKV_KEY_BYTES_MAX,
                        bound.bytes);
-    buffer = bound_room(copy, bound.bytes);
-    if (buffer == NULL)
+    if (bound.bytes > sizeof copy->own && (buffer = long_room(copy, bound.bytes)) == NULL)
         return tx_fail_nomem(err);
     memcpy(buffer, bound.data, bound.bytes);
     *key = (struct tx_key){ buffer, (uint32_t)bound.bytes, table };
