@@ -111,21 +111,30 @@ get_number(const uint8_t *p, size_t bytes, struct number *out)
 }
 
 /* Cuts what is too long, so that the buffer is a bound for a search. */
-static enum tx_key_rc
-put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
+__attribute__((noinline)) static enum tx_key_rc
+put_long(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
 {
     const size_t kept = bytes < TXKV_KEY_BYTES_MAX ? bytes : TXKV_KEY_BYTES_MAX - 1;
 
-    if (kept >= sizeof(out->own)) {
-        out->data = sqlite3_malloc64(1 + kept);
-        if (out->data == NULL)
-            return TX_KEY_NOMEM;
-    }
+    out->data = sqlite3_malloc64(1 + kept);
+    if (out->data == NULL)
+        return TX_KEY_NOMEM;
     out->data[0] = (uint8_t)tag;
-    if (kept > 0)
-        memcpy(out->data + 1, data, kept);
+    memcpy(out->data + 1, data, kept);
     out->bytes = (uint32_t)(1 + kept);
     return kept == bytes ? TX_KEY_OK : TX_KEY_TOOBIG;
+}
+
+static enum tx_key_rc
+put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
+{
+    if (bytes >= sizeof(out->own))
+        return put_long(out, tag, data, bytes);
+    out->own[0] = (uint8_t)tag;
+    if (bytes > 0)
+        memcpy(out->own + 1, data, bytes);
+    out->bytes = (uint32_t)(1 + bytes);
+    return TX_KEY_OK;
 }
 
 static enum tx_key_rc

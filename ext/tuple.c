@@ -47,7 +47,10 @@ tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
 static void
 append_byte(struct tx_tuple *tuple, uint8_t byte)
 {
-    tx_tuple_append(tuple, &byte, 1);
+    if (tuple->bytes < tuple->room)
+        tuple->data[tuple->bytes++] = byte;
+    else
+        tx_tuple_append_slow(tuple, &byte, 1);
 }
 
 static void

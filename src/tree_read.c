@@ -354,7 +354,7 @@ move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct t
 static inline int
 settle(struct tx_tree_cursor *cursor, int e, bool backward, struct tx_tree_pair *pair)
 {
-    if (e == 0 && pair->key_bytes == TX_TREE_ENTRY_BYTES)
+    if (__builtin_expect(e == 0 && pair->key_bytes == TX_TREE_ENTRY_BYTES, 0))
         e = tx_tree_long_enter(cursor, backward, pair);
     return e;
 }
@@ -369,7 +369,7 @@ go_to_end(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pai
                   pair);
 }
 
-static int
+static inline int
 go_on(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair)
 {
     MDB_val k;
@@ -430,7 +430,7 @@ seek(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool
     return seek_long(cursor, key, key_bytes, backward, pair);
 }
 
-static enum txkv_rc
+static inline enum txkv_rc
 result_of(struct tx_tree_cursor *cursor, int e, struct txkv_error *err)
 {
     if (e == 0)
@@ -455,7 +455,7 @@ tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key, uint32
     return result_of(cursor, seek(cursor, key, key_bytes, true, pair), err);
 }
 
-static enum txkv_rc
+static inline enum txkv_rc
 step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
      struct txkv_error *err)
 {
@@ -463,7 +463,7 @@ step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
 
     if (!cursor->placed)
         return TXKV_NOTFOUND;
-    if (cursor->depth > 0)
+    if (__builtin_expect(cursor->depth > 0, 0))
         e = tx_tree_long_step(cursor, backward, pair);
     if (e == MDB_NOTFOUND)
         e = go_on(cursor, backward, pair);
