@@ -4,6 +4,8 @@
  */
 #include "store_fixture.h"
 
+#include "../../src/tree_private.h"
+
 enum { LONG = 65536, ROWS = 5, LARGE = 100 * 1000 * 1000 };
 
 /* A key as long as it says, that ends with a digit. */
@@ -146,7 +148,46 @@ a_conflict_without_memory_for_its_key_is_a_conflict(void **state)
     assert_true(unnamed);
 }
 
-/* Whether the row is as fill_large made it, looked at here and there. */
+/* Take the nodes away from a store that is closed. */
+static void
+drop_nodes(void)
+{
+    struct tx_tree *tree;
+    MDB_txn *txn;
+
+    OK(tx_tree_open(dir, 64 * MIB, NULL, TX_TREE_ALONE, &tree, &err));
+    assert_int_equal(mdb_txn_begin(tree->env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_drop(txn, tree->long_dbi, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    tx_tree_close(tree);
+}
+
+static void
+damaged_nodes_are_corrupt_and_other_keys_are_read_and_written(void **state)
+{
+    static char room[LONG];
+    const struct txkv_range all = { .descending = false };
+    struct txkv_cursor *cursor;
+    struct txkv_bytes value;
+
+    (void)state;
+    put_long(0, ROWS, "1");
+    set(s1, "short", "1");
+    OK(close_all());
+    drop_nodes();
+    reopen();
+    assert_int_equal(txkv_get(s1, table, long_key(room, LONG, 1), &value, &err), TXKV_CORRUPT);
+    assert_non_null(strstr(err.text, "restore the store from a backup"));
+    cursor = new_cursor(s1);
+    assert_int_equal(txkv_cursor_seek(cursor, &all, &err), TXKV_CORRUPT);
+    txkv_cursor_close(cursor);
+    assert_true(has(s1, "short", "1"));
+    set(s1, "short", "2");
+    checkpoint();
+    assert_true(has(s1, "short", "2"));
+}
+
+/* Whether the row is as put_large made it, looked at here and there. */
 static bool
 is_large(const struct txkv_bytes *value, uint8_t seed)
 {
@@ -220,6 +261,7 @@ main(void)
         STORE_TEST(long_keys_are_the_same_in_memory_in_lmdb_and_after_a_crash),
         STORE_TEST(a_conflict_over_a_long_key_names_it_whole_and_says_its_start),
         STORE_TEST(a_conflict_without_memory_for_its_key_is_a_conflict),
+        STORE_TEST(damaged_nodes_are_corrupt_and_other_keys_are_read_and_written),
         STORE_TEST(values_of_100_mb_come_back_from_everywhere),
         STORE_TEST(what_is_larger_than_a_record_is_refused_and_the_rest_goes_on),
     };
