@@ -460,7 +460,7 @@ tx_tree_long_seek(struct tx_tree_cursor *cursor, struct txkv_bytes rest, bool ba
 {
     MDB_val k = tx_tree_val(pair->key, pair->key_bytes);
     MDB_val v = tx_tree_val(pair->value, pair->value_bytes);
-    bool exact;
+    bool exact = false;
     int e;
 
     cursor->depth = 0;
