@@ -5,9 +5,8 @@
 
 #include <string.h>
 
+#include "bound.h"
 #include "expire.h"
-
-enum { BOUND_BYTES = 512 }; /* a longer bound takes an allocation */
 
 enum place {
     UNPLACED, /* before the first seek, or after one that failed */
@@ -21,13 +20,6 @@ struct source {
     struct tx_node *node;             /* the row it stands on, or NULL at its end */
     const struct tx_version *version; /* what the cursor sees of it */
     bool own;                         /* the transaction's writes, not a memtable */
-};
-
-/* Where a bound of the range is copied to. */
-struct bound {
-    uint8_t *data; /* of a long one; NULL before there was any */
-    size_t room;
-    uint8_t own[BOUND_BYTES];
 };
 
 struct txkv_cursor {
@@ -54,7 +46,7 @@ struct txkv_cursor {
 
     uint8_t *copy; /* of key and value, where the session has a guard */
     size_t copy_room;
-    struct bound lo_bound, hi_bound;
+    struct tx_bound lo_bound, hi_bound;
 };
 
 /* ---- overlay sources ---- */
@@ -383,8 +375,8 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
         return tx_fail_nomem(err);
     /* The bounds at the end are large, and their own bytes need no clearing. */
     memset(cursor, 0, offsetof(struct txkv_cursor, lo_bound));
-    cursor->lo_bound.data = cursor->hi_bound.data = NULL;
-    cursor->lo_bound.room = cursor->hi_bound.room = 0;
+    tx_bound_init(&cursor->lo_bound);
+    tx_bound_init(&cursor->hi_bound);
     cursor->session = session;
     cursor->table = table;
     *out = cursor;
@@ -449,47 +441,10 @@ txkv_cursor_close(struct txkv_cursor *cursor)
     leave_txn(cursor);
     tx_guard_leave(session);
     tx_free(cursor->copy);
-    if (cursor->lo_bound.data != NULL)
-        tx_free(cursor->lo_bound.data);
-    if (cursor->hi_bound.data != NULL)
-        tx_free(cursor->hi_bound.data);
+    tx_bound_free(&cursor->lo_bound);
+    tx_bound_free(&cursor->hi_bound);
     tx_free(cursor->sources);
     tx_free(cursor);
-}
-
-/* Room for a long bound; NULL when out of memory. */
-__attribute__((noinline)) static uint8_t *
-long_room(struct bound *bound, size_t bytes)
-{
-    uint8_t *data;
-
-    if (bytes <= bound->room)
-        return bound->data;
-    data = tx_realloc(bound->data, bytes);
-    if (data == NULL)
-        return NULL;
-    bound->data = data;
-    bound->room = bytes;
-    return data;
-}
-
-static enum txkv_rc
-copy_bound(struct txkv_bytes bound, uint32_t table, struct bound *copy, struct tx_key *key,
-           struct txkv_error *err)
-{
-    uint8_t *buffer = copy->own;
-
-    *key = (struct tx_key){ NULL, 0, table };
-    if (bound.data == NULL)
-        return TXKV_OK;
-    if (bound.bytes == 0 || bound.bytes > TXKV_KEY_BYTES_MAX)
-        return tx_fail(err, TXKV_MISUSE, "a bound has 1 to %u bytes, not %zu", TXKV_KEY_BYTES_MAX,
-                       bound.bytes);
-    if (bound.bytes > sizeof copy->own && (buffer = long_room(copy, bound.bytes)) == NULL)
-        return tx_fail_nomem(err);
-    memcpy(buffer, bound.data, bound.bytes);
-    *key = (struct tx_key){ buffer, (uint32_t)bound.bytes, table };
-    return TXKV_OK;
 }
 
 static enum txkv_rc
@@ -545,9 +500,9 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->lo, cursor->table, &cursor->lo_bound, &cursor->lo, err);
+        rc = tx_bound_copy(&cursor->lo_bound, range->lo, cursor->table, &cursor->lo, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->hi, cursor->table, &cursor->hi_bound, &cursor->hi, err);
+        rc = tx_bound_copy(&cursor->hi_bound, range->hi, cursor->table, &cursor->hi, err);
     if (rc != TXKV_OK)
         return rc;
     cursor->lo_open = range->lo_open;
