@@ -99,7 +99,7 @@ tx_tree_node_key(uint8_t room[TX_TREE_ENTRY_BYTES], uint32_t table, uint64_t nod
 
     put_big_endian(room, table, 4);
     put_big_endian(room + 4, node, 8);
-    if (taken > 0)
+    if (rest != NULL)
         memcpy(room + TX_TREE_NODE_BYTES, rest, taken);
     return tx_tree_val(room, TX_TREE_NODE_BYTES + taken);
 }
@@ -503,7 +503,7 @@ tx_tree_long_step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_p
 int
 tx_tree_long_renew(struct tx_tree_cursor *cursor)
 {
-    if (cursor->path == NULL || cursor->path->nodes == NULL)
+    if (cursor->path->nodes == NULL)
         return 0;
     return mdb_cursor_renew(cursor->read->txn, cursor->path->nodes);
 }

@@ -94,7 +94,7 @@ int tx_tree_long_seek(struct tx_tree_cursor *cursor, struct txkv_bytes rest, boo
                       struct tx_tree_pair *pair);
 int tx_tree_long_step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair);
 
-/* When the read is begun again, and when the cursor goes. */
+/* When the read is begun again, of a cursor that has a path, and when the cursor goes. */
 int tx_tree_long_renew(struct tx_tree_cursor *cursor);
 void tx_tree_long_free(struct tx_tree_cursor *cursor);
 

@@ -276,9 +276,9 @@ two_tables_with_the_same_long_keys_do_not_meet(void **state)
     for (uint32_t t = 1; t <= 3; t++) {
         assert_int_equal(tx_tree_get(read, t, a.data, a.bytes, &v, &n, &err),
                          t == 2 ? TXKV_NOTFOUND : TXKV_OK);
-        assert_true(t == 2 || *v == "abc"[t - 1]);
+        assert_true(t == 2 || *v == u8("abc")[t - 1]);
         OK(tx_tree_get(read, t, b.data, b.bytes, &v, &n, &err));
-        assert_int_equal(*v, "ABC"[t - 1]);
+        assert_int_equal(*v, u8("ABC")[t - 1]);
         assert_int_equal(tx_tree_rows(read, t), t == 2 ? 1 : 2);
     }
     tx_tree_read_free(read);
