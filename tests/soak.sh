@@ -22,6 +22,7 @@ tests/run_all.sh "$logs" \
     "model|$out/tests/model/model $((minutes * 20))" \
     "differential|$out/tests/model/differential $((minutes * 12))" \
     "shapes|$out/tests/model/shapes $((minutes * 60)) 300" \
+    "slt|$out/tests/slt/slt --seeds $((minutes * 10)) 1500" \
     "stress|$out/tests/stress/stress $(share 8)" \
     "contention|$out/tests/stress/contention $(share 8)" \
     "connections|$out/tests/stress/connections $(share 6)" \
