@@ -29,7 +29,16 @@ DELETE FROM t;
 SELECT changes(), total_changes();
 INSERT INTO t DEFAULT VALUES;
 SELECT * FROM t;
+-- behind a largest rowid that is negative
+INSERT INTO t VALUES(-3, 'three', 0);
+INSERT INTO t VALUES(NULL, 'two', 0), (NULL, 'one', 0), (NULL, 'zero', 0), (NULL, 'over', 0);
+SELECT id, a FROM t ORDER BY id;
+SELECT last_insert_rowid();
 TABLE hidden(a, b);
+INSERT INTO hidden(rowid, a) VALUES(-9223372036854775808, 0);
+INSERT INTO hidden VALUES(0, 0);
+SELECT rowid FROM hidden ORDER BY rowid;
+DELETE FROM hidden;
 INSERT INTO hidden VALUES(1, 2), (3, 4);
 SELECT last_insert_rowid(), changes();
 INSERT INTO hidden(rowid, a) VALUES(50, 5);
