@@ -29,6 +29,7 @@ DELETE FROM t;
 SELECT changes(), total_changes();
 INSERT INTO t DEFAULT VALUES;
 SELECT * FROM t;
+DELETE FROM t;
 -- behind a largest rowid that is negative
 INSERT INTO t VALUES(-3, 'three', 0);
 INSERT INTO t VALUES(NULL, 'two', 0), (NULL, 'one', 0), (NULL, 'zero', 0), (NULL, 'over', 0);
