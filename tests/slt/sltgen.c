@@ -9,7 +9,7 @@
 #include "../support/sql.h"
 #include "sltresult.h"
 
-enum { HASH_THRESHOLD = 12, ROWS_AT_FIRST = 25, IDS_MAX = 60 };
+enum { HASH_THRESHOLD = 12, ROWS_AT_FIRST = 25, IDS_MAX = 60, LONG_TEXT = 200 };
 
 uint32_t
 gen_roll(struct gen *g, uint32_t n)
@@ -36,6 +36,9 @@ gen_value(struct gen *g, char column, bool may_be_null)
 
     if (may_be_null && gen_roll(g, 8) == 0)
         buffer_add(&g->sql, "NULL");
+    else if (column == 's' && gen_roll(g, 15) == 0) /* two that begin alike, one shorter */
+        buffer_add(&g->sql, "printf('%%.%dc', 'k')%s", LONG_TEXT - (int)gen_roll(g, 2),
+                   gen_roll(g, 2) == 0 ? " || 'a'" : "");
     else if (column == 's')
         buffer_add(&g->sql, "%s", texts[gen_roll(g, sizeof texts / sizeof texts[0])]);
     else if (column == 'n')

@@ -32,13 +32,20 @@ struct gen {
 /* The same seed gives the same file with the same SQLite. */
 void slt_generate(uint64_t seed, uint64_t records, FILE *out);
 
-/* ---- for sltgen.c and sltgenquery.c ---- */
+/* ---- for the files of the generator ---- */
 
 uint32_t gen_roll(struct gen *g, uint32_t n);
+bool gen_chance(struct gen *g, uint32_t one_in);
+char gen_one_of(struct gen *g, const char *columns);
 /* The table's name for number i, at random when i < 0: "t0". */
 const char *gen_table(struct gen *g, int i);
 /* A constant that fits the column ('i', 'j', 's', 'n', 'r'). */
 void gen_value(struct gen *g, char column, bool may_be_null);
+/* "x.i" */
+void gen_column(struct gen *g, const char *alias, char column);
+/* "(1, 2, NULL)": some constants that fit the column. */
+void gen_list(struct gen *g, char column);
+const char *gen_comparison(struct gen *g);
 /* A condition on the table with this alias ("" for none). */
 void gen_predicate(struct gen *g, const char *alias, int depth);
 
