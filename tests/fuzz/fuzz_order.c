@@ -8,6 +8,7 @@
  * Input: a byte for the number of columns and whether the last has no end; then for each column a
  * byte for its affinity and collation, and two values: a byte of type, and what it holds.
  */
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -150,7 +151,7 @@ same_cell(const struct tx_cell *a, const struct tx_cell *b)
     if (a->type == SQLITE_INTEGER)
         return a->integer == b->integer;
     if (a->type == SQLITE_FLOAT)
-        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+        return a->real == b->real && signbit(a->real) == signbit(b->real);
     return a->type == SQLITE_NULL ||
            (a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0));
 }
