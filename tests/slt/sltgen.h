@@ -25,7 +25,7 @@ struct gen {
     struct buffer sql;
     int next_id; /* of rows */
     int next_index;
-    bool no_patterns; /* none in conditions, for now */
+    bool no_patterns, no_collations; /* none in conditions, for now */
     bool keyed_by_id[GEN_TABLES], texts_are_key[GEN_TABLES], numbers_are_key[GEN_TABLES];
 };
 

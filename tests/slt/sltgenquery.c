@@ -18,10 +18,12 @@ add_where(struct gen *g, const char *alias)
 {
     const uint32_t terms = gen_roll(g, 4);
 
+    g->no_collations = gen_chance(g, 3); /* with an OR: see sltgencondition.c */
     for (uint32_t i = 0; i < terms; i++) {
-        ADD("%s", i == 0 ? " WHERE " : (gen_chance(g, 5) ? " OR " : " AND "));
+        ADD("%s", i == 0 ? " WHERE " : (g->no_collations && gen_chance(g, 2) ? " OR " : " AND "));
         gen_predicate(g, alias, 1);
     }
+    g->no_collations = false;
 }
 
 /* ---- queries: each returns the types of its columns ---- */
