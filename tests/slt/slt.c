@@ -356,6 +356,7 @@ main(int argc, char **argv)
     const uint64_t first = test_seed(1);
     uint64_t seeds = SEEDS;
 
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a long run's log is read while it runs */
     if (option && strcmp(argv[1], "--generate") == 0) {
         slt_generate(test_argument(argc, argv, 2, first), test_argument(argc, argv, 3, RECORDS),
                      stdout);
