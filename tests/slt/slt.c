@@ -21,6 +21,7 @@
 
 #include "../support/sql.h"
 #include "../support/support.h"
+#include "md5.h"
 #include "sltddl.h"
 #include "sltfile.h"
 #include "sltgen.h"
@@ -121,14 +122,13 @@ is_refused_by_nature(const char *message)
     return false;
 }
 
-/* What the statement would have changed is different from now on. */
+/* The tables that the statement would have changed, or given a trigger, differ from now on. */
 static enum verdict
 skip_change(const char *sql, const char *message)
 {
-    if (!is_refused_by_nature(message) || strstr(message, "triggers") == NULL)
-        for (int i = 0; i < run.schema.count; i++)
-            if (slt_mentions(sql, run.schema.tables[i]->name))
-                lose(run.schema.tables[i]->name);
+    for (int i = 0; i < run.schema.count; i++)
+        if (slt_mentions(sql, run.schema.tables[i]->name))
+            lose(run.schema.tables[i]->name);
     return skip(message);
 }
 
@@ -192,19 +192,16 @@ run_statement(const struct slt_record *record, int side)
 
 /* Whether the result is that of earlier queries with the same label. */
 static bool
-agrees_with_label(const struct slt_record *record, const struct buffer *values, size_t count)
+agrees_with_label(const struct slt_record *record, const struct buffer *values)
 {
-    struct buffer hash = { NULL, 0, 0 };
-    const size_t bytes = strlen(record->label) + 1;
-    char line[sizeof run.labels[0]];
+    char line[sizeof run.labels[0]], hash[MD5_HEX_BYTES];
+    const size_t bytes = strlen(record->label) + 1; /* with the space behind it */
     int i = 0;
 
     if (*record->label == '\0')
         return true;
-    slt_summarize(values, count, 0, &hash);
-    (void)snprintf(line, sizeof line, "%s %.32s", record->label,
-                   hash.used > 33 ? hash.data + hash.used - 33 : "none");
-    free(hash.data);
+    md5_hex(values->data, values->used, hash);
+    (void)snprintf(line, sizeof line, "%s %s", record->label, hash);
     (void)snprintf(run.labels[run.label_count], sizeof line, "%s", line);
     while (strncmp(run.labels[i], line, bytes) != 0)
         i++;
@@ -226,7 +223,7 @@ run_query(const struct slt_record *record, int side)
                       : complain(record, side, "fails", values.data);
     else if (!slt_expected(record, &values, count))
         verdict = complain(record, side, "another result", values.data);
-    else if (!agrees_with_label(record, &values, count))
+    else if (!agrees_with_label(record, &values))
         verdict = complain(record, side, "another result than before", values.data);
     free(values.data);
     return verdict;
@@ -328,6 +325,7 @@ run_seed(uint64_t seed, uint64_t records)
     slt_generate(seed, records, out);
     (void)fclose(out);
     run_file(path);
+    run.failed += run.skipped; /* there is nothing in it that txkv may refuse */
     add_up();
     if (run.failed == 0)
         (void)unlink(path);
