@@ -235,7 +235,7 @@ create_table(struct slt_schema *schema, const char *sql, char *name, char *reaso
         if (slt_word(&rest, name) && find_table(schema, name) != NULL)
             return SLT_DDL_DONE;
     }
-    if (!slt_word(&sql, name))
+    if (!slt_word(&sql, name) || sqlite3_strnicmp(name, "native", 6) == 0)
         return SLT_DDL_OTHER;
     if (find_table(schema, name) != NULL) {
         (void)snprintf(reason, SLT_REASON_BYTES, "there is a table %s", name);

@@ -6,7 +6,8 @@
  * anew with it and the rows are copied, so that an index comes and goes where the file says so, and
  * a UNIQUE that the rows contradict is refused there. Results do not depend on an index that txkv
  * cannot have (on an expression, with a collation, partial); it is left out and counted, unless it
- * is UNIQUE: then the table is.
+ * is UNIQUE: then the table is. A table whose name begins with "native" stays a native one, to be
+ * joined with the others.
  */
 #ifndef TXKV_TEST_SLTDDL_H
 #define TXKV_TEST_SLTDDL_H

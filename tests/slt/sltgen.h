@@ -23,6 +23,7 @@ struct gen {
     sqlite3 *db; /* native */
     FILE *out;
     struct buffer sql;
+    bool has_native;
     int next_id; /* of rows */
     int next_index;
     bool no_patterns, no_collations; /* none in conditions, for now */
@@ -37,7 +38,8 @@ void slt_generate(uint64_t seed, uint64_t records, FILE *out);
 uint32_t gen_roll(struct gen *g, uint32_t n);
 bool gen_chance(struct gen *g, uint32_t one_in);
 char gen_one_of(struct gen *g, const char *columns);
-/* The table's name for number i, at random when i < 0: "t0". */
+/* The table's name for number i, at random when i < 0: "t0". In every other file the last one is
+ * native on both sides. */
 const char *gen_table(struct gen *g, int i);
 /* A constant that fits the column ('i', 'j', 's', 'n', 'r'). */
 void gen_value(struct gen *g, char column, bool may_be_null);
