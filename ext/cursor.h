@@ -31,7 +31,7 @@ struct tx_cursor {
     bool decoded;              /* primary, values and spots are of the row */
     struct txkv_bytes primary; /* its key */
 
-    struct tx_row_spot *spots; /* one for each column that is not the key */
+    struct tx_row_spot *spots; /* one for each column that rows have */
     int spot_count;
     int rowid_column;      /* the one that is the row's key, or -1 */
     const uint8_t *values; /* where spots count from */

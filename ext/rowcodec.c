@@ -276,15 +276,17 @@ tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spo
             const uint8_t **values)
 {
     const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
-    const uint8_t *p = row + 1, *end = row + bytes;
-    struct tx_row_spot *spot = spots, *stop = spots + columns;
+    const uint8_t *p, *end;
+    struct tx_row_spot *spot = spots, *stop;
     uint32_t total = 0;
 
     assert(count <= TX_ROW_COLUMNS_MAX && bytes <= TXKV_VALUE_BYTES_MAX);
     /* Nearly every row: each type has one byte, or two. All checks but the last are find_any's. */
     if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes || columns > (size_t)count)
         return find_any(row, bytes, count, spots, values);
-    for (; spot < stop; spot++) {
+    p = row + 1;
+    end = row + bytes;
+    for (stop = spots + columns; spot < stop; spot++) {
         uint32_t type = *p++;
 
         *spot = (struct tx_row_spot){ type, total };
