@@ -72,6 +72,12 @@ tx_key_free(struct tx_keybuf *key)
 bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
+/*
+ * The integer that a key is, without a note. False when it is another key, or damaged; also for
+ * integers of 2^53 and more: tx_key_cell knows.
+ */
+bool tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out);
+
 /* The same as a cell, whose bytes are the key's. */
 bool tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out);
 

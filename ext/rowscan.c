@@ -374,66 +374,132 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
     return rc;
 }
 
-/* The row's columns, found once for all that are asked for. */
+/* The row's key and columns, found once for all that are asked for. */
 static int
-decode_row(struct tx_cursor *cursor, struct txkv_bytes *key)
+decode_row(struct tx_cursor *cursor)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
     struct txkv_bytes value;
-    int rc;
+    int rc = SQLITE_OK;
 
-    if (cursor->decoded)
-        return SQLITE_OK;
-    rc = tx_rowscan_row(cursor, key, &value);
+    if (cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        cursor->primary = txkv_cursor_key(cursor->walk);
+        value = txkv_cursor_value(cursor->walk);
+    } else {
+        rc = tx_rowscan_row(cursor, &cursor->primary, &value);
+    }
     if (rc != SQLITE_OK)
         return rc;
-    if (cursor->cells == NULL)
-        cursor->cells =
-            sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*cursor->cells));
-    if (cursor->cells == NULL)
-        return SQLITE_NOMEM;
-    cursor->decoded = tx_relation_cells(shape, value, cursor->cells);
+    cursor->decoded =
+        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
     return cursor->decoded ? SQLITE_OK : fail_damaged(table);
 }
 
-int
-tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+/* A column, of the primary key, that the row leaves to its key. Not inline, for its room. */
+__attribute__((noinline)) static int
+give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
-    struct txkv_bytes key;
     struct tx_tuple room;
     struct tx_cell cell;
-    int64_t rowid;
-    int rc;
 
-    if (sqlite3_vtab_nochange(context))
-        return SQLITE_OK; /* an UPDATE that leaves the column as it is */
-    rc = row_key(cursor, &key);
-    if (rc != SQLITE_OK)
-        return rc;
-    if (column == shape->column_count) { /* the hidden key */
-        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
-        return SQLITE_OK;
-    }
-    if (shape->row_key == TX_ROW_KEY_ROWID && shape->columns[column].key_place == 0) {
-        if (!tx_relation_rowid(key, &rowid))
-            return fail_damaged(table);
-        sqlite3_result_int64(context, rowid);
-        return SQLITE_OK;
-    }
-    rc = decode_row(cursor, &key);
-    if (rc != SQLITE_OK)
-        return rc;
-    cell = cursor->cells[column];
+    int rc = SQLITE_OK;
+
     tx_tuple_init(&room);
-    if (tx_relation_complete(shape, key, column, &room, &cell))
+    if (tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
         tx_cell_result(context, &cell);
     else
         rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
     tx_tuple_free(&room);
     return rc;
+}
+
+/*
+ * A column of the primary key that its bytes alone give: a rowid, or an integer of a column that
+ * has no reals that are integers. *given is false when the row is needed.
+ */
+static int
+give_from_key(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    const struct tx_shape *shape = table->relation->shape;
+    const struct tx_column *what = &shape->columns[column];
+    const uint8_t *p, *end;
+    struct txkv_bytes key;
+    int64_t integer;
+    const int rc = row_key(cursor, &key);
+
+    *given = false;
+    if (rc != SQLITE_OK)
+        return rc;
+    if (shape->row_key == TX_ROW_KEY_ROWID) {
+        if (!tx_relation_rowid(key, &integer))
+            return fail_damaged(table);
+    } else {
+        end = key.data + key.bytes;
+        p = tx_tuple_skip(key.data, end, what->key_place);
+        if (what->key_place < shape->primary.count - 1 || what->affinity < TX_AFFINITY_NUMERIC ||
+            what->affinity == TX_AFFINITY_REAL || p == NULL ||
+            !tx_key_integer(p, (size_t)(end - p), &integer))
+            return SQLITE_OK;
+    }
+    *given = true;
+    sqlite3_result_int64(context, integer);
+    return SQLITE_OK;
+}
+
+static int
+give_hidden_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    struct txkv_bytes key;
+    const int rc = row_key(cursor, &key);
+
+    if (rc == SQLITE_OK)
+        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
+    return rc;
+}
+
+/* Not inline, so that the way of a row whose columns have been found is short. */
+__attribute__((noinline)) static int
+give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
+    bool given = false;
+    int rc = SQLITE_OK;
+
+    if (column == shape->column_count)
+        return give_hidden_key(cursor, context);
+    if (shape->columns[column].key_place >= 0)
+        rc = give_from_key(cursor, context, column, &given);
+    if (rc == SQLITE_OK && !given && !cursor->decoded)
+        rc = decode_row(cursor);
+    if (rc != SQLITE_OK || given)
+        return rc;
+    if (shape->columns[column].key_place >= 0 && tx_row_spot_is_null(cursor->spots[column]))
+        return give_of_key(cursor, context, shape->columns[column].key_place);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
+    return SQLITE_OK;
+}
+
+int
+tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    if (sqlite3_vtab_nochange(context))
+        return SQLITE_OK; /* an UPDATE that leaves the column as it is */
+    if (column == cursor->rowid_column && cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+        int64_t rowid;
+
+        if (tx_key_integer(key.data, key.bytes, &rowid)) {
+            sqlite3_result_int64(context, rowid);
+            return SQLITE_OK;
+        }
+    }
+    if (!cursor->decoded || column >= cursor->spot_count ||
+        tx_row_spot_is_null(cursor->spots[column]))
+        return give_rare(cursor, context, column);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
+    return SQLITE_OK;
 }
 
 int

@@ -326,7 +326,10 @@ hand_out(struct tx_tree_cursor *cursor, const MDB_val *chunk, const struct tx_tr
     if (entry->tail_bytes > 0)
         memcpy(key->data + above + chunk->mv_size, entry->tail, entry->tail_bytes);
     path->is_handed = true;
-    *pair = (struct tx_tree_pair){ key->data, entry->row, (uint32_t)bytes, entry->row_bytes };
+    *pair = (struct tx_tree_pair){ .key = key->data,
+                                   .key_bytes = (uint32_t)bytes,
+                                   .value = entry->row,
+                                   .value_bytes = entry->row_bytes };
     return 0;
 }
 
