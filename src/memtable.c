@@ -22,7 +22,7 @@ tx_memtable_create(uint64_t first_lsn, bool links, struct tx_memtable **out, str
     tx_arena_init(&memtable->arena);
     memtable->index = tx_hashidx_create(&memtable->arena);
     if (memtable->index == NULL ||
-        tx_skiplist_init(&memtable->list, &memtable->arena, (uint32_t)first_lsn) != TXKV_OK) {
+        tx_skiplist_init(&memtable->linked, &memtable->arena, (uint32_t)first_lsn) != TXKV_OK) {
         tx_memtable_free(memtable);
         return tx_fail_nomem(err);
     }
@@ -46,7 +46,7 @@ static void
 link_or_keep(struct tx_memtable *memtable, struct tx_node *node)
 {
     if (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0) {
-        tx_skiplist_link(&memtable->list, node);
+        tx_skiplist_link(&memtable->linked, node);
         return;
     }
     node->prev = memtable->loose;
@@ -65,7 +65,7 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
 
     assert(lsn >= memtable->first_lsn);
     if (node == NULL) {
-        node = tx_skiplist_make(&memtable->list, key, &first);
+        node = tx_skiplist_make(&memtable->linked, key, &first);
         if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
             return TXKV_NOMEM;
         tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);

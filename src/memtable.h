@@ -27,7 +27,7 @@ struct tx_recent {
 
 struct tx_memtable {
     struct tx_arena arena;
-    struct tx_skiplist list;
+    struct tx_skiplist linked; /* for tx_order_for_scan, which completes it: order.h */
     struct tx_hashidx *index;
     uint64_t keys; /* atomic: in the index */
     /* Nodes that the list lacks, the newest first, each naming the next by its `prev`. The

@@ -90,9 +90,9 @@ link_stretch(struct tx_memtable *memtable, struct loose *loose)
         struct tx_node *node = next_node(loose);
 
         if (loose->nodes != NULL && loose->done > 0)
-            tx_skiplist_link_above(&memtable->list, loose->last, node);
+            tx_skiplist_link_above(&memtable->linked, loose->last, node);
         else
-            tx_skiplist_link(&memtable->list, node);
+            tx_skiplist_link(&memtable->linked, node);
         loose->last = node;
         loose->done++;
     }
@@ -144,12 +144,12 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
     if (tx_load_relaxed_32(&memtable->scanned) == 0)
         tx_store_relaxed_32(&memtable->scanned, 1);
     complete(core, memtable);
-    return &memtable->list;
+    return &memtable->linked;
 }
 
 const struct tx_skiplist *
 tx_order_frozen(struct tx_core *core, struct tx_memtable *memtable)
 {
     complete(core, memtable);
-    return &memtable->list;
+    return &memtable->linked;
 }

@@ -64,7 +64,7 @@ a_version_is_found_by_key_and_by_order(void **state)
         assert_null(find(memtable, &key, 100 + i));
     }
     assert_int_equal(memtable->keys, KEYS);
-    for (node = tx_skiplist_first(&memtable->list); node != NULL; node = next) {
+    for (node = tx_skiplist_first(&memtable->linked); node != NULL; node = next) {
         next = tx_node_next(node);
         assert_ptr_equal(tx_memtable_get(memtable, &node->key, tx_key_hash(&node->key)), node);
         assert_true(next == NULL || tx_key_compare(&node->key, &next->key) < 0);
@@ -113,7 +113,7 @@ an_insert_that_runs_out_of_memory_leaves_nothing(void **state)
         tx_mem_fail_at(0, false);
         entered += ok;
         assert_int_equal(find(memtable, &key, UINT64_MAX) != NULL, ok);
-        assert_int_equal(tx_skiplist_find(&memtable->list, &key) != NULL, ok);
+        assert_int_equal(tx_skiplist_find(&memtable->linked, &key) != NULL, ok);
     }
     assert_int_equal(memtable->keys, entered);
     assert_true(entered < KEYS);

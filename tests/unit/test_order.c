@@ -104,7 +104,7 @@ nothing_is_put_in_order_before_a_scan_and_everything_from_then_on(void **state)
     (void)state;
     set_up(1, false);
     assert_true(enter(0, KEYS / 2));
-    assert_null(tx_skiplist_first(&overlay.memtable->list));
+    assert_null(tx_skiplist_first(&overlay.memtable->linked));
     assert_int_equal(overlay.memtable->keys, KEYS / 2);
     list = tx_order_for_scan(&overlay.core, overlay.memtable);
     assert_int_equal(count_up(list, UINT64_MAX), KEYS / 2);
@@ -122,7 +122,7 @@ a_memtable_that_links_needs_no_scan(void **state)
     (void)state;
     set_up(2, true);
     assert_true(enter(0, KEYS));
-    assert_int_equal(count_up(&overlay.memtable->list, UINT64_MAX), KEYS);
+    assert_int_equal(count_up(&overlay.memtable->linked, UINT64_MAX), KEYS);
     assert_int_equal(overlay.memtable->has_loose, 0);
     tear_down();
 }
@@ -135,7 +135,7 @@ a_checkpoint_leaves_no_word_that_there_was_a_scan(void **state)
     assert_true(enter(0, KEYS));
     assert_int_equal(count_up(tx_order_frozen(&overlay.core, overlay.memtable), UINT64_MAX), KEYS);
     assert_int_equal(overlay.memtable->scanned, 0);
-    assert_ptr_equal(tx_order_for_scan(&overlay.core, overlay.memtable), &overlay.memtable->list);
+    assert_ptr_equal(tx_order_for_scan(&overlay.core, overlay.memtable), &overlay.memtable->linked);
     assert_int_equal(overlay.memtable->scanned, 1);
     tear_down();
 }
