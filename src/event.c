@@ -15,13 +15,10 @@
 #include "event.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { SPIN_TURNS = 30 }; /* a microsecond or so: who signals may be running on another CPU */
 
 #define FLAG ((uint32_t)1 << 31)
 
@@ -138,10 +135,7 @@ tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t ti
     for (uint32_t turn = 0; turn < turns; turn++) {
         if (tx_event_value(event) != seen)
             return true;
-        if (turn < SPIN_TURNS)
-            tx_pause();
-        else
-            (void)sched_yield();
+        tx_pause();
     }
     if (tx_event_value(event) == seen && timeout_us > 0)
         sleep_while(event, seen, timeout_us);
