@@ -37,12 +37,11 @@ struct request {
     /* A transaction to commit, */
     struct txkv_session *session;
     enum txkv_sync sync;
-    const uint8_t *record; /* bytes long */
-    uint32_t bytes;
-    uint32_t
-        ops_at;    /* its operations stand so far behind where they do in the write set's record */
-    bool prepares; /* it is a prepared record */
-    uint64_t lsn;  /* 0 until it is in the log */
+    const uint8_t *record;  /* bytes long */
+    uint32_t bytes, ops_at; /* ops_at: its operations stand so far behind where they do in the write
+                               set's record */
+    bool prepares;          /* it is a prepared record */
+    uint64_t lsn;           /* 0 until it is in the log */
     /* or a function to run. */
     enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
     void *arg;
@@ -202,11 +201,11 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
 static void
 run_function(struct tx_commit *commit, struct request *request, struct batch *batch)
 {
-    struct tx_core *core = commit->core;
-    const uint64_t before_lsn = tx_log_end_lsn(core->log);
+    const struct tx_log *log = commit->core->log;
+    const uint64_t before_lsn = tx_log_end_lsn(log);
     const enum txkv_rc rc = request->fn(request->arg, request->err);
 
-    batch->wants_sync |= tx_log_end_lsn(core->log) > before_lsn;
+    batch->wants_sync |= tx_log_end_lsn(log) > before_lsn;
     if (rc == TXKV_OK)
         add_to_batch(batch, request);
     else
@@ -215,15 +214,22 @@ run_function(struct tx_commit *commit, struct request *request, struct batch *ba
 
 /* ---- the log, for a group ---- */
 
-/* Take the log for this process, with no transaction prepared at its end. */
+/* Take the log for this process, with no transaction prepared at its end. Who sleeps, and need not,
+ * is woken before others are waited for. */
 static enum txkv_rc
-take_log(struct tx_core *core, struct txkv_error *err)
+take_log(struct tx_commit *commit, struct txkv_error *err)
 {
-    enum txkv_rc rc =
-        tx_apply_take_log(core, tx_load_relaxed_64(&core->limits.stall_timeout_us), err);
+    struct tx_core *core = commit->core;
+    enum txkv_rc rc = tx_apply_take_log(core, 0, NULL);
 
-    if (rc == TXKV_OK && tx_load_acquire_64(&core->shared->hold_lsn) != 0)
+    if (rc != TXKV_OK) {
+        tx_event_wake_all(commit->wakes);
+        rc = tx_apply_take_log(core, tx_load_relaxed_64(&core->limits.stall_timeout_us), err);
+    }
+    if (rc == TXKV_OK && tx_load_acquire_64(&core->shared->hold_lsn) != 0) {
+        tx_event_wake_all(commit->wakes);
         rc = tx_prepare_settle(core, err);
+    }
     return rc;
 }
 
@@ -264,10 +270,12 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
     const bool wants_flush = batch->wants_flush && !batch->wants_sync;
     struct txkv_error err = { TXKV_OK, "" };
     const uint64_t began_us = batch->full > 0 ? tx_os_now_us() : 0;
-    enum txkv_rc rc = tx_log_sync(core->log, batch->sync_lsn, &err);
+    enum txkv_rc rc;
 
-    if (batch->full > 0)
-        tx_gather_note(&commit->gather, batch->full, tx_os_now_us() - began_us);
+    if (tx_log_durable_lsn(core->log) < batch->sync_lsn)
+        tx_event_wake_all(commit->wakes);
+    rc = tx_log_sync(core->log, batch->sync_lsn, &err);
+    tx_gather_note(&commit->gather, batch->full, batch->full > 0 ? tx_os_now_us() - began_us : 0);
     tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
     if (rc == TXKV_OK) {
         if (wants_flush)
@@ -312,7 +320,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
     struct tx_core *core = commit->core;
     struct batch batch = { .last = &batch.first };
     struct txkv_error err;
-    enum txkv_rc rc = take_log(core, &err);
+    enum txkv_rc rc = take_log(commit, &err);
 
     if (rc != TXKV_OK) {
         fail_all(commit, stack, rc, &err);
@@ -350,11 +358,10 @@ static void
 hand_on(ck_stack_entry_t *stack)
 {
     struct request *heir = request_of(stack);
-    struct tx_event *done = heir->done;
 
     heir->inherited = stack;
     heir->outcome = MUST_LEAD;
-    tx_event_signal(done);
+    tx_event_signal(heir->done);
 }
 
 /*

@@ -50,9 +50,9 @@ void tx_event_signal_later(struct tx_event *event, struct tx_event_wakes *wakes)
 void tx_event_wake_all(struct tx_event_wakes *wakes);
 
 /*
- * Look for up to `turns` turns, in case that who signals is running on another CPU, then sleep until
- * the value is not `seen`; true when it changed, false after timeout_us (UINT64_MAX: never). Order:
- * acquire [M5].
+ * Look for up to `turns` turns, in case that who signals is running on another CPU, then sleep
+ * until the value is not `seen`; true when it changed, false after timeout_us (UINT64_MAX: never).
+ * Order: acquire [M5].
  */
 bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t timeout_us);
 
