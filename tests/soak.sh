@@ -19,6 +19,7 @@ tests/run_all.sh "$logs" \
     "kill9|$out/tests/crash/kill9 $((minutes * 50))" \
     "atomic|$out/tests/crash/atomic $((minutes * 20))" \
     "power|$out/tests/power/power $((minutes * 2000))" \
+    "power_sql|$out/tests/power/power_sql $((minutes * 500))" \
     "history|$out/tests/history/history $(share 20)" \
     "model|$out/tests/model/model $((minutes * 20))" \
     "differential|$out/tests/model/differential $((minutes * 12))" \
