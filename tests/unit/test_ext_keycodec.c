@@ -488,10 +488,10 @@ an_integer_below_2_to_53_is_read_without_a_cell(void **state)
         bool is_small;
         int64_t integer;
 
-        assert_true(tx_key_cell(key->data, key->bytes, TX_KEY_AS_IS, &cell));
+        assert_true(tx_key_cell(data_of(key), key->bytes, TX_KEY_AS_IS, &cell));
         is_small = cell.type == SQLITE_INTEGER && cell.integer > -(INT64_C(1) << 53) &&
                    cell.integer < INT64_C(1) << 53;
-        assert_int_equal(tx_key_integer(key->data, key->bytes, &integer), is_small);
+        assert_int_equal(tx_key_integer(data_of(key), key->bytes, &integer), is_small);
         if (is_small)
             assert_int_equal(integer, cell.integer);
         found += is_small;
