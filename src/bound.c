@@ -5,16 +5,8 @@
 
 #include <string.h>
 
-#include "mem.h"
-
-void
-tx_bound_free(struct tx_bound *bound)
-{
-    tx_free(bound->data);
-}
-
 /* Room for a long bound; NULL when out of memory. */
-static uint8_t *
+__attribute__((noinline)) static uint8_t *
 long_room(struct tx_bound *bound, size_t bytes)
 {
     uint8_t *data;

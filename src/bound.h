@@ -7,6 +7,7 @@
 #define TX_BOUND_H
 
 #include "error.h"
+#include "mem.h"
 #include "skiplist.h"
 
 #define TX_BOUND_BYTES 512u /* a longer one takes an allocation */
@@ -25,7 +26,12 @@ tx_bound_init(struct tx_bound *bound)
     bound->room = 0;
 }
 
-void tx_bound_free(struct tx_bound *bound);
+static inline void
+tx_bound_free(struct tx_bound *bound)
+{
+    if (bound->data != NULL)
+        tx_free(bound->data);
+}
 
 /*
  * Copy a bound; *key is the copy, good until the next call, and its data NULL for an open end.
