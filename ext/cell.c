@@ -35,9 +35,18 @@ tx_affinity_of_type(const char *type)
     return TX_AFFINITY_NUMERIC;
 }
 
+/* A text is asked for as a blob where that cannot fail unseen: sqlite3_value_text copies one that
+ * has no terminator, as a bound one, in order to give it one. The length first: it makes UTF-8 of
+ * it. */
 static bool
 read_text(sqlite3_value *value, struct tx_cell *out)
 {
+    if (out->type == SQLITE_TEXT) {
+        out->bytes = (size_t)sqlite3_value_bytes(value);
+        out->data = out->bytes == 0 ? NULL : sqlite3_value_blob(value);
+        if (out->data != NULL)
+            return true;
+    }
     out->type = SQLITE_TEXT;
     out->data = sqlite3_value_text(value);
     out->bytes = (size_t)sqlite3_value_bytes(value);

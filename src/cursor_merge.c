@@ -3,6 +3,7 @@
  * pairs.
  */
 #include "cursor_private.h"
+#include "order.h"
 
 /* ---- overlay sources ---- */
 
@@ -103,7 +104,9 @@ tx_cursor_seek_sources(struct txkv_cursor *cursor, struct txkv_error *err)
     }
     for (uint32_t i = 0; rc == TXKV_OK && i < snapshot->view->count; i++)
         if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
-            rc = add_source(cursor, &snapshot->view->memtables[i]->list, false, err);
+            rc = add_source(cursor,
+                            tx_order_for_scan(cursor->session->core, snapshot->view->memtables[i]),
+                            false, err);
     return rc;
 }
 
