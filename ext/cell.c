@@ -105,11 +105,12 @@ tx_cell_read(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *ou
 }
 
 /*
- * SQLite keeps a text that came with its terminator as it is, and copies any other once more for
- * sqlite3_column_text; so short ones without a zero byte are given one.
+ * SQLite keeps a text that came with its terminator as it is; any other it gives one, in memory
+ * that it asks to grow, as soon as sqlite3_column_text, or length(), looks at it. So short ones
+ * without a zero byte are given one here, which is cheaper.
  */
-static void
-text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
+void
+tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
 {
     char copy[512];
 
@@ -133,7 +134,7 @@ tx_cell_result(sqlite3_context *context, const struct tx_cell *cell)
         sqlite3_result_double(context, cell->real);
         break;
     case SQLITE_TEXT:
-        text_result(context, cell->data, cell->bytes);
+        tx_text_result(context, cell->data, cell->bytes);
         break;
     case SQLITE_BLOB:
         sqlite3_result_blob64(context, cell->data, cell->bytes, SQLITE_TRANSIENT);

@@ -238,6 +238,8 @@ tx_relation_rowid(struct txkv_bytes key, int64_t *rowid)
 {
     struct tx_cell cell;
 
+    if (tx_key_integer(key.data, key.bytes, rowid))
+        return true;
     if (!tx_key_cell(key.data, key.bytes, TX_KEY_AS_IS, &cell) || cell.type != SQLITE_INTEGER)
         return false;
     *rowid = cell.integer;

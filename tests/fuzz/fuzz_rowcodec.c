@@ -29,12 +29,25 @@ check(bool holds)
         abort();
 }
 
+/* Column `index` of the row as the result; false when the row is damaged. */
+static bool
+give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+{
+    static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
+    const uint8_t *base;
+
+    if (!tx_row_find(row, bytes, count, spots, &base))
+        return false;
+    tx_row_spot_result(context, spots[index], base);
+    return true;
+}
+
 static void
 call_column(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     (void)argc;
     (void)argv;
-    if (!tx_row_result(context, input.row, input.bytes, input.count, input.index))
+    if (!give_column(context, input.row, input.bytes, input.count, input.index))
         sqlite3_result_error(context, "damaged", -1);
 }
 
@@ -98,6 +111,22 @@ check_whole_row(const uint8_t *row, size_t bytes, int count)
     free(again);
 }
 
+/* The two ways to take a row apart agree on it. */
+static void
+check_spots(const uint8_t *row, size_t bytes, int count)
+{
+    static struct tx_row_spot spots[100];
+    const uint8_t *values;
+    const bool good = tx_row_find(row, bytes, count, spots, &values);
+
+    check(good == tx_row_cells(row, bytes, count, cells));
+    for (int i = 0; good && i < count; i++) {
+        check(tx_row_spot_is_null(spots[i]) == (cells[i].type == SQLITE_NULL));
+        if (cells[i].type == SQLITE_TEXT || cells[i].type == SQLITE_BLOB)
+            check(values + spots[i].at == cells[i].data);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -116,6 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sqlite3_value_free(value);
     }
     check(good == 0 || good == count); /* a row is good or damaged as a whole */
+    check_spots(data + 1, size - 1, count);
     check(tx_row_cells(data + 1, size - 1, count, cells) == (good == count) || count == 0);
     if (good == count && count > 0)
         check_whole_row(data + 1, size - 1, count);
