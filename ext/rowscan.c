@@ -105,16 +105,17 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const int column = key->columns[plan->equal];
     const enum tx_collation collation = tx_shape_collation(shape, column);
     const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
-    struct tx_tuple prefix;
+    const size_t prefix_bytes = ends->low.bytes;
     struct tx_cell cell;
     enum fit fit = FIT_EXACT;
 
-    tx_tuple_copy(&prefix, &ends->low);
     set_prefix(ends, true);
+    if (ends->high.no_memory)
+        return SQLITE_NOMEM;
     if (plan->low) {
         fit = read_value(shape, column, false, *values++, &cell);
         if (fit == FIT_EXACT) {
-            tx_tuple_copy(&ends->low, &prefix);
+            tx_tuple_cut(&ends->low, prefix_bytes);
             add_bound(&ends->low, &cell, collation, is_last, plan->low_open);
             ends->low_open = plan->low_open && is_last;
         }
@@ -122,7 +123,7 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     if (plan->high && (fit == FIT_EXACT || fit == FIT_UNSURE)) {
         fit = read_value(shape, column, false, *values, &cell);
         if (fit == FIT_EXACT) {
-            tx_tuple_copy(&ends->high, &prefix);
+            tx_tuple_cut(&ends->high, prefix_bytes);
             add_bound(&ends->high, &cell, collation, is_last, !plan->high_open);
             ends->high_open = plan->high_open || !is_last;
         }
@@ -151,9 +152,6 @@ make_ends(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const struct tx_key *key = path_key(shape, plan->path);
     bool has_null = false;
 
-    /* Not the bytes: they are many. */
-    tx_tuple_clear(&ends->low);
-    tx_tuple_clear(&ends->high);
     ends->low_open = ends->high_open = ends->no_row = false;
     for (int i = 0; i < plan->equal; i++) {
         const int column = key->columns[i];
@@ -178,6 +176,8 @@ make_ends(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
         else
             tx_tuple_add(&ends->low, &cell, collation);
     }
+    if (ends->low.no_memory)
+        return SQLITE_NOMEM;
     if (ends->low.too_big)
         ends->no_row = true; /* no entry is that long */
     else if (plan->low || plan->high)
@@ -213,42 +213,58 @@ open_walk(struct tx_cursor *cursor, int path, struct txkv_cursor **out)
     return rc == TXKV_OK ? SQLITE_OK : tx_table_fail(table, rc, &err);
 }
 
+static int
+place_walk(struct tx_cursor *cursor, int path, const struct txkv_range *range)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct txkv_error err;
+    enum txkv_rc rc;
+    int sql_rc;
+
+    if (cursor->walk != NULL && cursor->path != path) {
+        txkv_cursor_close(cursor->walk);
+        cursor->walk = NULL;
+    }
+    if (cursor->walk == NULL) {
+        sql_rc = open_walk(cursor, path, &cursor->walk);
+        if (sql_rc != SQLITE_OK)
+            return sql_rc;
+        cursor->path = path;
+    }
+    rc = txkv_cursor_seek(cursor->walk, range, &err);
+    if (rc == TXKV_OK)
+        cursor->row = TX_ROW_LIVE;
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+}
+
 int
 tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
     struct tx_rowplan plan;
-    struct txkv_range range = { .lo_open = false };
-    struct txkv_error err;
+    struct txkv_range range;
     struct ends ends;
-    enum txkv_rc rc;
-    int sql_rc;
+    int rc;
 
     tx_rowplan_unpack(number, &plan);
     cursor->row_found = false;
     cursor->disturbed = false;
     cursor->decoded = false;
-    if (count > 0) {
-        sql_rc = make_ends(table->relation->shape, &plan, arguments, &ends);
-        if (sql_rc != SQLITE_OK || ends.no_row)
-            return sql_rc;
+    if (count == 0) {
+        range = (struct txkv_range){ .descending = plan.reverse };
+        return place_walk(cursor, plan.path, &range);
+    }
+    tx_tuple_init(&ends.low);
+    tx_tuple_init(&ends.high);
+    rc = make_ends(tx_cursor_table(cursor)->relation->shape, &plan, arguments, &ends);
+    if (rc == SQLITE_OK && (ends.low.no_memory || ends.high.no_memory))
+        rc = SQLITE_NOMEM;
+    if (rc == SQLITE_OK && !ends.no_row) {
         range = range_of(&ends, plan.reverse);
+        rc = place_walk(cursor, plan.path, &range);
     }
-    range.descending = plan.reverse;
-    if (cursor->walk != NULL && cursor->path != plan.path) {
-        txkv_cursor_close(cursor->walk);
-        cursor->walk = NULL;
-    }
-    if (cursor->walk == NULL) {
-        sql_rc = open_walk(cursor, plan.path, &cursor->walk);
-        if (sql_rc != SQLITE_OK)
-            return sql_rc;
-        cursor->path = plan.path;
-    }
-    rc = txkv_cursor_seek(cursor->walk, &range, &err);
-    if (rc == TXKV_OK)
-        cursor->row = TX_ROW_LIVE;
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+    tx_tuple_free(&ends.low);
+    tx_tuple_free(&ends.high);
+    return rc;
 }
 
 /* ---- the row ---- */
@@ -387,10 +403,15 @@ give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
     struct tx_tuple room;
     struct tx_cell cell;
 
-    if (!tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
-        return fail_damaged(table);
-    tx_cell_result(context, &cell);
-    return SQLITE_OK;
+    int rc = SQLITE_OK;
+
+    tx_tuple_init(&room);
+    if (tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
+        tx_cell_result(context, &cell);
+    else
+        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
+    tx_tuple_free(&room);
+    return rc;
 }
 
 /*

@@ -127,10 +127,8 @@ set_bound(enum tx_key_rc rc, const struct tx_keybuf *buffer, bool is_low, struct
     if (rc == TX_KEY_NULL)
         return false;
     *bound = (struct txkv_bytes){ buffer->data, buffer->bytes };
-    if (rc == TX_KEY_TOOBIG) {
-        bound->bytes = TXKV_KEY_BYTES_MAX;
+    if (rc == TX_KEY_TOOBIG)
         *open = is_low;
-    }
     return true;
 }
 
@@ -183,19 +181,22 @@ filter_one(struct tx_cursor *cursor, sqlite3_value *wanted)
 {
     struct tx_keybuf key;
     struct txkv_range range = { .lo_open = false };
+    int rc = SQLITE_OK;
 
     switch (tx_key_encode(wanted, &key)) {
     case TX_KEY_NOMEM:
-        return SQLITE_NOMEM;
+        rc = SQLITE_NOMEM;
+        break;
     case TX_KEY_NULL:
     case TX_KEY_TOOBIG:
-        return SQLITE_OK; /* no such row */
+        break; /* no such row */
     case TX_KEY_OK:
-        break;
+        range.lo = (struct txkv_bytes){ key.data, key.bytes };
+        range.hi = range.lo;
+        rc = seek(cursor, &range);
     }
-    range.lo = (struct txkv_bytes){ key.data, key.bytes };
-    range.hi = range.lo;
-    return seek(cursor, &range);
+    tx_key_free(&key);
+    return rc;
 }
 
 int
@@ -216,8 +217,13 @@ tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int coun
         return tx_rowscan_filter(cursor, plan, count, arguments);
     if (plan == TX_PLAN_EQUAL)
         return filter_one(cursor, arguments[0]);
+    buffers[0].data = buffers[1].data = NULL;
     rc = plan_range(plan, arguments, buffers, &range, &matches);
-    return rc == SQLITE_OK && matches ? seek(cursor, &range) : rc;
+    if (rc == SQLITE_OK && matches)
+        rc = seek(cursor, &range);
+    tx_key_free(&buffers[0]);
+    tx_key_free(&buffers[1]);
+    return rc;
 }
 
 int

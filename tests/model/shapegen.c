@@ -42,6 +42,16 @@ add_value(struct text *t, bool may_be_null)
                                        "'~'" };
     size_t number;
 
+    if (roll(40) == 0 && !shape->rowid_is_column) {
+        /* Beyond what LMDB takes as a key, where a piece of it ends, or two, and longer. */
+        static const uint32_t lengths[] = { 500, 509, 510, 1008, 1009, 3000, 65536 };
+        const bool as_blob = roll(3) == 0;
+
+        text_add(t, "%sprintf('%%.%uc', '%c') || '%c'%s", as_blob ? "CAST(" : "",
+                 lengths[roll(7)] + roll(3), roll(4) == 0 ? 'A' : 'a', (int)('a' + roll(3)),
+                 as_blob ? " AS BLOB)" : "");
+        return;
+    }
     switch (roll(12)) {
     case 0:
         text_add(t, "%s", may_be_null ? "NULL" : "7");

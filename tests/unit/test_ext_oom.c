@@ -53,6 +53,8 @@ static const char *const scenario[] = {
     "SAVEPOINT s",
     "INSERT INTO kv VALUES('gone', zeroblob(5000))",
     "UPDATE kv SET key = 'gone too' WHERE key = 'gone'",
+    "INSERT INTO kv VALUES(printf('gone%.3000c', 'k'), 1), (printf('gone%.3001c', 'k'), 2)",
+    "UPDATE kv SET key = key || 'l' WHERE key >= printf('gone%.3000c', 'k')",
     "ROLLBACK TO s",
     "UPDATE kv SET value = value + 1 WHERE key = 'y'",
     "DELETE FROM kv WHERE key = 'gone'",
@@ -61,6 +63,10 @@ static const char *const scenario[] = {
     "REPLACE INTO t VALUES(1, 'other', x'00')",
     "UPDATE t SET id = id + 10, name = name || '!' WHERE age IS NULL OR name = 'other'",
     "SELECT * FROM t WHERE age BETWEEN 0 AND x'01' ORDER BY age DESC",
+    "REPLACE INTO t VALUES(5, printf('l%.3000c', 'k'), printf('%.3000c', 'm'))",
+    "REPLACE INTO t VALUES(6, printf('l%.3000c', 'k'), printf('%.3001c', 'm'))",
+    "UPDATE t SET name = name || 'l', age = age || 'm' WHERE age > printf('%.3000c', 'm')",
+    "SELECT id FROM t WHERE age = printf('%.3001c', 'm') || 'm' OR name = printf('l%.3000c', 'k')",
     "DELETE FROM t WHERE name >= 'a'",
     "COMMIT",
     "SELECT txkv_checkpoint('kv')",
@@ -147,7 +153,7 @@ no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
 static void
 no_failed_allocation_of_the_store_leaves_half_a_transaction(void **state)
 {
-    enum { REACHED = 250 };
+    enum { REACHED = 350 };
     int failures = 0;
     sqlite3 *db;
 
