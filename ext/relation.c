@@ -126,7 +126,7 @@ tx_relation_define(struct tx_table *table, const char *name, const char *columns
     struct tx_shape *shape;
     const int rc = tx_shape_parse(columns, &shape, message);
 
-    if (rc != SQLITE_OK)
+    if (shape == NULL)
         return rc;
     if (shape->index_count > 0 && strlen(name) + INDEX_SUFFIX_BYTES > TXKV_TABLE_NAME_BYTES_MAX) {
         tx_shape_free(shape);
