@@ -1,21 +1,24 @@
 /*
  * tree_meta.c - what stands in data.mdb: the "meta" database, the catalog, a new store's contents.
  *
- * data.mdb holds one named database a table, "table-<number>" in decimal, whose pairs are the
- * table's keys and values as they are, and one named "meta". Integers under "meta" are
- * little-endian, its keys are these bytes without a NUL:
+ * data.mdb holds one named database a table, "table-<slot>" in decimal, whose pairs are the table's
+ * keys and values as they are, and one named "meta". Integers under "meta" are little-endian, its
+ * keys are these bytes without a NUL:
  *
  *   key                     value
  *   "format"                 4 bytes: TX_TREE_FORMAT
  *   "store_id"               8 bytes: random, not 0
- *   "checkpoint"            16 bytes: the checkpoint LSN (8), the log chain's value there (8)
+ *   "checkpoint"            24 bytes: the checkpoint LSN (8), the log chain's value there (8), the
+ *                           checkpoint LSN when the catalog was last changed (8); in format 1
+ *                           without the third
  *   "wal_dir"               the log's absolute directory, without a NUL; absent: the default
  *   "table/" and 4 bytes    catalog entry, encoded as the body of a TX_RECORD_TABLE (record.h). The
- *                           4 bytes are the table's number, big-endian, so that the entries stand
- *                           in its order
+ *                           4 bytes are the table's slot, big-endian, so that the entries stand
+ *                           in its order. Of a dropped table, until the slot is used again: name
+ *                           and shape are empty
  *
  * All of it is written in one synced transaction when the store is created; after that a checkpoint
- * writes "checkpoint", new catalog entries and the tables in one transaction.
+ * writes "checkpoint", changed catalog entries and the tables in one transaction.
  *
  * LMDB without "meta" and without anything else is what a crash while creating leaves: it is taken
  * as new. Without "meta" but with data it is somebody else's, and is not written.
@@ -45,13 +48,13 @@ tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table)
 {
     memcpy(key, table_prefix, sizeof table_prefix - 1);
     for (int i = 0; i < 4; i++)
-        key[sizeof table_prefix - 1 + (size_t)i] = (uint8_t)(table >> (24 - 8 * i));
+        key[sizeof table_prefix - 1 + (size_t)i] = (uint8_t)(tx_table_slot(table) >> (24 - 8 * i));
 }
 
 void
 tx_tree_db_name(char name[TX_TREE_DB_NAME_BYTES], uint32_t table)
 {
-    (void)snprintf(name, TX_TREE_DB_NAME_BYTES, "table-%" PRIu32, table);
+    (void)snprintf(name, TX_TREE_DB_NAME_BYTES, "table-%" PRIu32, tx_table_slot(table));
 }
 
 static enum txkv_rc
@@ -89,25 +92,31 @@ need_meta(const struct tx_tree *tree, MDB_txn *txn, const char *key, size_t byte
 }
 
 enum txkv_rc
-tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn, uint64_t *lsn, uint64_t *check,
-                        struct txkv_error *err)
+tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
+                        struct tx_tree_checkpoint_value *out, struct txkv_error *err)
 {
-    const uint8_t *p;
-    const enum txkv_rc rc =
-        need_meta(tree, txn, TX_TREE_KEY_CHECKPOINT, TX_TREE_CHECKPOINT_BYTES, &p, err);
+    MDB_val value = { 0, NULL };
+    const enum txkv_rc rc = get_meta(tree, txn, TX_TREE_KEY_CHECKPOINT, &value, err);
+    const uint8_t *p = value.mv_data;
 
+    *out = (struct tx_tree_checkpoint_value){ 0 };
+    if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != TX_TREE_CHECKPOINT_BYTES &&
+                                value.mv_size != TX_TREE_CHECKPOINT_BYTES_1))
+        return fail_meta(tree, TX_TREE_KEY_CHECKPOINT, err);
     if (rc != TXKV_OK)
         return rc;
-    *lsn = tx_get_u64(p);
-    *check = tx_get_u64(p + 8);
+    out->lsn = tx_get_u64(p);
+    out->check = tx_get_u64(p + 8);
+    if (value.mv_size == TX_TREE_CHECKPOINT_BYTES)
+        out->catalog_lsn = tx_get_u64(p + 16);
     return TXKV_OK;
 }
 
 static enum txkv_rc
-check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
+check_format(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
     MDB_val value;
-    const enum txkv_rc rc = get_meta(tree, txn, "format", &value, err);
+    const enum txkv_rc rc = get_meta(tree, txn, TX_TREE_KEY_FORMAT, &value, err);
     uint32_t format;
 
     if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != 4))
@@ -115,7 +124,8 @@ check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     format = tx_get_u32(value.mv_data);
-    if (format == TX_TREE_FORMAT)
+    tree->meta.format = format;
+    if (format >= 1 && format <= TX_TREE_FORMAT)
         return TXKV_OK;
     return tx_fail(err, TXKV_FORMAT,
                    "%s is a store of format %" PRIu32
@@ -127,6 +137,7 @@ check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 static enum txkv_rc
 load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
+    struct tx_tree_checkpoint_value checkpoint;
     const uint8_t *id;
     MDB_val wal_dir;
     enum txkv_rc rc;
@@ -139,10 +150,12 @@ load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     tree->meta.store_id = tx_get_u64(id);
     if (tree->meta.store_id == 0)
         return fail_meta(tree, "store_id", err);
-    rc = tx_tree_load_checkpoint(tree, txn, &tree->meta.checkpoint_lsn,
-                                 &tree->meta.checkpoint_check, err);
+    rc = tx_tree_load_checkpoint(tree, txn, &checkpoint, err);
     if (rc != TXKV_OK)
         return rc;
+    tree->meta.checkpoint_lsn = checkpoint.lsn;
+    tree->meta.checkpoint_check = checkpoint.check;
+    tree->catalog_lsn = checkpoint.catalog_lsn;
     rc = get_meta(tree, txn, "wal_dir", &wal_dir, err);
     if (rc != TXKV_OK)
         return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
@@ -168,8 +181,8 @@ read_entry(const struct tx_tree *tree, const MDB_val *k, const MDB_val *v, struc
         memcmp(k->mv_data, table_prefix, sizeof table_prefix - 1) != 0)
         return TXKV_NOTFOUND;
     if (v->mv_size > UINT32_MAX ||
-        tx_table_def_decode(v->mv_data, (uint32_t)v->mv_size, def) != TXKV_OK || def->table == 0 ||
-        def->table > TX_TREE_TABLES_MAX)
+        tx_table_entry_decode(v->mv_data, (uint32_t)v->mv_size, def) != TXKV_OK ||
+        !tx_table_possible(def->table))
         return fail_meta(tree, "the catalog", err);
     tx_tree_table_key(key, def->table);
     if (k->mv_size != sizeof key || memcmp(k->mv_data, key, sizeof key) != 0)
@@ -212,22 +225,26 @@ static enum txkv_rc
 open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 {
     const struct open_handles *o = arg;
-    uint64_t *handle = &o->tree->handles[def->table];
+    const uint32_t slot = tx_table_slot(def->table);
+    uint64_t *handle = &o->tree->handles[slot];
+    const uint64_t known = tx_load_relaxed_64(handle);
     char name[TX_TREE_DB_NAME_BYTES];
     MDB_dbi dbi;
     int e;
 
-    if (tx_load_relaxed_64(handle) != 0)
+    if (known != 0 && tx_tree_handle_generation(known) >= tx_table_generation(def->table))
         return TXKV_OK;
     tx_tree_db_name(name, def->table);
     e = mdb_dbi_open(o->txn, name, 0, &dbi);
+    if (e == MDB_NOTFOUND && def->name_bytes == 0)
+        return TXKV_OK; /* it was dropped before LMDB ever had it */
     if (e == MDB_NOTFOUND)
         return fail_meta(o->tree, "the catalog (a table of it is missing)", err);
     if (e != 0)
         return tx_tree_fail(err, e, o->tree->dir, "opening a table");
-    tx_store_release_64(handle, tx_tree_handle(o->txn_id, dbi)); /* [T2] */
-    if (def->table > tx_load_relaxed_64(&o->tree->table_max))
-        tx_store_release_64(&o->tree->table_max, def->table);
+    tx_store_release_64(handle, tx_tree_handle(o->txn_id, def->table, dbi)); /* [T2] */
+    if (slot > tx_load_relaxed_64(&o->tree->slot_max))
+        tx_store_release_64(&o->tree->slot_max, slot);
     return TXKV_OK;
 }
 
@@ -242,6 +259,7 @@ static enum txkv_rc
 open_new_handles(struct tx_tree *tree, bool *resized, struct txkv_error *err)
 {
     struct open_handles arg = { .tree = tree };
+    struct tx_tree_checkpoint_value checkpoint;
     enum txkv_rc rc;
     int e;
 
@@ -258,6 +276,10 @@ open_new_handles(struct tx_tree *tree, bool *resized, struct txkv_error *err)
     if (e != 0)
         return *resized ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "looking for new tables");
     rc = walk_catalog(tree, arg.txn, open_handle, &arg, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_load_checkpoint(tree, arg.txn, &checkpoint, err);
+    if (rc == TXKV_OK && checkpoint.catalog_lsn > tx_load_relaxed_64(&tree->catalog_lsn))
+        tx_store_release_64(&tree->catalog_lsn, checkpoint.catalog_lsn); /* [T2] */
     (void)mdb_txn_commit(arg.txn); /* keeps the handles; of a read it cannot fail */
     return rc;
 }
@@ -282,16 +304,15 @@ enum txkv_rc
 tx_tree_catalog(struct tx_tree *tree,
                 enum txkv_rc (*fn)(void *arg, const struct tx_table_def *def,
                                    struct txkv_error *err),
-                void *arg, struct txkv_error *err)
+                void *arg, uint64_t *lsn, struct txkv_error *err)
 {
     struct tx_tree_read *read;
-    uint64_t base;
     enum txkv_rc rc;
 
     rc = tx_tree_read_create(tree, &read, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_tree_read_begin(read, &base, err);
+    rc = tx_tree_read_begin(read, lsn, err);
     if (rc == TXKV_OK)
         rc = walk_catalog(tree, read->txn, fn, arg, err);
     tx_tree_read_free(read);
@@ -301,16 +322,18 @@ tx_tree_catalog(struct tx_tree *tree,
 enum txkv_rc
 tx_tree_checkpoint(struct tx_tree *tree, uint64_t *lsn, uint64_t *check, struct txkv_error *err)
 {
+    struct tx_tree_checkpoint_value checkpoint = { 0 };
     struct tx_tree_read *read;
     enum txkv_rc rc;
 
-    *check = 0;
     rc = tx_tree_read_create(tree, &read, err);
     if (rc != TXKV_OK)
         return rc;
     rc = tx_tree_read_begin(read, lsn, err);
     if (rc == TXKV_OK)
-        rc = tx_tree_load_checkpoint(tree, read->txn, lsn, check, err);
+        rc = tx_tree_load_checkpoint(tree, read->txn, &checkpoint, err);
+    *lsn = checkpoint.lsn;
+    *check = checkpoint.check;
     tx_tree_read_free(read);
     return rc;
 }
@@ -381,7 +404,7 @@ put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
     tx_put_u64(id, store_id);
     e = mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi);
     if (e == 0)
-        e = put_meta(txn, dbi, "format", format, sizeof format);
+        e = put_meta(txn, dbi, TX_TREE_KEY_FORMAT, format, sizeof format);
     if (e == 0)
         e = put_meta(txn, dbi, "store_id", id, sizeof id);
     if (e == 0)
