@@ -3,6 +3,7 @@
  */
 #include "relation.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "rowcodec.h"
@@ -66,13 +67,47 @@ tx_relation_free(struct tx_relation *relation)
     sqlite3_free(relation);
 }
 
+char *
+tx_relation_stored_name(const char *name, int index)
+{
+    if (index == 0)
+        return sqlite3_mprintf("%s", name);
+    return sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, index);
+}
+
+bool
+tx_relation_is_index(const char *name)
+{
+    return strchr(name, INDEX_SEPARATOR) != NULL;
+}
+
+bool
+tx_relation_is_index_of(const char *name, const char *table, int *index)
+{
+    const size_t bytes = strlen(table);
+
+    if (strncmp(name, table, bytes) != 0 || name[bytes] != INDEX_SEPARATOR)
+        return false;
+    *index = (int)strtol(name + bytes + 1, NULL, 10);
+    return true;
+}
+
+bool
+tx_relation_name_fits(const struct tx_table *table, const char *name)
+{
+    const bool has_indexes = table->relation != NULL && table->relation->shape->index_count > 0;
+
+    return strchr(name, INDEX_SEPARATOR) == NULL &&
+           strlen(name) + (has_indexes ? INDEX_SUFFIX_BYTES : 0) <= TXKV_TABLE_NAME_BYTES_MAX;
+}
+
 static int
 open_indexes(struct tx_table *table, const char *name, char **message)
 {
     struct tx_relation *relation = table->relation;
 
     for (int i = 0; i < relation->shape->index_count; i++) {
-        char *index = sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, i + 1);
+        char *index = tx_relation_stored_name(name, i + 1);
         struct txkv_error err;
         enum txkv_rc rc;
 
@@ -143,7 +178,7 @@ define_as_stored(struct tx_table *table, const char *name, char **message)
 }
 
 int
-tx_relation_open(struct tx_table *table, const char *name, char **message)
+tx_relation_open(struct tx_table *table, const char *name, bool create, char **message)
 {
     struct txkv_error err;
     enum txkv_rc store_rc;
@@ -161,7 +196,15 @@ tx_relation_open(struct tx_table *table, const char *name, char **message)
     store_rc =
         txkv_table(table->link->store, name,
                    table->relation == NULL ? TX_KEY_VALUE_SHAPE : table->relation->shape->text,
-                   true, &table->number, &err);
+                   create, &table->number, &err);
+    if (store_rc == TXKV_SCHEMA && !create &&
+        txkv_table(table->link->store, name, NULL, false, &table->number, NULL) == TXKV_SCHEMA)
+        return tx_sql_refuse(
+            message, SQLITE_ERROR,
+            "%s: %s: it was dropped or renamed there; make an empty one with CREATE "
+            "VIRTUAL TABLE temp.t USING txkv('%s', table='%s', the columns), or "
+            "rename it back",
+            table->name, err.text, txkv_dir(table->link->store), name);
     if (store_rc != TXKV_OK)
         return tx_sql_fail(message, table->name, store_rc, &err);
     if (table->relation != NULL)

@@ -47,9 +47,20 @@ int tx_relation_define(struct tx_table *table, const char *name, const char *col
 /*
  * Find or make the table named `name` in the store of table->link, and its indexes; and declare it
  * to SQLite. A table whose columns are not defined yet takes the stored shape where it is there
- * already, and the columns key and value where it is new. Sets table->number.
+ * already, and the columns key and value where it is new. Sets table->number. Without `create` a
+ * table that is missing is an error.
  */
-int tx_relation_open(struct tx_table *table, const char *name, char **message);
+int tx_relation_open(struct tx_table *table, const char *name, bool create, char **message);
+
+/* The name in the store of the table (0), or of its index of that number; NULL: no memory. */
+char *tx_relation_stored_name(const char *name, int index);
+
+/* Whether the name in the store is one of an index; and of an index of that table, which one. */
+bool tx_relation_is_index(const char *name);
+bool tx_relation_is_index_of(const char *name, const char *table, int *index);
+
+/* Whether the table may have that name in the store. */
+bool tx_relation_name_fits(const struct tx_table *table, const char *name);
 
 /* NULL is allowed. */
 void tx_relation_free(struct tx_relation *relation);

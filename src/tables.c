@@ -448,7 +448,7 @@ txkv_table_measure(struct txkv_session *session, uint32_t table, struct txkv_tab
                    struct txkv_error *err)
 {
     struct tx_catalog *catalog = &session->core->catalog;
-    struct tx_txn *txn;
+    struct tx_txn *txn = NULL;
     enum txkv_rc rc = tx_check_fork(session->core, err);
 
     *size = (struct txkv_table_size){ 0 };
