@@ -174,7 +174,10 @@ names_move_among_tables_and_lmdbs_catalog_has_the_last_word(void **state)
 {
     const struct tx_table_def one = { .table = 1, .name = "b", .name_bytes = 1 },
                               two = { .table = 2, .name = "a", .name_bytes = 1 },
-                              gone = { .table = 1 };
+                              gone = { .table = 1 },
+                              later = { .table = 2 + (1u << TX_TABLE_SLOT_BITS),
+                                        .name = "z",
+                                        .name_bytes = 1 };
 
     (void)state;
     assert_int_equal(add(1, "a", ""), TXKV_OK);
@@ -188,6 +191,10 @@ names_move_among_tables_and_lmdbs_catalog_has_the_last_word(void **state)
     assert_int_equal(tx_catalog_adopt(&catalog, &gone, 900, &err), TXKV_OK);
     assert_null(tx_catalog_find(&catalog, "c"));
     assert_int_equal(tx_catalog_check_alive(&catalog, 1, 900, &err), TXKV_SCHEMA);
+    assert_int_equal(tx_catalog_adopt(&catalog, &later, 1000, &err), TXKV_OK); /* in 2's slot */
+    assert_int_equal(tx_catalog_check_alive(&catalog, 2, 1000, &err), TXKV_SCHEMA);
+    assert_int_equal(tx_catalog_check_alive(&catalog, 2, 999, &err), TXKV_OK);
+    assert_int_equal(tx_catalog_find(&catalog, "z")->table, later.table);
 }
 
 static void
