@@ -1,53 +1,8 @@
 /*
  * test_ext_tables.c - tables in a store from SQL: renames that come and go with the transaction,
- * drops under open tables, damage that txkv_check finds, shapes that somebody else has written, and
- * what schemas may use.
+ * drops under open tables, shapes that somebody else has written, and what schemas may use.
  */
-#include "sql_fixture.h"
-
-#include "../../src/txkv.h"
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-static struct txkv *store; /* a handle of the test's store, from C */
-static struct txkv_session *session;
-static struct txkv_error err;
-
-#define OK(call) assert_int_equal((call), TXKV_OK)
-
-static const char *
-store_dir(void)
-{
-    static char path[TEXT_BYTES];
-
-    (void)snprintf(path, sizeof path, "%s/%u", dir, stores);
-    return path;
-}
-
-static void
-open_store(void)
-{
-    OK(txkv_open(store_dir(), NULL, &store, &err));
-    OK(txkv_session_open(store, &session, &err));
-}
-
-static void
-close_store(void)
-{
-    txkv_session_close(session);
-    OK(txkv_close(store, &err));
-}
-
-static uint32_t
-number_of(const char *name)
-{
-    uint32_t number = 0;
-
-    OK(txkv_table(store, name, NULL, false, &number, &err));
-    return number;
-}
+#include "table_fixture.h"
 
 /* The tables in the store, indexes by their names: "kv u u#1 ". */
 static const char *
@@ -66,28 +21,7 @@ names(void)
     return text;
 }
 
-/* The statement with the store's directory for each @. */
-static const char *
-with_dir(const char *sql)
-{
-    static char texts[4][2 * TEXT_BYTES];
-    static unsigned next;
-    char *text = texts[next++ % 4];
-
-    text[0] = '\0';
-    for (const char *p = sql; *p != '\0'; p++) {
-        const char letter[] = { *p, '\0' };
-
-        (void)strncat(text, *p == '@' ? store_dir() : letter, sizeof texts[0] - strlen(text) - 1);
-    }
-    return text;
-}
-
 /* ---- renaming ---- */
-
-static const char *const declared =
-    "CREATE VIRTUAL TABLE temp.u USING txkv('@', id INTEGER PRIMARY KEY, n TEXT UNIQUE, INDEX(n));"
-    "INSERT INTO u VALUES(1, 'x')";
 
 static void
 a_rename_reaches_the_store_with_the_commit_and_not_before(void **state)
@@ -108,8 +42,7 @@ a_rename_reaches_the_store_with_the_commit_and_not_before(void **state)
     must(db, "ALTER TABLE v RENAME TO w");
     assert_string_equal(names(), "kv w w#1 w#2 ");
     assert_string_equal(ask(db, "SELECT id FROM w WHERE n = 'y'"), "2");
-    close_store();
-    sqlite3_close(db);
+    close_both(db);
 }
 
 static void
@@ -133,8 +66,7 @@ savepoints_take_renames_back_one_by_one(void **state)
              "RELEASE a");
     assert_string_equal(names(), "k2 ");
     assert_string_equal(ask(db, "SELECT count(*) FROM k2"), "0");
-    close_store();
-    sqlite3_close(db);
+    close_both(db);
 }
 
 static int
@@ -161,8 +93,7 @@ a_commit_that_fails_behind_xsync_gives_the_old_name_back(void **state)
     (void)sqlite3_commit_hook(db, NULL, NULL);
     must(db, "ALTER TABLE kv RENAME TO k2");
     assert_string_equal(names(), "k2 ");
-    close_store();
-    sqlite3_close(db);
+    close_both(db);
 }
 
 static void
@@ -194,8 +125,7 @@ names_can_be_exchanged_in_a_transaction_and_not_taken_twice(void **state)
     assert_int_equal(run(db, "COMMIT"), SQLITE_CANTOPEN);
     assert_true(sqlite3_get_autocommit(db));
     assert_string_equal(ask(db, "SELECT count(*) FROM free"), "2");
-    close_store();
-    sqlite3_close(db);
+    close_both(db);
 }
 
 static void
@@ -265,199 +195,6 @@ a_transaction_on_a_dropped_table_fails_at_its_commit(void **state)
     sqlite3_close(db);
 }
 
-/* ---- damage ---- */
-
-/* One committed write from C; a value NULL deletes. */
-static void
-plant(uint32_t table, const char *key, size_t key_bytes, const char *value, size_t value_bytes)
-{
-    const struct txkv_bytes k = { (const uint8_t *)key, key_bytes };
-    const struct txkv_bytes v = { (const uint8_t *)value, value_bytes };
-
-    OK(txkv_begin(session, &err));
-    if (value == NULL)
-        OK(txkv_delete(session, table, k, &err));
-    else
-        OK(txkv_put(session, table, k, v, &err));
-    OK(txkv_commit(session, TXKV_SYNC_OFF, &err));
-}
-
-static const char *
-problems(sqlite3 *db)
-{
-    return ask(db, with_dir("SELECT txkv_check('@') ->> 'problems'"));
-}
-
-static sqlite3 *
-open_damaged(void)
-{
-    sqlite3 *db = open_db();
-
-    must(db, with_dir(declared));
-    must(db, "INSERT INTO u VALUES(2, 'y'), (3, NULL)");
-    open_store();
-    assert_string_equal(problems(db), "[]");
-    assert_int_equal(ask_number(db, with_dir("SELECT txkv_check('@') ->> 'index_entries'")), 6);
-    return db;
-}
-
-static void
-expect_problem(sqlite3 *db, long count, const char *part)
-{
-    const char *found;
-
-    assert_int_equal(ask_number(db, with_dir("SELECT txkv_check('@') ->> 'problem_count'")), count);
-    found = problems(db);
-    if (strstr(found, part) == NULL)
-        fail_msg("%s: %s", part, found);
-}
-
-static void
-close_damaged(sqlite3 *db)
-{
-    close_store();
-    sqlite3_close(db);
-}
-
-static void
-an_index_entry_that_was_removed_is_found(void **state)
-{
-    sqlite3 *db = open_damaged();
-
-    (void)state;
-    plant(number_of("u\x01"
-                    "1"),
-          "\x20x\0", 3, NULL, 0);
-    expect_problem(db, 2, "table u, key 1: the row has no entry");
-    assert_non_null(strstr(problems(db), "not as many entries"));
-    close_damaged(db);
-}
-
-static void
-an_index_entry_without_a_row_is_found(void **state)
-{
-    sqlite3 *db = open_damaged();
-
-    (void)state;
-    plant(number_of("u\x01"
-                    "2"),
-          "\x20q\0\x10\xc0\x22", 6, "", 0); /* of a row 9 */
-    expect_problem(db, 2, "table u, key 9: an index has an entry for a row that is not there");
-    close_damaged(db);
-}
-
-static void
-an_entry_of_another_value_and_a_row_twice_in_a_unique_index_are_found(void **state)
-{
-    sqlite3 *db = open_damaged();
-
-    (void)state;
-    plant(number_of("u\x01"
-                    "1"),
-          "\x20x\0", 3, "\x10\xc0", 2); /* x is row 2's */
-    expect_problem(db, 2, "table u, key 1: another row has the entry of a UNIQUE index");
-    assert_non_null(strstr(problems(db), "key 2: an index has an entry that is not of the row"));
-    close_damaged(db);
-}
-
-static void
-a_row_whose_bytes_were_changed_is_found(void **state)
-{
-    sqlite3 *db = open_damaged();
-
-    (void)state;
-    plant(number_of("u"), "\x10\xc0", 2, "\x08\x00\xff\xff", 4); /* 2: a text beyond the end */
-    expect_problem(db, 1, "table u, key 2: the row is damaged");
-    assert_int_equal(run(db, "SELECT * FROM u"), SQLITE_CORRUPT_VTAB);
-    plant(number_of("kv"), "\x20k", 2, "\x04\x09", 2);
-    expect_problem(db, 2, "table kv, key 'k': the row is damaged");
-    assert_string_equal(ask(db, "SELECT txkv_check('kv') ->> 'problem_count'"), "1");
-    close_damaged(db);
-}
-
-static void
-an_index_without_its_table_and_a_table_without_its_index_are_found(void **state)
-{
-    sqlite3 *db = open_damaged();
-    uint32_t table;
-
-    (void)state;
-    table = number_of("u\x01"
-                      "2");
-    OK(txkv_table_drop(store, &table, 1, &err));
-    expect_problem(db, 1, "table u: one of its indexes is missing");
-    table = number_of("u");
-    OK(txkv_table_drop(store, &table, 1, &err));
-    expect_problem(db, 1, "table u: an index of it is there, and the table is not");
-    close_damaged(db);
-}
-
-/* Exchange the first bytes that are `a` with the first that are `b`, of equal length, in data.mdb
- * of a closed store. */
-static void
-exchange_in_file(const char *a, const char *b)
-{
-    const size_t bytes = strlen(a);
-    char path[TEXT_BYTES + 16];
-    struct stat st;
-    uint8_t *map, *at_a, *at_b;
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%s/data.mdb", store_dir());
-    fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &st), 0);
-    map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(map, MAP_FAILED);
-    at_a = memmem(map, (size_t)st.st_size, a, bytes);
-    at_b = memmem(map, (size_t)st.st_size, b, bytes);
-    assert_true(at_a != NULL && at_b != NULL);
-    memcpy(at_a, b, bytes);
-    memcpy(at_b, a, bytes);
-    assert_int_equal(munmap(map, (size_t)st.st_size), 0);
-    assert_int_equal(close(fd), 0);
-}
-
-static void
-keys_that_were_exchanged_in_the_file_are_found(void **state)
-{
-    sqlite3 *db = open_db();
-
-    (void)state;
-    must(db, "INSERT INTO kv VALUES('swapped-1', 1), ('swapped-2', 2), ('swapped-3', 3)");
-    sqlite3_close(db); /* checkpoints */
-    exchange_in_file("swapped-1", "swapped-3");
-    db = open_db();
-    expect_problem(db, 2, "table kv, key 'swapped-2': stands behind a key that is not smaller");
-    sqlite3_close(db);
-}
-
-static void
-the_list_of_problems_is_bounded_and_their_number_is_not(void **state)
-{
-    sqlite3 *db = open_damaged();
-
-    (void)state;
-    must(db, "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 259) "
-             "INSERT INTO u SELECT i, 'n' || i FROM n");
-    must(db, "DELETE FROM kv");
-    OK(txkv_begin(session, &err));
-    for (int i = 10; i < 260; i++) {
-        char key[16];
-        const int bytes = snprintf(key, sizeof key, "\x20n%d", i);
-
-        OK(txkv_delete(session,
-                       number_of("u\x01"
-                                 "1"),
-                       (struct txkv_bytes){ (const uint8_t *)key, (size_t)bytes + 1 }, &err));
-    }
-    OK(txkv_commit(session, TXKV_SYNC_OFF, &err));
-    assert_int_equal(ask_number(db, with_dir("SELECT txkv_check('@') ->> 'problem_count'")), 251);
-    assert_int_equal(
-        ask_number(db, with_dir("SELECT json_array_length(txkv_check('@'), '$.problems')")), 100);
-    close_damaged(db);
-}
-
 /* ---- shapes that somebody else has written ---- */
 
 static void
@@ -503,8 +240,7 @@ a_stored_shape_is_never_run_as_sql(void **state)
             fail_msg("%s: %d", hostile[i], rc);
         assert_string_equal(ask(db, "SELECT count(*) FROM victim"), "1");
     }
-    close_store();
-    sqlite3_close(db);
+    close_both(db);
 }
 
 static void
@@ -527,9 +263,8 @@ a_stored_column_name_is_only_a_name(void **state)
     assert_string_equal(ask(db, with_dir("SELECT row FROM txkv_scan('@', 'odd')")),
                         "{\"a\\\"); DROP TABLE victim; --\":\"k\",\"b'); SELECT 1\":7}");
     assert_string_equal(ask(db, "SELECT count(*) FROM victim"), "0");
-    assert_string_equal(problems(db), "[]");
-    close_store();
-    sqlite3_close(db);
+    assert_string_equal(ask(db, with_dir("SELECT txkv_check('@') ->> 'problems'")), "[]");
+    close_both(db);
 }
 
 /* ---- what schemas may use ---- */
@@ -602,13 +337,6 @@ main(void)
         TEST(other_connections_go_on_until_they_connect_anew),
         TEST(a_drop_takes_the_indexes_along_and_open_scans_go_on),
         TEST(a_transaction_on_a_dropped_table_fails_at_its_commit),
-        TEST(an_index_entry_that_was_removed_is_found),
-        TEST(an_index_entry_without_a_row_is_found),
-        TEST(an_entry_of_another_value_and_a_row_twice_in_a_unique_index_are_found),
-        TEST(a_row_whose_bytes_were_changed_is_found),
-        TEST(an_index_without_its_table_and_a_table_without_its_index_are_found),
-        TEST(keys_that_were_exchanged_in_the_file_are_found),
-        TEST(the_list_of_problems_is_bounded_and_their_number_is_not),
         TEST(a_stored_shape_is_never_run_as_sql),
         TEST(a_stored_column_name_is_only_a_name),
         TEST(a_schema_may_use_tables_when_it_is_trusted_and_never_what_names_a_path),
