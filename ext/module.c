@@ -364,7 +364,7 @@ internal_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int6
 static int
 shadow_name(const char *suffix)
 {
-    return sqlite3_stricmp(suffix, TX_PREPARED_TABLE + strlen("txkv_")) == 0;
+    return sqlite3_stricmp(suffix, &TX_PREPARED_TABLE[strlen("txkv_")]) == 0;
 }
 
 #if SQLITE_VERSION_NUMBER >= 3044000

@@ -2,8 +2,8 @@
  * tables.h - txkv_tables, the list of the tables in stores, and txkv_scan, the rows of one table of
  * a store without CREATE.
  *
- * Both only read, and never make or change a store. Since they name directories they cannot be used
- * in views and triggers (SQLITE_VTAB_DIRECTONLY).
+ * Both only read, and never make a store. Since they name directories they cannot be used in views
+ * and triggers of a file (SQLITE_VTAB_DIRECTONLY).
  */
 #ifndef TX_TABLES_H
 #define TX_TABLES_H

@@ -94,13 +94,15 @@ new_entry(const struct tx_table_def *def, uint64_t define_lsn, struct txkv_error
 static void
 mark_dropped(struct tx_catalog *catalog, struct tx_catalog_entry *entry, uint64_t lsn)
 {
-    uint32_t *alive = &catalog->alive[tx_table_slot(entry->table)];
+    const uint32_t slot = tx_table_slot(entry->table);
 
     if (entry->drop_lsn != TX_CATALOG_ALIVE)
         return;
     entry->drop_lsn = lsn;
-    if (*alive == entry->table)
-        tx_store_release_32(alive, 0);
+    if (catalog->latest[slot] == entry->table) {
+        catalog->drop_lsns[slot] = lsn;
+        tx_store_release_32(&catalog->alive[slot], 0);
+    }
     tx_store_release_32(&catalog->drops, catalog->drops + 1);
 }
 
@@ -253,15 +255,6 @@ tx_catalog_swap_name(struct tx_catalog *catalog, uint32_t table, char *name, uin
     return before;
 }
 
-static uint64_t
-drop_lsn_of(const struct tx_catalog *catalog, uint32_t table)
-{
-    for (const struct tx_catalog_entry *e = catalog->entries; e != NULL; e = e->next)
-        if (e->table == table)
-            return e->drop_lsn;
-    return TX_CATALOG_ALIVE;
-}
-
 uint32_t
 tx_catalog_new_number(const struct tx_catalog *catalog, uint64_t checkpoint_lsn)
 {
@@ -274,7 +267,7 @@ tx_catalog_new_number(const struct tx_catalog *catalog, uint64_t checkpoint_lsn)
         if (latest == 0)
             fresh = fresh == 0 ? slot : fresh;
         else if (catalog->alive[slot] == 0 && tx_table_possible(next) &&
-                 drop_lsn_of(catalog, latest) < checkpoint_lsn)
+                 catalog->drop_lsns[slot] < checkpoint_lsn)
             return next;
     }
     return fresh;

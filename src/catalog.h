@@ -37,6 +37,7 @@ struct tx_catalog {
     uint32_t alive[TX_TABLE_SLOTS_MAX + 1];
     /* Under the mutex: by slot, the highest number that was given out, or 0. */
     uint32_t latest[TX_TABLE_SLOTS_MAX + 1];
+    uint64_t drop_lsns[TX_TABLE_SLOTS_MAX + 1]; /* the drop_lsn of that one */
     uint32_t drops; /* atomic, written under the mutex: how many tables were dropped */
 };
 
