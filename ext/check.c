@@ -432,13 +432,14 @@ tx_check_store(struct txkv *store, const char *name, sqlite3_str *out, char **me
     struct check check = { .store = store, .problems = sqlite3_str_new(NULL) };
     struct txkv_recovery_report log = { 0 };
     enum txkv_rc rc = check_log(&check, &log);
+    uint32_t number;
     char *problems;
 
     if (rc == TXKV_OK)
         rc = run_check(&check, name, 0);
     problems = sqlite3_str_finish(check.problems);
     if (rc == TXKV_OK && name != NULL && check.tables == 0)
-        rc = txkv_table(store, name, NULL, false, &(uint32_t){ 0 }, &check.err);
+        rc = txkv_table(store, name, NULL, false, &number, &check.err); /* it is not there */
     if (rc == TXKV_OK)
         append_report(&check, &log, problems, out);
     sqlite3_free(problems);

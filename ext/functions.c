@@ -288,8 +288,12 @@ drop_table(struct txkv *store, const char *name, sqlite3_str *out, char **messag
     uint64_t rows = 0;
     uint32_t table;
     enum txkv_rc rc;
-    const int sql_rc = tx_where_find(store, "txkv_drop", name, &table, message);
+    int sql_rc;
 
+    if (name == NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "txkv_drop: the second argument is the name of a table in the store");
+    sql_rc = tx_where_find(store, "txkv_drop", name, &table, message);
     if (sql_rc != SQLITE_OK)
         return sql_rc;
     rc = count_rows(store, table, &rows, &err);
@@ -340,9 +344,6 @@ call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
     int rc = refuse_in_transaction(connection, &message);
 
     (void)argc;
-    if (rc == SQLITE_OK && arguments[1] == NULL)
-        rc = tx_sql_refuse(&message, SQLITE_ERROR,
-                           "txkv_drop: the second argument is the name of a table in the store");
     if (rc == SQLITE_OK)
         rc = run_on_table(connection, "txkv_drop", drop_table, arguments, out, &message);
     give_result(context, rc, out, message);

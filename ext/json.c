@@ -3,6 +3,7 @@
  */
 #include "json.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 void
@@ -37,7 +38,7 @@ append_real(sqlite3_str *out, double real)
     if (strtod(text, NULL) < real || strtod(text, NULL) > real)
         (void)sqlite3_snprintf((int)sizeof(text), text, "%!.17g", real);
     /* Infinity as what overflows to it; NaN is NULL in SQLite. */
-    if (real > 1.7976931348623157e308 || real < -1.7976931348623157e308)
+    if (isinf(real))
         sqlite3_str_appendall(out, real > 0 ? "9.0e+999" : "-9.0e+999");
     else
         sqlite3_str_appendall(out, text);

@@ -321,6 +321,7 @@ static int
 column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
 {
     const struct entry *entry = ((const struct tables_cursor *)base)->entries;
+    const uint64_t bytes = all_bytes(&entry->size) + entry->index_bytes;
 
     switch (index) {
     case STORE:
@@ -336,8 +337,7 @@ column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
         sqlite3_result_int64(context, (sqlite3_int64)entry->size.rows);
         break;
     case BYTES:
-        sqlite3_result_int64(context,
-                             (sqlite3_int64)(all_bytes(&entry->size) + entry->index_bytes));
+        sqlite3_result_int64(context, (sqlite3_int64)bytes);
         break;
     default:
         break;

@@ -336,7 +336,7 @@ main(int argc, char **argv)
             stop_beside(pid);
     }
     printf("%llu points, %llu random kills, %llu steps\n", (unsigned long long)points,
-           (unsigned long long)(2 * kills), (unsigned long long)atomic_load(&shared->ended));
+           2 * (unsigned long long)kills, (unsigned long long)atomic_load(&shared->ended));
     test_dir_remove(dir);
     return test_summary(points + 2 * kills, 0);
 }

@@ -254,39 +254,6 @@ a_newer_format_is_refused_and_the_message_names_both(void **state)
 }
 
 static void
-a_store_of_format_1_is_read_and_a_batch_makes_it_one_of_today(void **state)
-{
-    static const uint8_t checkpoint[16] = { 0x48, 0, 0, 0, 0, 0, 0, 0, 7 };
-    struct tx_tree_read *read;
-    struct tx_tree *tree;
-    bool full;
-
-    (void)state;
-    tree = open_tree(MIB);
-    tx_tree_close(tree);
-    raw_put("meta", "format", "\x01\0\0", 4);
-    raw_put("meta", "checkpoint", checkpoint, sizeof checkpoint);
-    for (uint32_t format = 1; format <= TX_TREE_FORMAT; format++) {
-        struct tx_tree_batch *batch;
-
-        tree = open_tree(MIB);
-        assert_int_equal(tx_tree_meta(tree)->format, format);
-        assert_int_equal(tx_tree_meta(tree)->checkpoint_lsn, 0x48 + 8 * (format - 1));
-        assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 7);
-        batch = begin_batch(tree);
-        OK(define(batch, format));
-        OK(put(batch, format, "k", "v"));
-        OK(tx_tree_batch_commit(batch, 0x48 + 8 * format, 7, &full, &err));
-        read = new_read(tree);
-        (void)begin(read);
-        assert_int_equal(tx_tree_rows(read, 1), 1);
-        tx_tree_read_end(read);
-        tx_tree_read_free(read);
-        tx_tree_close(tree);
-    }
-}
-
-static void
 damaged_meta_is_corrupt(void **state)
 {
     static const struct {
@@ -581,8 +548,6 @@ main(void)
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_the_message_names_both,
                                         make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(
-            a_store_of_format_1_is_read_and_a_batch_makes_it_one_of_today, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(damaged_meta_is_corrupt, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_that_was_cut_off_is_corrupt, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(missing_unreadable_and_readonly_directories_are_told_apart,
