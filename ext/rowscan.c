@@ -58,7 +58,7 @@ read_value(const struct tx_shape *shape, int column, bool may_be_null, sqlite3_v
 static void
 set_prefix(struct ends *ends, bool without_null)
 {
-    ends->high = ends->low;
+    tx_tuple_copy(&ends->high, &ends->low);
     if (without_null)
         tx_tuple_append(&ends->low, &above_null, 1);
     tx_tuple_append(&ends->high, &above_all, 1);
@@ -77,7 +77,7 @@ set_numeric_texts(struct ends *ends)
                                         .data = (const uint8_t *)":",
                                         .bytes = 1 };
 
-    ends->high = ends->low;
+    tx_tuple_copy(&ends->high, &ends->low);
     tx_tuple_add_last(&ends->low, &first, TX_COLLATION_BINARY);
     tx_tuple_add_last(&ends->high, &end, TX_COLLATION_BINARY);
     ends->high_open = true;
@@ -105,15 +105,16 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const int column = key->columns[plan->equal];
     const enum tx_collation collation = tx_shape_collation(shape, column);
     const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
-    struct tx_tuple prefix = ends->low;
+    struct tx_tuple prefix;
     struct tx_cell cell;
     enum fit fit = FIT_EXACT;
 
+    tx_tuple_copy(&prefix, &ends->low);
     set_prefix(ends, true);
     if (plan->low) {
         fit = read_value(shape, column, false, *values++, &cell);
         if (fit == FIT_EXACT) {
-            ends->low = prefix;
+            tx_tuple_copy(&ends->low, &prefix);
             add_bound(&ends->low, &cell, collation, is_last, plan->low_open);
             ends->low_open = plan->low_open && is_last;
         }
@@ -121,7 +122,7 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     if (plan->high && (fit == FIT_EXACT || fit == FIT_UNSURE)) {
         fit = read_value(shape, column, false, *values, &cell);
         if (fit == FIT_EXACT) {
-            ends->high = prefix;
+            tx_tuple_copy(&ends->high, &prefix);
             add_bound(&ends->high, &cell, collation, is_last, !plan->high_open);
             ends->high_open = plan->high_open || !is_last;
         }
@@ -136,7 +137,7 @@ set_whole(const struct tx_shape *shape, const struct tx_rowplan *plan, bool has_
           struct ends *ends)
 {
     if (plan->path == 0 || (shape->indexes[plan->path - 1].unique && !has_null)) {
-        ends->high = ends->low;
+        tx_tuple_copy(&ends->high, &ends->low);
         ends->no_row = ends->low.too_big;
     } else {
         set_prefix(ends, false);
@@ -150,7 +151,10 @@ make_ends(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const struct tx_key *key = path_key(shape, plan->path);
     bool has_null = false;
 
-    *ends = (struct ends){ .low_open = false };
+    /* Not the bytes: they are many. */
+    tx_tuple_clear(&ends->low);
+    tx_tuple_clear(&ends->high);
+    ends->low_open = ends->high_open = ends->no_row = false;
     for (int i = 0; i < plan->equal; i++) {
         const int column = key->columns[i];
         const enum tx_collation collation = tx_shape_collation(shape, column);
@@ -354,62 +358,126 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
     return rc;
 }
 
-/* The row's columns, found once for all that are asked for. */
+/* The row's key and columns, found once for all that are asked for. */
 static int
-decode_row(struct tx_cursor *cursor, struct txkv_bytes *key)
+decode_row(struct tx_cursor *cursor)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct txkv_bytes value;
+    int rc = SQLITE_OK;
+
+    if (cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        cursor->primary = txkv_cursor_key(cursor->walk);
+        value = txkv_cursor_value(cursor->walk);
+    } else {
+        rc = tx_rowscan_row(cursor, &cursor->primary, &value);
+    }
+    if (rc != SQLITE_OK)
+        return rc;
+    cursor->decoded =
+        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
+    return cursor->decoded ? SQLITE_OK : fail_damaged(table);
+}
+
+/* A column, of the primary key, that the row leaves to its key. Not inline, for its room. */
+__attribute__((noinline)) static int
+give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct tx_tuple room;
+    struct tx_cell cell;
+
+    if (!tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
+        return fail_damaged(table);
+    tx_cell_result(context, &cell);
+    return SQLITE_OK;
+}
+
+/*
+ * A column of the primary key that its bytes alone give: a rowid, or an integer of a column that
+ * has no reals that are integers. *given is false when the row is needed.
+ */
+static int
+give_from_key(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct tx_shape *shape = table->relation->shape;
-    struct txkv_bytes value;
-    int rc;
+    const struct tx_column *what = &shape->columns[column];
+    const uint8_t *p, *end;
+    struct txkv_bytes key;
+    int64_t integer;
+    const int rc = row_key(cursor, &key);
 
-    if (cursor->decoded)
-        return SQLITE_OK;
-    rc = tx_rowscan_row(cursor, key, &value);
+    *given = false;
     if (rc != SQLITE_OK)
         return rc;
-    if (cursor->cells == NULL)
-        cursor->cells =
-            sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*cursor->cells));
-    if (cursor->cells == NULL)
-        return SQLITE_NOMEM;
-    cursor->decoded = tx_relation_cells(shape, value, cursor->cells);
-    return cursor->decoded ? SQLITE_OK : fail_damaged(table);
+    if (shape->row_key == TX_ROW_KEY_ROWID) {
+        if (!tx_relation_rowid(key, &integer))
+            return fail_damaged(table);
+    } else {
+        end = key.data + key.bytes;
+        p = tx_tuple_skip(key.data, end, what->key_place);
+        if (what->key_place < shape->primary.count - 1 || what->affinity < TX_AFFINITY_NUMERIC ||
+            what->affinity == TX_AFFINITY_REAL || p == NULL ||
+            !tx_key_integer(p, (size_t)(end - p), &integer))
+            return SQLITE_OK;
+    }
+    *given = true;
+    sqlite3_result_int64(context, integer);
+    return SQLITE_OK;
+}
+
+static int
+give_hidden_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    struct txkv_bytes key;
+    const int rc = row_key(cursor, &key);
+
+    if (rc == SQLITE_OK)
+        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
+    return rc;
+}
+
+/* Not inline, so that the way of a row whose columns have been found is short. */
+__attribute__((noinline)) static int
+give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
+    bool given = false;
+    int rc = SQLITE_OK;
+
+    if (column == shape->column_count)
+        return give_hidden_key(cursor, context);
+    if (shape->columns[column].key_place >= 0)
+        rc = give_from_key(cursor, context, column, &given);
+    if (rc == SQLITE_OK && !given && !cursor->decoded)
+        rc = decode_row(cursor);
+    if (rc != SQLITE_OK || given)
+        return rc;
+    if (shape->columns[column].key_place >= 0 && tx_row_spot_is_null(cursor->spots[column]))
+        return give_of_key(cursor, context, shape->columns[column].key_place);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
+    return SQLITE_OK;
 }
 
 int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
-    struct txkv_bytes key;
-    struct tx_tuple room;
-    struct tx_cell cell;
-    int64_t rowid;
-    int rc;
-
     if (sqlite3_vtab_nochange(context))
         return SQLITE_OK; /* an UPDATE that leaves the column as it is */
-    rc = row_key(cursor, &key);
-    if (rc != SQLITE_OK)
-        return rc;
-    if (column == shape->column_count) { /* the hidden key */
-        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
-        return SQLITE_OK;
+    if (column == cursor->rowid_column && cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+        int64_t rowid;
+
+        if (tx_key_integer(key.data, key.bytes, &rowid)) {
+            sqlite3_result_int64(context, rowid);
+            return SQLITE_OK;
+        }
     }
-    if (shape->row_key == TX_ROW_KEY_ROWID && shape->columns[column].key_place == 0) {
-        if (!tx_relation_rowid(key, &rowid))
-            return fail_damaged(table);
-        sqlite3_result_int64(context, rowid);
-        return SQLITE_OK;
-    }
-    rc = decode_row(cursor, &key);
-    if (rc != SQLITE_OK)
-        return rc;
-    cell = cursor->cells[column];
-    if (!tx_relation_complete(shape, key, column, &room, &cell))
-        return fail_damaged(table);
-    tx_cell_result(context, &cell);
+    if (!cursor->decoded || column >= cursor->spot_count ||
+        tx_row_spot_is_null(cursor->spots[column]))
+        return give_rare(cursor, context, column);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
     return SQLITE_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "apply.h"
 #include "expire.h"
 #include "mem.h"
+#include "order.h"
 #include "store.h"
 
 /* ---- making and finding ---- */
@@ -364,7 +365,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
         rows = tx_tree_rows(snapshot->read, table);
         for (uint32_t i = 0; i < snapshot->view->count; i++)
             if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
-                rows += tx_load_relaxed_64(&snapshot->view->memtables[i]->list.count);
+                rows += tx_load_relaxed_64(&snapshot->view->memtables[i]->keys);
     }
     tx_txn_unref(txn);
     tx_guard_leave(session);
@@ -408,8 +409,8 @@ next_key(const struct tx_snapshot *snapshot, struct part *parts, uint32_t count,
 
 /* What the overlay changes about LMDB's rows and bytes of the table. */
 static enum txkv_rc
-measure_overlay(const struct tx_snapshot *snapshot, uint32_t table, struct txkv_table_size *size,
-                struct txkv_error *err)
+measure_overlay(struct tx_core *core, const struct tx_snapshot *snapshot, uint32_t table,
+                struct txkv_table_size *size, struct txkv_error *err)
 {
     const struct tx_key first = { (const uint8_t *)"", 0, table };
     const uint32_t count = snapshot->view->count;
@@ -421,11 +422,12 @@ measure_overlay(const struct tx_snapshot *snapshot, uint32_t table, struct txkv_
     if (parts == NULL)
         return tx_fail_nomem(err);
     for (uint32_t i = 0; i < count; i++) {
-        const struct tx_memtable *memtable = snapshot->view->memtables[i];
+        struct tx_memtable *memtable = snapshot->view->memtables[i];
 
-        parts[i].node = tx_snapshot_sees(snapshot, memtable)
-                            ? within(tx_skiplist_first_ge(&memtable->list, &first), table)
-                            : NULL;
+        parts[i].node =
+            tx_snapshot_sees(snapshot, memtable)
+                ? within(tx_skiplist_first_ge(tx_order_for_scan(core, memtable), &first), table)
+                : NULL;
     }
     while (rc == TXKV_OK && (key = next_key(snapshot, parts, count, &newest)) != NULL) {
         const uint8_t *value;
@@ -466,7 +468,7 @@ txkv_table_measure(struct txkv_session *session, uint32_t table, struct txkv_tab
     if (rc == TXKV_OK) {
         size->rows = tx_tree_rows(txn->snapshot.read, table);
         size->tree_bytes = tx_tree_bytes(txn->snapshot.read, table);
-        rc = measure_overlay(&txn->snapshot, table, size, err);
+        rc = measure_overlay(session->core, &txn->snapshot, table, size, err);
     }
     tx_txn_unref(txn);
     tx_guard_leave(session);

@@ -85,6 +85,13 @@ conflict_word(void)
 
 /* ---- terms ---- */
 
+/*
+ * No COLLATE in terms, for now. SQLite 3.40 makes one IN of "c = 'a' COLLATE NOCASE OR c = 'b'
+ * COLLATE NOCASE", and loses the collation: with an index on c it finds fewer rows, on native
+ * tables and on txkv tables alike.
+ */
+static bool no_collations;
+
 static void
 add_term(struct text *t)
 {
@@ -134,7 +141,8 @@ add_term(struct text *t)
     case 5:
         text_add(t, "%s %s ", name, compare[roll(7)]);
         add_value(t, false);
-        text_add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
+        if (!no_collations)
+            text_add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
         break;
     default:
         text_add(t, "%s %s ", name, compare[roll(sizeof compare / sizeof compare[0])]);
@@ -146,11 +154,14 @@ static void
 add_where(struct text *t)
 {
     const uint32_t terms = roll(4);
+    const bool has_or = roll(3) == 0;
 
+    no_collations = has_or;
     for (uint32_t i = 0; i < terms; i++) {
-        text_add(t, "%s", i == 0 ? " WHERE " : (roll(4) == 0 ? " OR " : " AND "));
+        text_add(t, "%s", i == 0 ? " WHERE " : (has_or && roll(2) == 0 ? " OR " : " AND "));
         add_term(t);
     }
+    no_collations = false;
 }
 
 /* Equality on what names one row. */
