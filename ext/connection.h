@@ -22,6 +22,7 @@
 
 struct tx_cursor;   /* cursor.h */
 struct tx_relation; /* relation.h */
+struct tx_rename;   /* rename.c */
 
 /* Columns that are not the key, of a table without declared columns. */
 enum { TX_VALUE_COLUMNS = 1 };
@@ -33,8 +34,9 @@ struct tx_connection {
     struct tx_table *tables; /* the connected ones, without the internal one */
 
     /* SQLite's transaction; transaction.c alone writes these. */
-    bool enlisted;        /* SQLite will call xCommit or xRollback when it ends */
-    int savepoint;        /* the highest number that is set, or -1 */
+    bool enlisted;             /* SQLite will call xCommit or xRollback when it ends */
+    int savepoint;             /* the highest number that is set, or -1 */
+    struct tx_rename *renames; /* tables renamed in the transaction, newest first; rename.c's */
     sqlite3_stmt *enlist; /* the statement that enlists a transaction that only reads, or NULL */
 };
 

@@ -1,10 +1,17 @@
 /*
- * functions.c - the SQL functions txkv_checkpoint, txkv_recover and txkv_version.
+ * functions.c - the SQL functions txkv_checkpoint, txkv_recover, txkv_drop, txkv_check and
+ * txkv_version.
  */
 #include "functions.h"
 
+#include <string.h>
+
+#include "check.h"
+#include "json.h"
 #include "prepared.h"
+#include "relation.h"
 #include "sqlerror.h"
+#include "where.h"
 
 /* Does the function's work on one store and appends its report, a JSON object. */
 struct report {
@@ -15,26 +22,12 @@ struct report {
 /* ---- JSON ---- */
 
 static void
-append_string(sqlite3_str *out, const char *text)
+append_store(sqlite3_str *out, const struct txkv *store)
 {
-    sqlite3_str_appendchar(out, 1, '"');
-    for (; *text != '\0'; text++) {
-        const unsigned char c = (unsigned char)*text;
+    const char *dir = txkv_dir(store);
 
-        if (c == '"' || c == '\\')
-            sqlite3_str_appendf(out, "\\%c", c);
-        else if (c < 0x20)
-            sqlite3_str_appendf(out, "\\u%04x", c);
-        else
-            sqlite3_str_appendchar(out, 1, (char)c);
-    }
-    sqlite3_str_appendchar(out, 1, '"');
-}
-
-static void
-append_count(sqlite3_str *out, const char *name, uint64_t count)
-{
-    sqlite3_str_appendf(out, ",\"%s\":%llu", name, (unsigned long long)count);
+    sqlite3_str_appendall(out, "{\"store\":");
+    tx_json_string(out, dir, strlen(dir));
 }
 
 static void
@@ -54,15 +47,14 @@ checkpoint(struct txkv *store, sqlite3_str *out, struct txkv_error *err)
 
     if (rc != TXKV_OK)
         return rc;
-    sqlite3_str_appendall(out, "{\"store\":");
-    append_string(out, txkv_dir(store));
-    append_count(out, "transactions", report.transactions);
-    append_count(out, "rows_put", report.rows_put);
-    append_count(out, "rows_deleted", report.rows_deleted);
-    append_count(out, "bytes", report.bytes);
-    append_count(out, "segments_deleted", report.segments_deleted);
-    append_count(out, "from_lsn", report.from_lsn);
-    append_count(out, "to_lsn", report.to_lsn);
+    append_store(out, store);
+    tx_json_count(out, "transactions", report.transactions);
+    tx_json_count(out, "rows_put", report.rows_put);
+    tx_json_count(out, "rows_deleted", report.rows_deleted);
+    tx_json_count(out, "bytes", report.bytes);
+    tx_json_count(out, "segments_deleted", report.segments_deleted);
+    tx_json_count(out, "from_lsn", report.from_lsn);
+    tx_json_count(out, "to_lsn", report.to_lsn);
     append_milliseconds(out, report.duration_us);
     sqlite3_str_appendchar(out, 1, '}');
     return TXKV_OK;
@@ -77,24 +69,23 @@ recover(struct txkv *store, sqlite3_str *out, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     txkv_recovery(store, &opened);
-    sqlite3_str_appendall(out, "{\"store\":");
-    append_string(out, txkv_dir(store));
-    append_count(out, "transactions_replayed", opened.transactions_replayed);
-    append_count(out, "operations_replayed", opened.operations_replayed);
-    append_count(out, "bytes_replayed", opened.bytes_replayed);
-    append_count(out, "bytes_discarded", opened.bytes_discarded);
-    append_count(out, "segments", opened.segments);
-    append_count(out, "checkpoint_lsn", opened.checkpoint_lsn);
-    append_count(out, "end_lsn", opened.end_lsn);
+    append_store(out, store);
+    tx_json_count(out, "transactions_replayed", opened.transactions_replayed);
+    tx_json_count(out, "operations_replayed", opened.operations_replayed);
+    tx_json_count(out, "bytes_replayed", opened.bytes_replayed);
+    tx_json_count(out, "bytes_discarded", opened.bytes_discarded);
+    tx_json_count(out, "segments", opened.segments);
+    tx_json_count(out, "checkpoint_lsn", opened.checkpoint_lsn);
+    tx_json_count(out, "end_lsn", opened.end_lsn);
     sqlite3_str_appendf(out, ",\"salvaged\":%s", opened.salvaged ? "true" : "false");
     append_milliseconds(out, opened.duration_us);
     sqlite3_str_appendf(out, ",\"verified\":{\"transactions\":%llu",
                         (unsigned long long)verified.transactions_replayed);
-    append_count(out, "operations", verified.operations_replayed);
-    append_count(out, "bytes", verified.bytes_verified);
-    append_count(out, "segments", verified.segments);
-    append_count(out, "from_lsn", verified.checkpoint_lsn);
-    append_count(out, "to_lsn", verified.end_lsn);
+    tx_json_count(out, "operations", verified.operations_replayed);
+    tx_json_count(out, "bytes", verified.bytes_verified);
+    tx_json_count(out, "segments", verified.segments);
+    tx_json_count(out, "from_lsn", verified.checkpoint_lsn);
+    tx_json_count(out, "to_lsn", verified.end_lsn);
     append_milliseconds(out, verified.duration_us);
     sqlite3_str_appendall(out, "}}");
     return TXKV_OK;
@@ -144,33 +135,12 @@ report_all(struct tx_connection *connection, const struct report *report, sqlite
     return SQLITE_OK;
 }
 
-/*
- * The txkv table of this name, or NULL. SQLite connects a table when a statement first names it,
- * and so does this.
- */
-static struct tx_table *
-find_table(struct tx_connection *connection, const char *name)
-{
-    struct tx_table *table = tx_connection_find(connection, name);
-    sqlite3_stmt *statement = NULL;
-    char *sql;
-
-    if (table != NULL)
-        return table;
-    sql = sqlite3_mprintf("SELECT NULL FROM \"%w\"", name);
-    if (sql != NULL)
-        (void)sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL);
-    sqlite3_finalize(statement);
-    sqlite3_free(sql);
-    return tx_connection_find(connection, name);
-}
-
 /* `where` names a table of the connection, or is a store's directory. */
 static int
 report_one(struct tx_connection *connection, const struct report *report, const char *where,
            const struct txkv_options *options, sqlite3_str *out, char **message)
 {
-    const struct tx_table *table = find_table(connection, where);
+    const struct tx_table *table = tx_where_table(connection, where);
     struct txkv_error err;
     struct txkv *store;
     enum txkv_rc rc;
@@ -232,13 +202,10 @@ run_report(sqlite3_context *context, const struct report *report, int argc, sqli
     return report_one(connection, report, where, &options, out, message);
 }
 
+/* Give the report, or the error, to SQLite. */
 static void
-call_report(sqlite3_context *context, const struct report *report, int argc, sqlite3_value **argv)
+give_result(sqlite3_context *context, int rc, sqlite3_str *out, char *message)
 {
-    sqlite3 *db = sqlite3_context_db_handle(context);
-    sqlite3_str *out = sqlite3_str_new(db);
-    char *message = NULL;
-    int rc = run_report(context, report, argc, argv, out, &message);
     const int bytes = sqlite3_str_length(out);
     char *text;
 
@@ -253,6 +220,156 @@ call_report(sqlite3_context *context, const struct report *report, int argc, sql
         sqlite3_free(text);
         result_error(context, rc, message);
     }
+}
+
+static void
+call_report(sqlite3_context *context, const struct report *report, int argc, sqlite3_value **argv)
+{
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    char *message = NULL;
+    const int rc = run_report(context, report, argc, argv, out, &message);
+
+    give_result(context, rc, out, message);
+}
+
+/* ---- one table of a store ---- */
+
+/* Nothing that a transaction does could be rolled back together with a drop. */
+static int
+refuse_in_transaction(struct tx_connection *connection, char **message)
+{
+    bool begun = sqlite3_get_autocommit(connection->db) == 0;
+
+    for (const struct tx_link *link = connection->links; link != NULL; link = link->next)
+        begun = begun || link->begun;
+    if (!begun)
+        return SQLITE_OK;
+    return tx_sql_refuse(message, SQLITE_ERROR,
+                         "txkv_drop: a table cannot be dropped inside a transaction, or by a "
+                         "statement that writes to a txkv table, for it could not be rolled back: "
+                         "COMMIT first");
+}
+
+/* The table and its indexes, in one record. */
+static enum txkv_rc
+drop_with_indexes(struct txkv *store, uint32_t table, const char *name, struct txkv_error *err)
+{
+    char found[TXKV_TABLE_NAME_BYTES_MAX + 1];
+    uint32_t tables[1 + TX_INDEXES_MAX] = { table };
+    uint32_t number = 0;
+    size_t count = 1;
+    int index;
+
+    while (count <= TX_INDEXES_MAX && txkv_table_next(store, &number, found))
+        if (tx_relation_is_index_of(found, name, &index))
+            tables[count++] = number;
+    return txkv_table_drop(store, tables, count, err);
+}
+
+static enum txkv_rc
+count_rows(struct txkv *store, uint32_t table, uint64_t *rows, struct txkv_error *err)
+{
+    struct txkv_session *session;
+    struct txkv_table_size size;
+    enum txkv_rc rc = txkv_session_open(store, &session, err);
+
+    if (rc != TXKV_OK)
+        return rc;
+    rc = txkv_table_measure(session, table, &size, err);
+    txkv_session_close(session);
+    *rows = size.rows;
+    return rc;
+}
+
+static int
+drop_table(struct txkv *store, const char *name, sqlite3_str *out, char **message)
+{
+    struct txkv_error err;
+    uint64_t rows = 0;
+    uint32_t table;
+    enum txkv_rc rc;
+    int sql_rc;
+
+    if (name == NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "txkv_drop: the second argument is the name of a table in the store");
+    sql_rc = tx_where_find(store, "txkv_drop", name, &table, message);
+    if (sql_rc != SQLITE_OK)
+        return sql_rc;
+    rc = count_rows(store, table, &rows, &err);
+    if (rc == TXKV_OK)
+        rc = drop_with_indexes(store, table, name, &err);
+    if (rc != TXKV_OK)
+        return tx_sql_fail(message, "txkv_drop", rc, &err);
+    append_store(out, store);
+    sqlite3_str_appendall(out, ",\"table\":");
+    tx_json_string(out, name, strlen(name));
+    tx_json_count(out, "rows", rows);
+    sqlite3_str_appendchar(out, 1, '}');
+    return SQLITE_OK;
+}
+
+/* Does work on a table (NULL: on all) of a store, and appends its report. */
+typedef int table_work(struct txkv *store, const char *name, sqlite3_str *out, char **message);
+
+static int
+run_on_table(struct tx_connection *connection, const char *who, table_work *work,
+             const char *const arguments[2], sqlite3_str *out, char **message)
+{
+    const char *where = arguments[0], *name = arguments[1];
+    struct txkv *store;
+    int rc;
+
+    if (where == NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: the first argument is a txkv table or a store's directory, the "
+                             "second the name of a table in the store, as text",
+                             who);
+    rc = tx_where_open(connection, who, where, &store, message);
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = work(store, name, out, message);
+    (void)txkv_close(store, NULL);
+    return rc;
+}
+
+static void
+call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct tx_connection *connection = sqlite3_user_data(context);
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    const char *const arguments[] = { (const char *)sqlite3_value_text(argv[0]),
+                                      (const char *)sqlite3_value_text(argv[1]) };
+    char *message = NULL;
+    int rc = refuse_in_transaction(connection, &message);
+
+    (void)argc;
+    if (rc == SQLITE_OK)
+        rc = run_on_table(connection, "txkv_drop", drop_table, arguments, out, &message);
+    give_result(context, rc, out, message);
+}
+
+static void
+call_check(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct tx_connection *connection = sqlite3_user_data(context);
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    const char *arguments[2] = { (const char *)sqlite3_value_text(argv[0]), NULL };
+    char name[TXKV_TABLE_NAME_BYTES_MAX + 1];
+    const struct tx_table *table;
+    uint32_t number = 0;
+    char *message = NULL;
+    int rc;
+
+    if (argc > 1)
+        arguments[1] = (const char *)sqlite3_value_text(argv[1]);
+    table = argc == 1 && arguments[0] != NULL ? tx_where_table(connection, arguments[0]) : NULL;
+    while (table != NULL && arguments[1] == NULL &&
+           txkv_table_next(table->link->store, &number, name))
+        if (number == table->number)
+            arguments[1] = name; /* a table's own name: it alone */
+    rc = run_on_table(connection, "txkv_check", tx_check_store, arguments, out, &message);
+    give_result(context, rc, out, message);
 }
 
 static void
@@ -285,7 +402,9 @@ tx_functions_register(struct tx_connection *connection)
     } functions[] = {
         { "txkv_checkpoint", 0, call_checkpoint }, { "txkv_checkpoint", 1, call_checkpoint },
         { "txkv_recover", 0, call_recover },       { "txkv_recover", 1, call_recover },
-        { "txkv_recover", 2, call_recover },       { "txkv_version", 0, call_version },
+        { "txkv_recover", 2, call_recover },       { "txkv_drop", 2, call_drop },
+        { "txkv_check", 1, call_check },           { "txkv_check", 2, call_check },
+        { "txkv_version", 0, call_version },
     };
     int rc = SQLITE_OK;
 

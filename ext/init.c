@@ -10,6 +10,7 @@
 #include "functions.h"
 #include "module.h"
 #include "stats.h"
+#include "tables.h"
 
 SQLITE_EXTENSION_INIT1
 
@@ -78,6 +79,10 @@ sqlite3_txkv_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
     rc = tx_module_register(connection);
     if (rc == SQLITE_OK)
         rc = tx_stats_table_register(connection);
+    if (rc == SQLITE_OK)
+        rc = tx_tables_register(connection);
+    if (rc == SQLITE_OK)
+        rc = tx_quickscan_register(connection);
     if (rc == SQLITE_OK)
         rc = tx_functions_register(connection);
     tx_connection_unref(connection);

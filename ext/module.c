@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "args.h"
+#include "check.h"
 #include "prepared.h"
 #include "relation.h"
+#include "rename.h"
 #include "rowscan.h"
 #include "scan.h"
 #include "sqlerror.h"
@@ -61,6 +63,7 @@ attach(struct tx_table *table, const struct tx_args *args, char **message)
 {
     struct txkv_error err;
     struct tx_link *link;
+    const char *stored;
     enum txkv_rc store_rc;
     int rc = SQLITE_OK;
 
@@ -77,7 +80,13 @@ attach(struct tx_table *table, const struct tx_args *args, char **message)
     if (store_rc != TXKV_OK)
         return tx_sql_fail(message, table->name, store_rc, &err);
     table->link = link;
-    rc = tx_relation_open(table, args->table, message);
+    stored = tx_rename_stored(link, args->table);
+    rc = stored != NULL
+             ? tx_relation_open(table, stored, !args->options.must_exist, message)
+             : tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: in the store another table has that name until the transaction "
+                             "that renames it is committed: COMMIT first",
+                             table->name);
     if (rc != SQLITE_OK) {
         tx_link_drop(link);
         return rc;
@@ -222,12 +231,12 @@ rename_table(sqlite3_vtab *vtab, const char *name)
     struct tx_table *table = (struct tx_table *)vtab;
     char *copy;
 
-    if (table->bears_name)
-        return tx_sql_refuse(&vtab->zErrMsg, SQLITE_ERROR,
-                             "%s: the store keeps its rows under this name; to use another in SQL, "
-                             "DROP TABLE %s, which keeps the rows, and CREATE VIRTUAL TABLE %s "
-                             "with the option table='%s'",
-                             table->name, table->name, name, table->name);
+    if (table->bears_name) {
+        const int rc = tx_rename_note(table, name);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
     copy = sqlite3_mprintf("%s", name);
     if (copy == NULL)
         return SQLITE_NOMEM;
@@ -350,9 +359,49 @@ internal_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int6
 
 /* ---- the methods ---- */
 
-/* Version 2: without it SQLite leaves the savepoint methods out. */
+/* Of a table named txkv, the table of prepared.h is one that SQLITE_DBCONFIG_DEFENSIVE keeps from
+ * being written by anybody but this module. */
+static int
+shadow_name(const char *suffix)
+{
+    return sqlite3_stricmp(suffix, &TX_PREPARED_TABLE[strlen("txkv_")]) == 0;
+}
+
+#if SQLITE_VERSION_NUMBER >= 3044000
+/* PRAGMA integrity_check and quick_check: the latter leaves it out, for all of the table is read.
+ */
+static int
+integrity(sqlite3_vtab *vtab, const char *schema, const char *name, int flags, char **problem)
+{
+    const struct tx_table *table = (const struct tx_table *)vtab;
+    char *found = NULL, *message = NULL;
+    int rc;
+
+    *problem = NULL;
+    if ((flags & 1) != 0)
+        return SQLITE_OK;
+    rc = tx_check_table(table->link->store, table->number, &found, &message);
+    if (rc != SQLITE_OK)
+        *problem = sqlite3_mprintf("%s.%s: %s", schema, name, message);
+    else if (found != NULL)
+        *problem = sqlite3_mprintf("%s.%s: %s", schema, name, found);
+    sqlite3_free(found);
+    sqlite3_free(message);
+    return SQLITE_OK;
+}
+#define MODULE_VERSION 4
+#else
+#define MODULE_VERSION 3
+#endif
+
+/* Version 2: without it SQLite leaves the savepoint methods out. An older SQLite than the headers
+ * does not look at what it does not know. */
 static const sqlite3_module module = {
-    .iVersion = 2,
+    .iVersion = MODULE_VERSION,
+#if MODULE_VERSION >= 4
+    .xIntegrity = integrity,
+#endif
+    .xShadowName = shadow_name,
     .xCreate = create,
     .xConnect = connect,
     .xBestIndex = tx_scan_best_index,

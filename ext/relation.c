@@ -3,6 +3,7 @@
  */
 #include "relation.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "rowcodec.h"
@@ -14,11 +15,14 @@
 /* Room for it and two digits. */
 enum { INDEX_SUFFIX_BYTES = 3 };
 
-/* ---- opening ---- */
+/* ---- rows ---- */
 
-static bool
-make_row(struct tx_row *row, const struct tx_shape *shape)
+bool
+tx_row_make(struct tx_row *row, const struct tx_shape *shape)
 {
+    tx_tuple_init(&row->key);
+    row->data = NULL;
+    row->data_bytes_max = 0;
     row->cells = sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*row->cells));
     row->rooms = sqlite3_malloc64((sqlite3_uint64)shape->primary.count * sizeof(*row->rooms));
     for (int i = 0; row->rooms != NULL && i < shape->primary.count; i++)
@@ -26,8 +30,8 @@ make_row(struct tx_row *row, const struct tx_shape *shape)
     return row->cells != NULL && row->rooms != NULL;
 }
 
-static void
-free_row(struct tx_row *row, const struct tx_shape *shape)
+void
+tx_row_free(struct tx_row *row, const struct tx_shape *shape)
 {
     tx_tuple_free(&row->key);
     for (int i = 0; row->rooms != NULL && i < shape->primary.count; i++)
@@ -37,12 +41,30 @@ free_row(struct tx_row *row, const struct tx_shape *shape)
     sqlite3_free(row->rooms);
 }
 
+int
+tx_row_read(struct tx_row *row, const struct tx_shape *shape, struct txkv_bytes key,
+            struct txkv_bytes value)
+{
+    if (!tx_relation_cells(shape, value, row->cells))
+        return SQLITE_CORRUPT_VTAB;
+    for (int i = 0; shape->row_key != TX_ROW_KEY_HIDDEN_ROWID && i < shape->primary.count; i++) {
+        const int column = shape->primary.columns[i];
+
+        if (!tx_relation_complete(shape, key, column, &row->rooms[i], &row->cells[column]))
+            return row->rooms[i].no_memory ? SQLITE_NOMEM : SQLITE_CORRUPT_VTAB;
+    }
+    return SQLITE_OK;
+}
+
+/* ---- opening ---- */
+
 /* Takes the shape over, also when there is no memory. */
 static struct tx_relation *
 make_relation(struct tx_shape *shape)
 {
     struct tx_relation *relation = sqlite3_malloc(sizeof(*relation));
     const sqlite3_uint64 bytes = (sqlite3_uint64)shape->column_count * sizeof(struct tx_cell);
+    bool rows;
 
     if (relation == NULL) {
         tx_shape_free(shape);
@@ -52,12 +74,11 @@ make_relation(struct tx_shape *shape)
     tx_tuple_init(&relation->key);
     tx_tuple_init(&relation->entry);
     tx_tuple_init(&relation->old_entry);
-    tx_tuple_init(&relation->old.key);
-    tx_tuple_init(&relation->victim.key);
     relation->cells = sqlite3_malloc64(bytes);
     relation->stored = sqlite3_malloc64(bytes);
-    if (relation->cells != NULL && relation->stored != NULL && make_row(&relation->old, shape) &&
-        make_row(&relation->victim, shape))
+    rows = tx_row_make(&relation->old, shape);
+    rows = tx_row_make(&relation->victim, shape) && rows;
+    if (relation->cells != NULL && relation->stored != NULL && rows)
         return relation;
     tx_relation_free(relation);
     return NULL;
@@ -71,12 +92,46 @@ tx_relation_free(struct tx_relation *relation)
     tx_tuple_free(&relation->key);
     tx_tuple_free(&relation->entry);
     tx_tuple_free(&relation->old_entry);
-    free_row(&relation->old, relation->shape);
-    free_row(&relation->victim, relation->shape);
+    tx_row_free(&relation->old, relation->shape);
+    tx_row_free(&relation->victim, relation->shape);
     tx_shape_free(relation->shape);
     sqlite3_free(relation->cells);
     sqlite3_free(relation->stored);
     sqlite3_free(relation);
+}
+
+char *
+tx_relation_stored_name(const char *name, int index)
+{
+    if (index == 0)
+        return sqlite3_mprintf("%s", name);
+    return sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, index);
+}
+
+bool
+tx_relation_is_index(const char *name)
+{
+    return strchr(name, INDEX_SEPARATOR) != NULL;
+}
+
+bool
+tx_relation_is_index_of(const char *name, const char *table, int *index)
+{
+    const size_t bytes = strlen(table);
+
+    if (strncmp(name, table, bytes) != 0 || name[bytes] != INDEX_SEPARATOR)
+        return false;
+    *index = (int)strtol(name + bytes + 1, NULL, 10);
+    return true;
+}
+
+bool
+tx_relation_name_fits(const struct tx_table *table, const char *name)
+{
+    const bool has_indexes = table->relation != NULL && table->relation->shape->index_count > 0;
+
+    return strchr(name, INDEX_SEPARATOR) == NULL &&
+           strlen(name) + (has_indexes ? INDEX_SUFFIX_BYTES : 0) <= TXKV_TABLE_NAME_BYTES_MAX;
 }
 
 static int
@@ -85,7 +140,7 @@ open_indexes(struct tx_table *table, const char *name, char **message)
     struct tx_relation *relation = table->relation;
 
     for (int i = 0; i < relation->shape->index_count; i++) {
-        char *index = sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, i + 1);
+        char *index = tx_relation_stored_name(name, i + 1);
         struct txkv_error err;
         enum txkv_rc rc;
 
@@ -159,7 +214,7 @@ define_as_stored(struct tx_table *table, const char *name, char **message)
 }
 
 int
-tx_relation_open(struct tx_table *table, const char *name, char **message)
+tx_relation_open(struct tx_table *table, const char *name, bool create, char **message)
 {
     struct txkv_error err;
     enum txkv_rc store_rc;
@@ -179,7 +234,15 @@ tx_relation_open(struct tx_table *table, const char *name, char **message)
     store_rc =
         txkv_table(table->link->store, name,
                    table->relation == NULL ? TX_KEY_VALUE_SHAPE : table->relation->shape->text,
-                   true, &table->number, &err);
+                   create, &table->number, &err);
+    if (store_rc == TXKV_SCHEMA && !create &&
+        txkv_table(table->link->store, name, NULL, false, &table->number, NULL) == TXKV_SCHEMA)
+        return tx_sql_refuse(
+            message, SQLITE_ERROR,
+            "%s: %s: it was dropped or renamed there; make an empty one with CREATE "
+            "VIRTUAL TABLE temp.t USING txkv('%s', table='%s', the columns), or "
+            "rename it back",
+            table->name, err.text, txkv_dir(table->link->store), name);
     if (store_rc != TXKV_OK)
         return tx_sql_fail(message, table->name, store_rc, &err);
     return table->relation == NULL ? SQLITE_OK : open_indexes(table, name, message);

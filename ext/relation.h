@@ -29,6 +29,15 @@ struct tx_row {
     struct tx_tuple *rooms; /* one for each column of the primary key */
 };
 
+/* False: no memory; tx_row_free is for that row, too. */
+TXKV_MUST_CHECK bool tx_row_make(struct tx_row *row, const struct tx_shape *shape);
+void tx_row_free(struct tx_row *row, const struct tx_shape *shape);
+
+/* All columns of a row, those of the key too, into row->cells, which point into the value and the
+ * rooms. SQLITE_OK, SQLITE_CORRUPT_VTAB, SQLITE_NOMEM. */
+TXKV_MUST_CHECK int tx_row_read(struct tx_row *row, const struct tx_shape *shape,
+                                struct txkv_bytes key, struct txkv_bytes value);
+
 struct tx_relation {
     struct tx_shape *shape;
     uint32_t index_numbers[TX_INDEXES_MAX]; /* in the store */
@@ -48,9 +57,20 @@ int tx_relation_define(struct tx_table *table, const char *name, const char *col
 /*
  * Find or make the table named `name` in the store of table->link, and its indexes; and declare it
  * to SQLite. A table whose columns are not defined yet takes the stored shape where it is there
- * already, and the columns key and value where it is new. Sets table->number.
+ * already, and the columns key and value where it is new. Sets table->number. Without `create` a
+ * table that is missing is an error.
  */
-int tx_relation_open(struct tx_table *table, const char *name, char **message);
+int tx_relation_open(struct tx_table *table, const char *name, bool create, char **message);
+
+/* The name in the store of the table (0), or of its index of that number; NULL: no memory. */
+char *tx_relation_stored_name(const char *name, int index);
+
+/* Whether the name in the store is one of an index; and of an index of that table, which one. */
+bool tx_relation_is_index(const char *name);
+bool tx_relation_is_index_of(const char *name, const char *table, int *index);
+
+/* Whether the table may have that name in the store. */
+bool tx_relation_name_fits(const struct tx_table *table, const char *name);
 
 /* NULL is allowed. */
 void tx_relation_free(struct tx_relation *relation);

@@ -108,6 +108,7 @@ load_row(struct write *w, struct tx_row *row, bool *found)
     struct txkv_error err;
     const enum txkv_rc rc =
         txkv_get(w->session, w->table->number, bytes_of(&row->key), &value, &err);
+    int sql_rc;
 
     *found = rc == TXKV_OK;
     if (rc == TXKV_NOTFOUND)
@@ -124,17 +125,8 @@ load_row(struct write *w, struct tx_row *row, bool *found)
     }
     memcpy(row->data, value.data, value.bytes);
     value.data = row->data;
-    if (!tx_relation_cells(w->shape, value, row->cells))
-        return fail_damaged(w);
-    for (int i = 0; w->shape->row_key != TX_ROW_KEY_HIDDEN_ROWID && i < w->shape->primary.count;
-         i++) {
-        const int column = w->shape->primary.columns[i];
-
-        if (!tx_relation_complete(w->shape, bytes_of(&row->key), column, &row->rooms[i],
-                                  &row->cells[column]))
-            return row->rooms[i].no_memory ? SQLITE_NOMEM : fail_damaged(w);
-    }
-    return SQLITE_OK;
+    sql_rc = tx_row_read(row, w->shape, bytes_of(&row->key), value);
+    return sql_rc == SQLITE_CORRUPT_VTAB ? fail_damaged(w) : sql_rc;
 }
 
 static int

@@ -7,6 +7,7 @@
 
 #include "prepared.h"
 #include "relation.h"
+#include "rename.h"
 #include "scan.h"
 #include "sqlerror.h"
 
@@ -224,7 +225,7 @@ static int
 sync_links(struct tx_table *table)
 {
     struct tx_link *link;
-    int rc = SQLITE_OK;
+    int rc = tx_rename_make(table);
 
     while (rc == SQLITE_OK && (link = next_to_prepare(table->connection)) != NULL)
         rc = prepare_link(table, link);
@@ -252,6 +253,7 @@ tx_transaction_sync(sqlite3_vtab *vtab)
     for (struct tx_link *link = table->connection->links; link != NULL; link = link->next)
         if (link->prepared)
             (void)!take_back(link, NULL); /* fails only in a forked child, which has done nothing */
+    tx_rename_undo(table->connection);
     return rc;
 }
 
@@ -268,11 +270,9 @@ commit_prepared(sqlite3 *db, struct tx_link *link)
 static void
 end_transaction(struct tx_connection *connection, bool commit)
 {
-    struct tx_link *link = connection->links;
+    struct tx_link *next;
 
-    while (link != NULL) {
-        struct tx_link *next = link->next;
-
+    for (struct tx_link *link = connection->links; link != NULL; link = link->next) {
         if (link->begun) {
             /* A cursor whose row there is no memory for says so itself when it is asked for it. */
             (void)tx_scan_keep_rows(link);
@@ -284,9 +284,14 @@ end_transaction(struct tx_connection *connection, bool commit)
             sqlite3_free(link->decider);
             link->decider = NULL;
         }
+    }
+    if (!commit)
+        tx_rename_undo(connection);
+    tx_rename_end(connection);
+    for (struct tx_link *link = connection->links; link != NULL; link = next) {
+        next = link->next;
         if (link->dropped)
             tx_link_drop(link);
-        link = next;
     }
     connection->enlisted = false;
     connection->savepoint = -1;
@@ -360,6 +365,7 @@ tx_transaction_release(sqlite3_vtab *vtab, int n)
     if (n > connection->savepoint)
         return SQLITE_OK;
     connection->savepoint = n - 1;
+    tx_rename_release(connection, n);
     return for_each_link(connection, n, txkv_release);
 }
 
@@ -371,6 +377,7 @@ tx_transaction_rollback_to(sqlite3_vtab *vtab, int n)
     for (struct tx_link *link = connection->links; link != NULL; link = link->next)
         if (link->begun)
             (void)tx_scan_keep_rows(link);
+    tx_rename_rollback_to(connection, n);
     if (n < connection->savepoint)
         connection->savepoint = n;
     return for_each_link(connection, n, txkv_rollback_to);

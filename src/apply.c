@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "mem.h"
 #include "txn.h"
 
 enum {
@@ -29,7 +30,7 @@ tx_apply_each(struct tx_core *core, const struct tx_record *record, tx_apply_op 
     enum txkv_rc rc;
 
     while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
-        if (op.table == 0 || op.table > tx_load_acquire_32(&core->catalog.table_max))
+        if (tx_catalog_check(&core->catalog, op.table, NULL) != TXKV_OK)
             return tx_fail(
                 err, TXKV_CORRUPT,
                 "store %s: the log record at LSN %llu writes to table %u, which was never "
@@ -47,40 +48,92 @@ tx_apply_each(struct tx_core *core, const struct tx_record *record, tx_apply_op 
     return TXKV_OK;
 }
 
-enum txkv_rc
-tx_apply_table(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+static enum txkv_rc
+fail_unreadable(const struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
 {
-    struct tx_table_def def;
+    return tx_fail(err, TXKV_CORRUPT,
+                   "store %s: the record about tables at LSN %llu is intact but cannot be read; it "
+                   "was not written by this program",
+                   core->dir, (unsigned long long)record->lsn);
+}
+
+static enum txkv_rc
+apply_changes(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    const uint8_t *p = record->body, *end = record->body + record->body_bytes;
+    struct tx_table_change change;
     enum txkv_rc rc;
 
-    if (tx_table_def_decode(record->body, record->body_bytes, &def) != TXKV_OK)
-        return tx_fail(
-            err, TXKV_CORRUPT,
-            "store %s: the table record at LSN %llu is intact but cannot be read; it was "
-            "not written by this program",
-            core->dir, (unsigned long long)record->lsn);
+    while ((rc = tx_table_change_next(record->type, &p, end, &change)) == TXKV_OK) {
+        rc = record->type == TX_RECORD_DROPPED
+                 ? tx_catalog_drop(&core->catalog, change.table, record->lsn, err)
+                 : tx_catalog_rename(&core->catalog, change.table, change.name, change.name_bytes,
+                                     record->lsn, err);
+        if (rc != TXKV_OK)
+            return rc;
+    }
+    return rc == TXKV_NOTFOUND ? TXKV_OK : fail_unreadable(core, record, err);
+}
+
+enum txkv_rc
+tx_apply_tables(struct tx_core *core, const struct tx_record *record, struct txkv_error *err)
+{
+    struct tx_table_def def = { 0 };
+    enum txkv_rc rc;
+
+    if (record->type == TX_RECORD_TABLE &&
+        tx_table_def_decode(record->body, record->body_bytes, &def) != TXKV_OK)
+        return fail_unreadable(core, record, err);
     (void)pthread_mutex_lock(&core->catalog.mutex);
-    rc = tx_catalog_add(&core->catalog, &def, record->lsn, false, err);
+    rc = record->type == TX_RECORD_TABLE ? tx_catalog_add(&core->catalog, &def, record->lsn, err)
+                                         : apply_changes(core, record, err);
     (void)pthread_mutex_unlock(&core->catalog.mutex);
     return rc;
 }
 
+/* LMDB's catalog as it was read, and then taken over at once: a name can have moved from one table
+ * to another. */
+struct known_tables {
+    struct tx_arena arena;
+    struct known_table {
+        struct known_table *next;
+        struct tx_table_def def;
+    } * tables;
+};
+
 static enum txkv_rc
 add_known_table(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 {
-    struct tx_core *core = arg;
-    enum txkv_rc rc;
+    struct known_tables *known = arg;
+    struct known_table *table = tx_arena_alloc(&known->arena, sizeof *table);
+    char *texts = tx_arena_alloc(&known->arena, (size_t)def->name_bytes + def->shape_bytes + 1);
 
-    (void)pthread_mutex_lock(&core->catalog.mutex);
-    rc = tx_catalog_add(&core->catalog, def, 0, true, err);
-    (void)pthread_mutex_unlock(&core->catalog.mutex);
-    return rc;
+    if (table == NULL || texts == NULL)
+        return tx_fail_nomem(err);
+    memcpy(texts, def->name, def->name_bytes);
+    memcpy(texts + def->name_bytes, def->shape, def->shape_bytes);
+    *table = (struct known_table){ known->tables, *def };
+    table->def.name = texts;
+    table->def.shape = texts + def->name_bytes;
+    known->tables = table;
+    return TXKV_OK;
 }
 
 enum txkv_rc
 tx_apply_known_tables(struct tx_core *core, struct txkv_error *err)
 {
-    return tx_tree_catalog(core->tree, add_known_table, core, err);
+    struct known_tables known = { .tables = NULL };
+    uint64_t lsn = 0;
+    enum txkv_rc rc;
+
+    tx_arena_init(&known.arena);
+    rc = tx_tree_catalog(core->tree, add_known_table, &known, &lsn, err);
+    (void)pthread_mutex_lock(&core->catalog.mutex);
+    for (const struct known_table *t = known.tables; t != NULL && rc == TXKV_OK; t = t->next)
+        rc = tx_catalog_adopt(&core->catalog, &t->def, lsn, err);
+    (void)pthread_mutex_unlock(&core->catalog.mutex);
+    tx_arena_free(&known.arena);
+    return rc;
 }
 
 static enum txkv_rc
@@ -225,8 +278,8 @@ apply_record(void *arg, const struct tx_record *record, struct tx_segment *segme
         return rc;
     if (record->type == TX_RECORD_TXN)
         rc = apply_transaction(core, record, segment, err);
-    else if (record->type == TX_RECORD_TABLE)
-        rc = tx_apply_table(core, record, err);
+    else if (tx_apply_is_about_tables(record))
+        rc = tx_apply_tables(core, record, err);
     else if (record->type == TX_RECORD_PREPARED)
         rc = apply_prepared(core, record, segment, err);
     else if (tx_record_decides(record))

@@ -63,11 +63,17 @@ typedef enum txkv_rc tx_apply_op(void *arg, const struct tx_op *op, uint64_t lsn
 TX_MUST_CHECK enum txkv_rc tx_apply_each(struct tx_core *core, const struct tx_record *record,
                                          tx_apply_op *fn, void *arg, struct txkv_error *err);
 
-/* Add the table of a table's record to the catalog. */
-TX_MUST_CHECK enum txkv_rc tx_apply_table(struct tx_core *core, const struct tx_record *record,
-                                          struct txkv_error *err);
+/* Whether a record is about tables; and bring the catalog up to such a record. */
+static inline bool
+tx_apply_is_about_tables(const struct tx_record *record)
+{
+    return record->type == TX_RECORD_TABLE || record->type == TX_RECORD_DROPPED ||
+           record->type == TX_RECORD_RENAMED;
+}
+TX_MUST_CHECK enum txkv_rc tx_apply_tables(struct tx_core *core, const struct tx_record *record,
+                                           struct txkv_error *err);
 
-/* Add the tables that LMDB has to the catalog. */
+/* Bring the catalog up to LMDB's. */
 TX_MUST_CHECK enum txkv_rc tx_apply_known_tables(struct tx_core *core, struct txkv_error *err);
 
 /* ---- prepared transactions ---- */

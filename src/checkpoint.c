@@ -18,6 +18,7 @@ struct job {
     struct tx_memtable **memtables; /* newest first: what is to be moved */
     struct tx_node **nodes;         /* where each one's walk stands */
     uint32_t count;
+    struct tx_catalog_delta delta;
     struct txkv_checkpoint_report report;
 };
 
@@ -57,7 +58,7 @@ freeze(void *arg, struct txkv_error *err)
 {
     struct job *job = arg;
     struct tx_core *core = job->checkpoint->core;
-    enum txkv_rc rc;
+    enum txkv_rc rc = TXKV_OK;
 
     if (tx_log_stopped(core->log))
         return tx_log_fail_stopped(core->log, err);
@@ -71,6 +72,9 @@ freeze(void *arg, struct txkv_error *err)
             return rc;
     }
     tx_store_release_64(&core->shared->freeze_lsn, job->to_lsn); /* [P1] */
+    rc = tx_catalog_delta(&core->catalog, job->from_lsn, job->to_lsn, &job->delta, err);
+    if (rc != TXKV_OK)
+        return rc;
     return collect_memtables(job, tx_views_current(&core->views), err);
 }
 
@@ -106,35 +110,30 @@ install(struct job *job)
 /* ---- writing ---- */
 
 static enum txkv_rc
-define_tables(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
+write_catalog(const struct job *job, struct tx_tree_batch *batch, bool *map_full,
+              struct txkv_error *err)
 {
-    struct tx_catalog *catalog = &job->checkpoint->core->catalog;
     enum txkv_rc rc = TXKV_OK;
 
-    (void)pthread_mutex_lock(&catalog->mutex);
-    for (struct tx_catalog_entry *e = catalog->entries; e != NULL && rc == TXKV_OK; e = e->next) {
-        const struct tx_table_def def = { .table = e->table,
-                                          .name = e->name,
-                                          .shape = e->shape,
-                                          .name_bytes = (uint32_t)strlen(e->name),
-                                          .shape_bytes = (uint32_t)strlen(e->shape) };
+    for (uint32_t i = 0; i < job->delta.count && rc == TXKV_OK; i++) {
+        const struct tx_catalog_item *item = &job->delta.items[i];
 
-        if (!e->in_tree && e->define_lsn < job->to_lsn)
-            rc = tx_tree_batch_define(batch, &def, map_full, err);
+        if (item->dropped)
+            rc = tx_tree_batch_drop(batch, item->def.table, map_full, err);
+        else if (item->defined)
+            rc = tx_tree_batch_define(batch, &item->def, map_full, err);
+        if (rc == TXKV_OK && item->renamed)
+            rc = tx_tree_batch_rename(batch, &item->def, map_full, err);
     }
-    (void)pthread_mutex_unlock(&catalog->mutex);
     return rc;
 }
 
-static void
-mark_defined(struct job *job)
+/* What was written to tables that are dropped by now does not reach LMDB. */
+static bool
+is_dropped(const struct job *job, uint32_t table)
 {
-    struct tx_catalog *catalog = &job->checkpoint->core->catalog;
-
-    (void)pthread_mutex_lock(&catalog->mutex);
-    for (struct tx_catalog_entry *e = catalog->entries; e != NULL; e = e->next)
-        e->in_tree |= e->define_lsn < job->to_lsn;
-    (void)pthread_mutex_unlock(&catalog->mutex);
+    return tx_catalog_check_alive(&job->checkpoint->core->catalog, table, job->to_lsn, NULL) !=
+           TXKV_OK;
 }
 
 /* The smallest key among the walks, and its newest version (NULL when every one of them was taken
@@ -166,6 +165,8 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
     const struct tx_version *version;
     const struct tx_key *key;
     enum txkv_rc rc = TXKV_OK;
+    uint32_t table = 0;
+    bool dropped = false;
 
     job->report.rows_put = job->report.rows_deleted = 0;
     for (uint32_t i = 0; i < job->count; i++)
@@ -174,6 +175,12 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
     while (rc == TXKV_OK && (key = next_key(job, &version)) != NULL) {
         /* A memtable can reach back behind the last checkpoint, when that was another process's. */
         if (version == NULL || version->lsn < job->from_lsn)
+            continue;
+        if (key->table != table) {
+            table = key->table;
+            dropped = is_dropped(job, table);
+        }
+        if (dropped)
             continue;
         if (version->value == NULL) {
             rc = tx_tree_batch_delete(batch, key->table, key->data, key->bytes, map_full, err);
@@ -196,7 +203,7 @@ write_batch(struct job *job, bool *map_full, struct txkv_error *err)
     *map_full = false;
     if (rc != TXKV_OK)
         return rc;
-    rc = define_tables(job, batch, map_full, err);
+    rc = write_catalog(job, batch, map_full, err);
     if (rc == TXKV_OK)
         rc = write_rows(job, batch, map_full, err);
     if (rc != TXKV_OK) {
@@ -252,7 +259,6 @@ run_job(struct job *job, struct txkv_error *err)
         job->report.transactions += job->memtables[i]->records;
         job->report.bytes += job->memtables[i]->log_bytes;
     }
-    mark_defined(job);
     install(job);
     return tx_log_trim(core->log, job->to_lsn, &job->report.segments_deleted, err);
 }
@@ -314,6 +320,7 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, uint64_t seen_lsn,
     (void)pthread_mutex_unlock(&checkpoint->mutex);
     tx_free(job.memtables);
     tx_free(job.nodes);
+    tx_catalog_delta_free(&job.delta);
     if (report != NULL)
         *report = job.report;
     if (rc != TXKV_OK && err != NULL)

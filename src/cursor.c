@@ -315,6 +315,9 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)
+        rc = tx_catalog_check_alive(&cursor->session->core->catalog, cursor->table,
+                                    cursor->txn->snapshot.snap, err);
+    if (rc == TXKV_OK)
         rc = tx_bound_copy(&cursor->lo_bound, range->lo, cursor->table, &cursor->lo, err);
     if (rc == TXKV_OK)
         rc = tx_bound_copy(&cursor->hi_bound, range->hi, cursor->table, &cursor->hi, err);

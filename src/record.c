@@ -108,7 +108,7 @@ is_shape_possible(const uint8_t *p, size_t room)
     if (type == TX_RECORD_COMMITTED || type == TX_RECORD_ABORTED)
         return length == TX_DECISION_BYTES && pad == 0;
     return type == TX_RECORD_TXN || type == TX_RECORD_TABLE || type == TX_RECORD_VOID ||
-           type == TX_RECORD_PREPARED;
+           type == TX_RECORD_PREPARED || type == TX_RECORD_DROPPED || type == TX_RECORD_RENAMED;
 }
 
 enum tx_record_state
@@ -223,14 +223,15 @@ tx_table_def_encode(uint8_t *p, const struct tx_table_def *def)
 {
     p = tx_put_varint(p, def->table);
     p = tx_put_varint(p, def->name_bytes);
-    memcpy(p, def->name, def->name_bytes);
+    if (def->name_bytes > 0)
+        memcpy(p, def->name, def->name_bytes);
     p = tx_put_varint(p + def->name_bytes, def->shape_bytes);
     if (def->shape_bytes > 0)
         memcpy(p, def->shape, def->shape_bytes);
 }
 
 enum txkv_rc
-tx_table_def_decode(const uint8_t *body, uint32_t body_bytes, struct tx_table_def *def)
+tx_table_entry_decode(const uint8_t *body, uint32_t body_bytes, struct tx_table_def *def)
 {
     const uint8_t *p = body;
     const uint8_t *end = body + body_bytes;
@@ -239,13 +240,62 @@ tx_table_def_decode(const uint8_t *body, uint32_t body_bytes, struct tx_table_de
 
     *def = (struct tx_table_def){ 0 };
     if (!read_u32(&p, end, UINT32_MAX, &def->table) ||
-        !read_u32(&p, end, TXKV_TABLE_NAME_BYTES_MAX, &def->name_bytes) || def->name_bytes == 0 ||
+        !read_u32(&p, end, TXKV_TABLE_NAME_BYTES_MAX, &def->name_bytes) ||
         !read_bytes(&p, end, def->name_bytes, &name) ||
         !read_u32(&p, end, UINT32_MAX, &def->shape_bytes) ||
         !read_bytes(&p, end, def->shape_bytes, &shape) || p != end)
         return TXKV_CORRUPT;
     def->name = (const char *)name;
     def->shape = (const char *)shape;
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_table_def_decode(const uint8_t *body, uint32_t body_bytes, struct tx_table_def *def)
+{
+    const enum txkv_rc rc = tx_table_entry_decode(body, body_bytes, def);
+
+    return rc == TXKV_OK && def->name_bytes == 0 ? TXKV_CORRUPT : rc;
+}
+
+uint32_t
+tx_table_change_bytes(const struct tx_table_change *change)
+{
+    const uint32_t number_bytes = tx_varint_bytes(change->table);
+
+    if (change->name == NULL)
+        return number_bytes;
+    return number_bytes + tx_varint_bytes(change->name_bytes) + change->name_bytes;
+}
+
+uint8_t *
+tx_table_change_encode(uint8_t *p, const struct tx_table_change *change)
+{
+    p = tx_put_varint(p, change->table);
+    if (change->name == NULL)
+        return p;
+    p = tx_put_varint(p, change->name_bytes);
+    memcpy(p, change->name, change->name_bytes);
+    return p + change->name_bytes;
+}
+
+enum txkv_rc
+tx_table_change_next(enum tx_record_type type, const uint8_t **p, const uint8_t *end,
+                     struct tx_table_change *change)
+{
+    const uint8_t *name;
+
+    *change = (struct tx_table_change){ 0 };
+    if (*p == end)
+        return TXKV_NOTFOUND;
+    if (!read_u32(p, end, UINT32_MAX, &change->table))
+        return TXKV_CORRUPT;
+    if (type == TX_RECORD_DROPPED)
+        return TXKV_OK;
+    if (!read_u32(p, end, TXKV_TABLE_NAME_BYTES_MAX, &change->name_bytes) ||
+        change->name_bytes == 0 || !read_bytes(p, end, change->name_bytes, &name))
+        return TXKV_CORRUPT;
+    change->name = (const char *)name;
     return TXKV_OK;
 }
 

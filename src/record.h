@@ -28,6 +28,8 @@
  *   TX_RECORD_PREPARED   note length (varint), note, then a run of operations as in TX_RECORD_TXN
  *   TX_RECORD_COMMITTED, TX_RECORD_ABORTED   the LSN (8 bytes) of the prepared record that it is
  *                    about, which is the record before it, seals left out
+ *   TX_RECORD_DROPPED    a run of table numbers (varint)
+ *   TX_RECORD_RENAMED    a run of: table (varint), name length (varint), name
  *
  * Pure functions; any thread. Layer 2: bytes.h, error.h.
  */
@@ -47,7 +49,9 @@ enum tx_record_type {
     TX_RECORD_VOID = 4,      /* a transaction that failed after it was appended: is passed over */
     TX_RECORD_PREPARED = 5,  /* a transaction that counts if a TX_RECORD_COMMITTED comes next */
     TX_RECORD_COMMITTED = 6, /* the prepared transaction is in, with its own record's LSN */
-    TX_RECORD_ABORTED = 7    /* it never was */
+    TX_RECORD_ABORTED = 7,   /* it never was */
+    TX_RECORD_DROPPED = 8,   /* these tables end here, all at once */
+    TX_RECORD_RENAMED = 9    /* these tables have other names from here on, all at once */
 };
 
 /* A whole TX_RECORD_COMMITTED or TX_RECORD_ABORTED. */
@@ -134,6 +138,56 @@ uint32_t tx_table_def_bytes(const struct tx_table_def *def);
 void tx_table_def_encode(uint8_t *p, const struct tx_table_def *def);
 TX_MUST_CHECK enum txkv_rc tx_table_def_decode(const uint8_t *body, uint32_t body_bytes,
                                                struct tx_table_def *def);
+
+/* The same, for a catalog entry of LMDB: the name may be empty, which says that the table was
+ * dropped. */
+TX_MUST_CHECK enum txkv_rc tx_table_entry_decode(const uint8_t *body, uint32_t body_bytes,
+                                                 struct tx_table_def *def);
+
+/*
+ * A table's number is a slot, 1 to TX_TABLE_SLOTS_MAX, and above it a generation: how many tables
+ * were in that slot before. A slot is used again when a checkpoint has removed the table that was
+ * in it, and no number ever is.
+ */
+#define TX_TABLE_SLOT_BITS       10u
+#define TX_TABLE_SLOTS_MAX       1000u
+#define TX_TABLE_GENERATIONS_MAX 16384u
+
+static inline uint32_t
+tx_table_slot(uint32_t table)
+{
+    return table & ((1u << TX_TABLE_SLOT_BITS) - 1);
+}
+
+static inline uint32_t
+tx_table_generation(uint32_t table)
+{
+    return table >> TX_TABLE_SLOT_BITS;
+}
+
+/* Whether a number can be a table's. */
+static inline bool
+tx_table_possible(uint32_t table)
+{
+    return tx_table_slot(table) >= 1 && tx_table_slot(table) <= TX_TABLE_SLOTS_MAX &&
+           tx_table_generation(table) < TX_TABLE_GENERATIONS_MAX;
+}
+
+/* One of a TX_RECORD_DROPPED's or a TX_RECORD_RENAMED's tables. */
+struct tx_table_change {
+    uint32_t table;
+    const char *name; /* not NUL-terminated; NULL in a TX_RECORD_DROPPED */
+    uint32_t name_bytes;
+};
+
+/* Bytes of one change in the body; write it at p, returns its end. */
+uint32_t tx_table_change_bytes(const struct tx_table_change *change);
+uint8_t *tx_table_change_encode(uint8_t *p, const struct tx_table_change *change);
+
+/* Read the next change of a body of that type from *p (moved on). TXKV_OK; TXKV_NOTFOUND at the
+ * end; TXKV_CORRUPT. */
+TX_MUST_CHECK enum txkv_rc tx_table_change_next(enum tx_record_type type, const uint8_t **p,
+                                                const uint8_t *end, struct tx_table_change *change);
 
 /* ---- prepared transactions ---- */
 

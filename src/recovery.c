@@ -135,8 +135,8 @@ replay_record(void *arg, const struct tx_record *record, struct tx_segment *segm
     replay->report->bytes_replayed += record->length;
     if (record->type == TX_RECORD_TXN || record->type == TX_RECORD_PREPARED)
         return replay_transaction(replay, record, segment, err);
-    if (record->type == TX_RECORD_TABLE)
-        return tx_apply_table(replay->core, record, err);
+    if (tx_apply_is_about_tables(record))
+        return tx_apply_tables(replay->core, record, err);
     if (!tx_record_decides(record))
         return TXKV_OK;
     rc = replay_decision(replay, record->type == TX_RECORD_COMMITTED, err);

@@ -296,7 +296,7 @@ read_header(struct tx_segment *s, const uint8_t *header, uint64_t store_id)
     if (memcmp(header + AT_MAGIC, MAGIC, 8) != 0 ||
         tx_get_u64(header + AT_CHECK) != tx_record_hash(header, AT_CHECK, id))
         return TX_SEGMENT_DAMAGED;
-    if (tx_get_u32(header + AT_FORMAT) != TX_SEGMENT_FORMAT)
+    if (tx_get_u32(header + AT_FORMAT) < 1 || tx_get_u32(header + AT_FORMAT) > TX_SEGMENT_FORMAT)
         return TX_SEGMENT_NEWER;
     if (id != store_id)
         return TX_SEGMENT_FOREIGN;

@@ -28,7 +28,7 @@
 #include "error.h"
 
 #define TX_SEGMENT_HEADER_BYTES 64u
-#define TX_SEGMENT_FORMAT       1u
+#define TX_SEGMENT_FORMAT       2u /* as written; 1 is read too: it has no record types above 7 */
 #define TX_SEGMENT_LSN_LIMIT    (UINT64_C(1) << 63)
 
 struct tx_segment {

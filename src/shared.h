@@ -41,7 +41,7 @@
 #include "error.h"
 
 /* Of struct tx_shared; another one cannot be shared with. */
-#define TX_SHARED_LAYOUT 1u
+#define TX_SHARED_LAYOUT 2u
 
 enum tx_shared_lock {
     TX_LOCK_APPEND,

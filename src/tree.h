@@ -20,7 +20,7 @@
 #include "record.h"
 
 #define TX_TREE_FORMAT     2u
-#define TX_TREE_TABLES_MAX 1000u
+#define TX_TREE_TABLES_MAX TX_TABLE_SLOTS_MAX
 
 struct tx_tree;
 struct tx_tree_read;
@@ -70,12 +70,13 @@ void tx_tree_share(struct tx_tree *tree, uint64_t *commit_txn);
 /* As of open; batches do not change it. Any thread. */
 const struct tx_tree_meta *tx_tree_meta(const struct tx_tree *tree);
 
-/* Calls fn with each table of the catalog, in the order of their numbers. */
+/* Calls fn with each entry of the catalog, in the order of their slots; one with an empty name is
+ * that of a dropped table. *lsn: the checkpoint LSN of the state that was read. */
 TX_MUST_CHECK enum txkv_rc tx_tree_catalog(struct tx_tree *tree,
                                            enum txkv_rc (*fn)(void *arg,
                                                               const struct tx_table_def *def,
                                                               struct txkv_error *err),
-                                           void *arg, struct txkv_error *err);
+                                           void *arg, uint64_t *lsn, struct txkv_error *err);
 
 /* The checkpoint LSN and the chain's value there as of now. */
 TX_MUST_CHECK enum txkv_rc tx_tree_checkpoint(struct tx_tree *tree, uint64_t *lsn, uint64_t *check,
@@ -106,8 +107,9 @@ TX_MUST_CHECK enum txkv_rc tx_tree_get(struct tx_tree_read *read, uint32_t table
                                        const uint8_t **value, uint32_t *value_bytes,
                                        struct txkv_error *err);
 
-/* Rows of a table in LMDB: exact. */
+/* Rows of a table in LMDB: exact. And bytes of its pages there, without those of long keys. */
 uint64_t tx_tree_rows(struct tx_tree_read *read, uint32_t table);
+uint64_t tx_tree_bytes(struct tx_tree_read *read, uint32_t table);
 
 /*
  * A cursor over one table within a begun read. Every step leaves the pair in *key, *value, valid
@@ -146,6 +148,16 @@ TX_MUST_CHECK enum txkv_rc tx_tree_cursor_prev(struct tx_tree_cursor *cursor,
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out,
                                                struct txkv_error *err);
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_define(struct tx_tree_batch *batch,
+                                                const struct tx_table_def *def, bool *map_full,
+                                                struct txkv_error *err);
+/*
+ * drop: remove the table's pairs and note in the catalog that its number was used; before any
+ * other call for its slot. rename: write the catalog entry anew. Of a table that LMDB does not
+ * have, or whose slot has a newer one, drop is nothing.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_drop(struct tx_tree_batch *batch, uint32_t table,
+                                              bool *map_full, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_rename(struct tx_tree_batch *batch,
                                                 const struct tx_table_def *def, bool *map_full,
                                                 struct txkv_error *err);
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_put(struct tx_tree_batch *batch, uint32_t table,

@@ -22,8 +22,10 @@
 struct writer {
     MDB_cursor *cursor;
     MDB_dbi dbi;
-    bool is_new;    /* this batch made its database */
-    bool appending; /* the keys from here on are beyond the last one */
+    uint32_t table;
+    bool is_new;         /* this batch made the table */
+    uint64_t old_handle; /* of its slot, when it is new */
+    bool appending;      /* the keys from here on are beyond the last one */
     uint32_t last_bytes;
     uint8_t last[TX_TREE_ENTRY_BYTES]; /* LMDB's last key when the batch came to the table */
     struct tx_tree_long_writer keys;   /* of long keys */
@@ -32,14 +34,16 @@ struct writer {
 struct tx_tree_batch {
     struct tx_tree *tree;
     MDB_txn *txn;
-    struct writer *writers[TX_TREE_TABLES_MAX + 1]; /* by table number; NULL: not touched */
+    struct tx_tree_checkpoint_value before; /* what stands in LMDB */
+    bool catalog_changed;
+    struct writer *writers[TX_TREE_TABLES_MAX + 1]; /* by slot; NULL: not touched */
 };
 
 static void
 free_batch(struct tx_tree_batch *batch)
 {
-    for (uint32_t t = 0; t <= TX_TREE_TABLES_MAX; t++)
-        tx_free(batch->writers[t]);
+    for (uint32_t slot = 0; slot <= TX_TREE_TABLES_MAX; slot++)
+        tx_free(batch->writers[slot]);
     tx_free(batch);
 }
 
@@ -54,9 +58,9 @@ fail_batch(const struct tx_tree_batch *batch, int e, const char *doing, bool *ma
 static enum txkv_rc
 fail_table(const struct tx_tree_batch *batch, uint32_t table, struct txkv_error *err)
 {
-    if (table == 0 || table > TX_TREE_TABLES_MAX)
+    if (!tx_table_possible(table))
         return tx_fail(err, TXKV_TOOBIG,
-                       "%s: table number %u is outside 1 to %u: a store holds no more tables",
+                       "%s: table number %u cannot be: a store holds no more than %u tables",
                        batch->tree->dir, table, TX_TREE_TABLES_MAX);
     return tx_fail(err, TXKV_MISUSE, "%s: table %u was not defined before it was written",
                    batch->tree->dir, table);
@@ -102,6 +106,11 @@ tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txk
         free_batch(batch);
         return rc;
     }
+    rc = tx_tree_load_checkpoint(tree, batch->txn, &batch->before, err);
+    if (rc != TXKV_OK) {
+        tx_tree_batch_abort(batch);
+        return rc;
+    }
     *out = batch;
     return TXKV_OK;
 }
@@ -118,7 +127,8 @@ open_writer(struct tx_tree_batch *batch, uint32_t table, MDB_dbi dbi, struct wri
     if (w == NULL)
         return ENOMEM;
     w->dbi = dbi;
-    batch->writers[table] = w;
+    w->table = table;
+    batch->writers[tx_table_slot(table)] = w;
     e = mdb_cursor_open(batch->txn, dbi, &w->cursor);
     if (e != 0)
         return e;
@@ -149,13 +159,14 @@ find_writer(struct tx_tree_batch *batch, uint32_t table, enum txkv_rc *rc, bool 
     int e;
 
     *map_full = false;
-    if (table >= 1 && table <= TX_TREE_TABLES_MAX) {
-        w = batch->writers[table];
-        if (w != NULL)
+    if (tx_table_possible(table)) {
+        w = batch->writers[tx_table_slot(table)];
+        if (w != NULL && w->table == table)
             return w;
-        handle = tx_load_relaxed_64(&batch->tree->handles[table]);
+        handle = tx_load_relaxed_64(&batch->tree->handles[tx_table_slot(table)]);
     }
-    if (handle == 0) {
+    if (handle == 0 || w != NULL ||
+        tx_tree_handle_generation(handle) != tx_table_generation(table)) {
         *rc = fail_table(batch, table, err);
         return NULL;
     }
@@ -187,14 +198,16 @@ tx_tree_batch_define(struct tx_tree_batch *batch, const struct tx_table_def *def
 {
     char name[TX_TREE_DB_NAME_BYTES];
     struct writer *w = NULL;
+    uint64_t handle;
     MDB_dbi dbi;
     int e;
 
     *map_full = false;
-    if (def->table == 0 || def->table > TX_TREE_TABLES_MAX)
+    if (!tx_table_possible(def->table))
         return fail_table(batch, def->table, err);
-    if (batch->writers[def->table] != NULL ||
-        tx_load_relaxed_64(&batch->tree->handles[def->table]) != 0)
+    handle = tx_load_relaxed_64(&batch->tree->handles[tx_table_slot(def->table)]);
+    if (batch->writers[tx_table_slot(def->table)] != NULL ||
+        (handle != 0 && tx_tree_handle_generation(handle) >= tx_table_generation(def->table)))
         return TXKV_OK; /* a replayed log defines its tables again */
     tx_tree_db_name(name, def->table);
     e = mdb_dbi_open(batch->txn, name, MDB_CREATE, &dbi);
@@ -205,7 +218,47 @@ tx_tree_batch_define(struct tx_tree_batch *batch, const struct tx_table_def *def
     if (e != 0)
         return fail_batch(batch, e, "creating a table", map_full, err);
     w->is_new = true;
+    w->old_handle = handle;
+    batch->catalog_changed = true;
     return TXKV_OK;
+}
+
+enum txkv_rc
+tx_tree_batch_rename(struct tx_tree_batch *batch, const struct tx_table_def *def, bool *map_full,
+                     struct txkv_error *err)
+{
+    const int e = put_catalog(batch, def);
+
+    *map_full = false;
+    batch->catalog_changed = true;
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "renaming a table", map_full, err);
+}
+
+/* The database itself stays: the next table in the slot gets it, and reads of older states use it
+ * meanwhile. */
+enum txkv_rc
+tx_tree_batch_drop(struct tx_tree_batch *batch, uint32_t table, bool *map_full,
+                   struct txkv_error *err)
+{
+    const struct tx_table_def dropped = { .table = table };
+    uint64_t handle;
+    int e = 0;
+
+    *map_full = false;
+    if (!tx_table_possible(table))
+        return fail_table(batch, table, err);
+    handle = tx_load_relaxed_64(&batch->tree->handles[tx_table_slot(table)]);
+    if (handle != 0 && tx_tree_handle_generation(handle) > tx_table_generation(table))
+        return TXKV_OK; /* a replayed log drops its tables again */
+    if (handle != 0 && tx_tree_handle_generation(handle) == tx_table_generation(table)) {
+        e = mdb_drop(batch->txn, tx_tree_handle_dbi(handle), 0);
+        if (e == 0)
+            e = tx_tree_long_drop(batch->txn, batch->tree->long_dbi, batch->tree->meta_dbi, table);
+    }
+    if (e == 0)
+        e = put_catalog(batch, &dropped);
+    batch->catalog_changed = true;
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "dropping a table", map_full, err);
 }
 
 /* Whether a key is beyond the last one that the table had. */
@@ -270,37 +323,40 @@ tx_tree_batch_delete(struct tx_tree_batch *batch, uint32_t table, const uint8_t 
 
 /* Tell reads of the new tables' handles, or take them back after a commit that failed. */
 static void
-publish_handles(struct tx_tree_batch *batch, uint64_t txn_id, bool visible)
+publish_handles(struct tx_tree_batch *batch, uint64_t txn_id, uint64_t catalog_lsn, bool visible)
 {
     struct tx_tree *tree = batch->tree;
 
-    for (uint32_t t = 1; t <= TX_TREE_TABLES_MAX; t++) {
-        const struct writer *w = batch->writers[t];
+    for (uint32_t slot = 1; slot <= TX_TREE_TABLES_MAX; slot++) {
+        const struct writer *w = batch->writers[slot];
 
         if (w == NULL || !w->is_new)
             continue;
-        tx_store_release_64(&tree->handles[t],
-                            visible ? tx_tree_handle(txn_id, w->dbi) : 0); /* [T2] */
-        if (t > tx_load_relaxed_64(&tree->table_max))
-            tx_store_release_64(&tree->table_max, t);
+        tx_store_release_64(&tree->handles[slot], visible ? tx_tree_handle(txn_id, w->table, w->dbi)
+                                                          : w->old_handle); /* [T2] */
+        if (slot > tx_load_relaxed_64(&tree->slot_max))
+            tx_store_release_64(&tree->slot_max, slot);
     }
+    tx_store_release_64(&tree->catalog_lsn,
+                        visible ? catalog_lsn : batch->before.catalog_lsn); /* [T2] */
 }
 
-/* Write the checkpoint LSN, and what the tables have besides their rows. LMDB's result. */
+/* What a checkpoint writes beside the data. LMDB's result. */
 static int
-put_meta(struct tx_tree_batch *batch, uint64_t checkpoint_lsn, uint64_t checkpoint_check)
+put_meta(struct tx_tree_batch *batch, const struct tx_tree_checkpoint_value *checkpoint)
 {
     uint8_t bytes[TX_TREE_CHECKPOINT_BYTES];
     MDB_val k = tx_tree_val(TX_TREE_KEY_CHECKPOINT, strlen(TX_TREE_KEY_CHECKPOINT));
     MDB_val v = tx_tree_val(bytes, sizeof bytes);
     int e;
 
-    tx_put_u64(bytes, checkpoint_lsn);
-    tx_put_u64(bytes + 8, checkpoint_check);
+    tx_put_u64(bytes, checkpoint->lsn);
+    tx_put_u64(bytes + 8, checkpoint->check);
+    tx_put_u64(bytes + 16, checkpoint->catalog_lsn);
     e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, 0);
-    for (uint32_t t = 1; t <= TX_TREE_TABLES_MAX && e == 0; t++)
-        if (batch->writers[t] != NULL)
-            e = tx_tree_long_count(&batch->writers[t]->keys, batch->tree->meta_dbi);
+    for (uint32_t slot = 1; slot <= TX_TREE_TABLES_MAX && e == 0; slot++)
+        if (batch->writers[slot] != NULL)
+            e = tx_tree_long_count(&batch->writers[slot]->keys, batch->tree->meta_dbi);
     return e;
 }
 
@@ -309,19 +365,23 @@ tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
                      uint64_t checkpoint_check, bool *map_full, struct txkv_error *err)
 {
     const uint64_t txn_id = mdb_txn_id(batch->txn);
+    const struct tx_tree_checkpoint_value checkpoint = { checkpoint_lsn, checkpoint_check,
+                                                         batch->catalog_changed
+                                                             ? checkpoint_lsn
+                                                             : batch->before.catalog_lsn };
     enum txkv_rc rc = TXKV_OK;
     int e;
 
     *map_full = false;
-    e = put_meta(batch, checkpoint_lsn, checkpoint_check);
+    e = put_meta(batch, &checkpoint);
     if (e != 0) {
         mdb_txn_abort(batch->txn);
     } else {
-        publish_handles(batch, txn_id, true);
+        publish_handles(batch, txn_id, checkpoint.catalog_lsn, true);
         tx_store_release_64(batch->tree->commit_txn, txn_id); /* [T3] */
         e = mdb_txn_commit(batch->txn);
         if (e != 0)
-            publish_handles(batch, txn_id, false);
+            publish_handles(batch, txn_id, checkpoint.catalog_lsn, false);
     }
     if (e != 0)
         rc = fail_batch(batch, e, "committing a checkpoint", map_full, err);

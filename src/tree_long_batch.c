@@ -300,6 +300,32 @@ tx_tree_long_count(const struct tx_tree_long_writer *w, MDB_dbi meta_dbi)
 }
 
 int
+tx_tree_long_drop(MDB_txn *txn, MDB_dbi long_dbi, MDB_dbi meta_dbi, uint32_t table)
+{
+    uint8_t room[TX_TREE_ENTRY_BYTES], extra[TX_TREE_TABLE_KEY_BYTES];
+    MDB_val k = tx_tree_node_key(room, table, 0, NULL, 0), v;
+    MDB_cursor *cursor;
+    int e = mdb_cursor_open(txn, long_dbi, &cursor);
+
+    if (e != 0)
+        return e;
+    for (e = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+         e == 0 && tx_tree_node_number(&k, table) != 0;
+         e = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+        e = mdb_cursor_del(cursor, 0);
+        if (e != 0)
+            break;
+    }
+    mdb_cursor_close(cursor);
+    if (e != 0 && e != MDB_NOTFOUND)
+        return e;
+    tx_tree_extra_key(extra, table);
+    k = tx_tree_val(extra, sizeof extra);
+    e = mdb_del(txn, meta_dbi, &k, NULL);
+    return e == MDB_NOTFOUND ? 0 : e;
+}
+
+int
 tx_tree_long_upgrade(MDB_txn *txn, MDB_dbi dbi)
 {
     MDB_cursor *cursor;

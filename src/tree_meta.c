@@ -1,7 +1,7 @@
 /*
  * tree_meta.c - what stands in data.mdb: the "meta" database, the catalog, a new store's contents.
  *
- * data.mdb holds one named database a table, "table-<number>" in decimal, whose pairs are the
+ * data.mdb holds one named database a table, "table-<slot>" in decimal, whose pairs are the
  * table's keys and values as they are, as far as LMDB's keys are long enough; one named "long" for
  * the rest of longer ones (tree_long.h); and one named "meta". Integers under "meta" are
  * little-endian, its keys are these bytes without a NUL:
@@ -9,16 +9,18 @@
  *   key                     value
  *   "format"                 4 bytes: TX_TREE_FORMAT
  *   "store_id"               8 bytes: random, not 0
- *   "checkpoint"            16 bytes: the checkpoint LSN (8), the log chain's value there (8)
+ *   "checkpoint"            24 bytes: the checkpoint LSN (8), the log chain's value there (8), the
+ *                           checkpoint LSN when the catalog was last changed (8)
  *   "wal_dir"               the log's absolute directory, without a NUL; absent: the default
  *   "table/" and 4 bytes    catalog entry, encoded as the body of a TX_RECORD_TABLE (record.h). The
- *                           4 bytes are the table's number, big-endian, so that the entries stand
- *                           in its order
- *   "extra/" and 4 bytes    8 bytes: how many more keys the table, whose number the 4 bytes are
- *                           likewise, has than its database has pairs; absent for none
+ *                           4 bytes are the table's slot, big-endian, so that the entries stand
+ *                           in its order. Of a dropped table, until the slot is used again: name
+ *                           and shape are empty
+ *   "extra/" and 4 bytes    8 bytes: how many more keys the table, whose number the 4 bytes are,
+ *                           big-endian, has than its database has pairs; absent for none
  *
  * All of it is written in one synced transaction when the store is created; after that a checkpoint
- * writes "checkpoint", new catalog entries and the tables in one transaction.
+ * writes "checkpoint", changed catalog entries and the tables in one transaction.
  *
  * LMDB without "meta" and without anything else is what a crash while creating leaves: it is taken
  * as new. Without "meta" but with data it is somebody else's, and is not written.
@@ -37,8 +39,9 @@
 #include "os.h"
 #include "tree_long.h"
 
-/* Where an LMDB key of full length was a key as it stands. */
-#define OLD_FORMAT 1u
+/* Where an LMDB key of full length was a key as it stands, and "checkpoint" had no third number. */
+#define OLD_FORMAT           1u
+#define OLD_CHECKPOINT_BYTES 16u
 
 static const char table_prefix[] = "table/";
 static const char long_name[] = "long";
@@ -52,13 +55,13 @@ tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table)
 {
     memcpy(key, table_prefix, sizeof table_prefix - 1);
     for (int i = 0; i < 4; i++)
-        key[sizeof table_prefix - 1 + (size_t)i] = (uint8_t)(table >> (24 - 8 * i));
+        key[sizeof table_prefix - 1 + (size_t)i] = (uint8_t)(tx_table_slot(table) >> (24 - 8 * i));
 }
 
 void
 tx_tree_db_name(char name[TX_TREE_DB_NAME_BYTES], uint32_t table)
 {
-    (void)snprintf(name, TX_TREE_DB_NAME_BYTES, "table-%" PRIu32, table);
+    (void)snprintf(name, TX_TREE_DB_NAME_BYTES, "table-%" PRIu32, tx_table_slot(table));
 }
 
 static enum txkv_rc
@@ -96,25 +99,27 @@ need_meta(const struct tx_tree *tree, MDB_txn *txn, const char *key, size_t byte
 }
 
 enum txkv_rc
-tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn, uint64_t *lsn, uint64_t *check,
-                        struct txkv_error *err)
+tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
+                        struct tx_tree_checkpoint_value *out, struct txkv_error *err)
 {
     const uint8_t *p;
     const enum txkv_rc rc =
         need_meta(tree, txn, TX_TREE_KEY_CHECKPOINT, TX_TREE_CHECKPOINT_BYTES, &p, err);
 
+    *out = (struct tx_tree_checkpoint_value){ 0 };
     if (rc != TXKV_OK)
         return rc;
-    *lsn = tx_get_u64(p);
-    *check = tx_get_u64(p + 8);
+    out->lsn = tx_get_u64(p);
+    out->check = tx_get_u64(p + 8);
+    out->catalog_lsn = tx_get_u64(p + 16);
     return TXKV_OK;
 }
 
 static enum txkv_rc
-check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
+check_format(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
     MDB_val value;
-    const enum txkv_rc rc = get_meta(tree, txn, "format", &value, err);
+    const enum txkv_rc rc = get_meta(tree, txn, TX_TREE_KEY_FORMAT, &value, err);
     uint32_t format;
 
     if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != 4))
@@ -139,6 +144,7 @@ check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 static enum txkv_rc
 load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
+    struct tx_tree_checkpoint_value checkpoint;
     const uint8_t *id;
     MDB_val wal_dir;
     enum txkv_rc rc;
@@ -151,10 +157,12 @@ load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     tree->meta.store_id = tx_get_u64(id);
     if (tree->meta.store_id == 0)
         return fail_meta(tree, "store_id", err);
-    rc = tx_tree_load_checkpoint(tree, txn, &tree->meta.checkpoint_lsn,
-                                 &tree->meta.checkpoint_check, err);
+    rc = tx_tree_load_checkpoint(tree, txn, &checkpoint, err);
     if (rc != TXKV_OK)
         return rc;
+    tree->meta.checkpoint_lsn = checkpoint.lsn;
+    tree->meta.checkpoint_check = checkpoint.check;
+    tree->catalog_lsn = checkpoint.catalog_lsn;
     rc = get_meta(tree, txn, "wal_dir", &wal_dir, err);
     if (rc != TXKV_OK)
         return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
@@ -180,8 +188,8 @@ read_entry(const struct tx_tree *tree, const MDB_val *k, const MDB_val *v, struc
         memcmp(k->mv_data, table_prefix, sizeof table_prefix - 1) != 0)
         return TXKV_NOTFOUND;
     if (v->mv_size > UINT32_MAX ||
-        tx_table_def_decode(v->mv_data, (uint32_t)v->mv_size, def) != TXKV_OK || def->table == 0 ||
-        def->table > TX_TREE_TABLES_MAX)
+        tx_table_entry_decode(v->mv_data, (uint32_t)v->mv_size, def) != TXKV_OK ||
+        !tx_table_possible(def->table))
         return fail_meta(tree, "the catalog", err);
     tx_tree_table_key(key, def->table);
     if (k->mv_size != sizeof key || memcmp(k->mv_data, key, sizeof key) != 0)
@@ -224,22 +232,26 @@ static enum txkv_rc
 open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 {
     const struct open_handles *o = arg;
-    uint64_t *handle = &o->tree->handles[def->table];
+    const uint32_t slot = tx_table_slot(def->table);
+    uint64_t *handle = &o->tree->handles[slot];
+    const uint64_t known = tx_load_relaxed_64(handle);
     char name[TX_TREE_DB_NAME_BYTES];
     MDB_dbi dbi;
     int e;
 
-    if (tx_load_relaxed_64(handle) != 0)
+    if (known != 0 && tx_tree_handle_generation(known) >= tx_table_generation(def->table))
         return TXKV_OK;
     tx_tree_db_name(name, def->table);
     e = mdb_dbi_open(o->txn, name, 0, &dbi);
+    if (e == MDB_NOTFOUND && def->name_bytes == 0)
+        return TXKV_OK; /* it was dropped before LMDB ever had it */
     if (e == MDB_NOTFOUND)
         return fail_meta(o->tree, "the catalog (a table of it is missing)", err);
     if (e != 0)
         return tx_tree_fail(err, e, o->tree->dir, "opening a table");
-    tx_store_release_64(handle, tx_tree_handle(o->txn_id, dbi)); /* [T2] */
-    if (def->table > tx_load_relaxed_64(&o->tree->table_max))
-        tx_store_release_64(&o->tree->table_max, def->table);
+    tx_store_release_64(handle, tx_tree_handle(o->txn_id, def->table, dbi)); /* [T2] */
+    if (slot > tx_load_relaxed_64(&o->tree->slot_max))
+        tx_store_release_64(&o->tree->slot_max, slot);
     return TXKV_OK;
 }
 
@@ -254,6 +266,7 @@ static enum txkv_rc
 open_new_handles(struct tx_tree *tree, bool *resized, struct txkv_error *err)
 {
     struct open_handles arg = { .tree = tree };
+    struct tx_tree_checkpoint_value checkpoint;
     enum txkv_rc rc;
     int e;
 
@@ -270,6 +283,10 @@ open_new_handles(struct tx_tree *tree, bool *resized, struct txkv_error *err)
     if (e != 0)
         return *resized ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "looking for new tables");
     rc = walk_catalog(tree, arg.txn, open_handle, &arg, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_load_checkpoint(tree, arg.txn, &checkpoint, err);
+    if (rc == TXKV_OK && checkpoint.catalog_lsn > tx_load_relaxed_64(&tree->catalog_lsn))
+        tx_store_release_64(&tree->catalog_lsn, checkpoint.catalog_lsn); /* [T2] */
     (void)mdb_txn_commit(arg.txn); /* keeps the handles; of a read it cannot fail */
     return rc;
 }
@@ -294,16 +311,15 @@ enum txkv_rc
 tx_tree_catalog(struct tx_tree *tree,
                 enum txkv_rc (*fn)(void *arg, const struct tx_table_def *def,
                                    struct txkv_error *err),
-                void *arg, struct txkv_error *err)
+                void *arg, uint64_t *lsn, struct txkv_error *err)
 {
     struct tx_tree_read *read;
-    uint64_t base;
     enum txkv_rc rc;
 
     rc = tx_tree_read_create(tree, &read, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_tree_read_begin(read, &base, err);
+    rc = tx_tree_read_begin(read, lsn, err);
     if (rc == TXKV_OK)
         rc = walk_catalog(tree, read->txn, fn, arg, err);
     tx_tree_read_free(read);
@@ -313,16 +329,18 @@ tx_tree_catalog(struct tx_tree *tree,
 enum txkv_rc
 tx_tree_checkpoint(struct tx_tree *tree, uint64_t *lsn, uint64_t *check, struct txkv_error *err)
 {
+    struct tx_tree_checkpoint_value checkpoint = { 0 };
     struct tx_tree_read *read;
     enum txkv_rc rc;
 
-    *check = 0;
     rc = tx_tree_read_create(tree, &read, err);
     if (rc != TXKV_OK)
         return rc;
     rc = tx_tree_read_begin(read, lsn, err);
     if (rc == TXKV_OK)
-        rc = tx_tree_load_checkpoint(tree, read->txn, lsn, check, err);
+        rc = tx_tree_load_checkpoint(tree, read->txn, &checkpoint, err);
+    *lsn = checkpoint.lsn;
+    *check = checkpoint.check;
     tx_tree_read_free(read);
     return rc;
 }
@@ -398,7 +416,7 @@ put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
     if (e == 0)
         e = mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi);
     if (e == 0)
-        e = put_meta(txn, dbi, "format", format, sizeof format);
+        e = put_meta(txn, dbi, TX_TREE_KEY_FORMAT, format, sizeof format);
     if (e == 0)
         e = put_meta(txn, dbi, "store_id", id, sizeof id);
     if (e == 0)
@@ -470,7 +488,7 @@ look_at_format(struct tx_tree *tree, MDB_txn *txn, bool *old, struct txkv_error 
 
     *old = false;
     if (mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi) == 0)
-        rc = get_meta(tree, txn, "format", &value, err);
+        rc = get_meta(tree, txn, TX_TREE_KEY_FORMAT, &value, err);
     if (rc == TXKV_OK)
         *old = value.mv_size == 4 && tx_get_u32(value.mv_data) == OLD_FORMAT;
     return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
@@ -479,13 +497,19 @@ look_at_format(struct tx_tree *tree, MDB_txn *txn, bool *old, struct txkv_error 
 static enum txkv_rc
 upgrade_in(struct upgrade *u, struct txkv_error *err)
 {
-    uint8_t format[4];
+    uint8_t format[4], checkpoint[TX_TREE_CHECKPOINT_BYTES] = { 0 };
+    const uint8_t *old_checkpoint = NULL;
     MDB_dbi dbi;
     enum txkv_rc rc;
     bool old;
     int e;
 
     rc = look_at_format(u->tree, u->txn, &old, err);
+    if (rc == TXKV_OK && old)
+        rc = need_meta(u->tree, u->txn, TX_TREE_KEY_CHECKPOINT, OLD_CHECKPOINT_BYTES,
+                       &old_checkpoint, err);
+    if (rc == TXKV_OK && old)
+        memcpy(checkpoint, old_checkpoint, OLD_CHECKPOINT_BYTES);
     if (rc == TXKV_OK && old)
         rc = walk_catalog(u->tree, u->txn, upgrade_table, u, err);
     if (rc != TXKV_OK || !old) {
@@ -495,7 +519,10 @@ upgrade_in(struct upgrade *u, struct txkv_error *err)
     tx_put_u32(format, TX_TREE_FORMAT);
     e = mdb_dbi_open(u->txn, long_name, MDB_CREATE, &dbi);
     if (e == 0)
-        e = put_meta(u->txn, u->tree->meta_dbi, "format", format, sizeof format);
+        e = put_meta(u->txn, u->tree->meta_dbi, TX_TREE_KEY_CHECKPOINT, checkpoint,
+                     sizeof checkpoint);
+    if (e == 0)
+        e = put_meta(u->txn, u->tree->meta_dbi, TX_TREE_KEY_FORMAT, format, sizeof format);
     if (e == 0)
         e = mdb_txn_commit(u->txn);
     else

@@ -13,11 +13,22 @@
 
 /* Keys of the "meta" database; tree_meta.c says what stands under them. */
 #define TX_TREE_KEY_CHECKPOINT   "checkpoint"
-#define TX_TREE_CHECKPOINT_BYTES 16u
+#define TX_TREE_KEY_FORMAT       "format"
+#define TX_TREE_CHECKPOINT_BYTES 24u
 #define TX_TREE_TABLE_KEY_BYTES  10u /* "table/" and the number */
 #define TX_TREE_DB_NAME_BYTES    20u /* "table-1000", with room */
+#define TX_TREE_DBI_BITS         10u
+#define TX_TREE_GENERATION_BITS  14u
 /* Named databases that are no table's: "meta" and "long". */
 #define TX_TREE_OWN_DBS 2u
+
+static_assert(1u << TX_TREE_GENERATION_BITS == TX_TABLE_GENERATIONS_MAX, "they fit");
+
+/* What stands under TX_TREE_KEY_CHECKPOINT. */
+struct tx_tree_checkpoint_value {
+    uint64_t lsn, check;
+    uint64_t catalog_lsn; /* the checkpoint that changed the catalog last */
+};
 
 struct tx_tree {
     /* Fixed after open. */
@@ -27,12 +38,15 @@ struct tx_tree {
     struct tx_tree_meta meta;
 
     /*
-     * By table number: the transaction that made the table's database, shifted left by 16, and
-     * LMDB's handle in the low 16 bits; 0 without a database. The batch's thread writes, just
-     * before it commits; reads load it after they have begun [T2].
+     * By slot: the transaction that made the table in it, the table's generation, and LMDB's handle
+     * of the slot's database (tx_tree_handle); 0 without a database. The batch's thread writes,
+     * just before it commits; reads load it after they have begun [T2].
      */
     uint64_t handles[TX_TREE_TABLES_MAX + 1];
-    uint64_t table_max; /* the highest number in handles; grows only */
+    uint64_t slot_max; /* the highest slot in handles; grows only */
+    /* The handles are those of a catalog that was last changed by this checkpoint. Stored after
+     * them, with release [T2]. */
+    uint64_t catalog_lsn;
 
     /* The gate. tx_tree_grow writes it, reads load it after they have raised their flag [T1]. */
     uint32_t growing TX_ALIGNED;
@@ -78,9 +92,9 @@ enum txkv_rc tx_tree_fail(struct txkv_error *err, int e, const char *dir, const 
 /* TXKV_IOERR: the file is no longer mapped. */
 enum txkv_rc tx_tree_fail_lost(const struct tx_tree *tree, struct txkv_error *err);
 
-/* The checkpoint's LSN and chain value as a transaction sees them. */
+/* The checkpoint's LSN, chain value and catalog as a transaction sees them. */
 TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
-                                                   uint64_t *lsn, uint64_t *check,
+                                                   struct tx_tree_checkpoint_value *out,
                                                    struct txkv_error *err);
 
 /*
@@ -104,26 +118,34 @@ TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, struct txkv_
 TX_MUST_CHECK enum txkv_rc tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir,
                                             struct txkv_error *err);
 
-/* The meta key of a table's catalog entry, and the name of its database. */
+/* The meta key of the catalog entry of a table's slot, and the name of the slot's database. */
 void tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table);
 void tx_tree_db_name(char name[TX_TREE_DB_NAME_BYTES], uint32_t table);
 
 static inline uint64_t
-tx_tree_handle(uint64_t txn_id, MDB_dbi dbi)
+tx_tree_handle(uint64_t txn_id, uint32_t number, MDB_dbi dbi)
 {
-    return txn_id << 16 | dbi;
+    assert(dbi < 1u << TX_TREE_DBI_BITS);
+    return (txn_id << TX_TREE_GENERATION_BITS | tx_table_generation(number)) << TX_TREE_DBI_BITS |
+           dbi;
 }
 
 static inline uint64_t
 tx_tree_handle_txn(uint64_t handle)
 {
-    return handle >> 16;
+    return handle >> (TX_TREE_GENERATION_BITS + TX_TREE_DBI_BITS);
+}
+
+static inline uint32_t
+tx_tree_handle_generation(uint64_t handle)
+{
+    return (uint32_t)(handle >> TX_TREE_DBI_BITS) & (TX_TABLE_GENERATIONS_MAX - 1);
 }
 
 static inline MDB_dbi
 tx_tree_handle_dbi(uint64_t handle)
 {
-    return (MDB_dbi)(handle & 0xffff);
+    return (MDB_dbi)(handle & ((1u << TX_TREE_DBI_BITS) - 1));
 }
 
 /* LMDB's parameters are not const, and what they point at is never written. */

@@ -14,8 +14,12 @@
  * [T2] A batch stores the handles of its new tables before it commits, so a read that begins at
  * that commit finds them. LMDB itself tells transactions of new handles a moment after the commit
  * is visible; a read that began in between does not know them and begins again (look_at_handles).
- * Tables that another process has made have no handles here yet: there are more named databases
- * than the read knows. Then the handles are opened, and the read begins again.
+ * Tables that another process has made have no handles here yet: the catalog was changed by a later
+ * checkpoint than the handles know of. Then they are opened, and the read begins again.
+ *
+ * A slot's database serves one table after the other: a dropped one is emptied, and later the slot
+ * gets a new one. A read that is older than that reads the old table from the same database, as it
+ * was; visible_handle tells which table a read finds there.
  */
 #include <sched.h>
 #include <string.h>
@@ -96,35 +100,37 @@ static uint64_t
 visible_handle(const struct tx_tree_read *read, uint32_t table)
 {
     uint64_t handle;
+    uint32_t generation;
 
-    assert(table >= 1 && table <= TX_TREE_TABLES_MAX);
-    handle = tx_load_acquire_64(&read->tree->handles[table]); /* [T2] */
-    return tx_tree_handle_txn(handle) <= read->txn_id ? handle : 0;
+    assert(tx_table_possible(table));
+    handle = tx_load_acquire_64(&read->tree->handles[tx_table_slot(table)]); /* [T2] */
+    generation = tx_tree_handle_generation(handle);
+    if (generation == tx_table_generation(table))
+        return tx_tree_handle_txn(handle) <= read->txn_id ? handle : 0;
+    return generation > tx_table_generation(table) && tx_tree_handle_txn(handle) > read->txn_id
+               ? handle
+               : 0;
 }
 
 enum handles { ALL_KNOWN, NOT_YET_KNOWN, SOME_MISSING };
 
-/* Whether LMDB's transaction knows the handles of all tables that it can see [T2], and whether
- * there are handles for all of them. */
+/* Whether there are handles for all tables of the read's catalog, and whether LMDB's transaction
+ * knows them [T2]. */
 static enum handles
-look_at_handles(const struct tx_tree_read *read)
+look_at_handles(const struct tx_tree_read *read, uint64_t catalog_lsn)
 {
-    const uint64_t table_max = tx_load_acquire_64(&read->tree->table_max);
-    uint64_t known = TX_TREE_OWN_DBS;
-    MDB_stat stat;
+    const struct tx_tree *tree = read->tree;
 
-    for (uint32_t t = 1; t <= table_max; t++) {
-        const uint64_t handle = visible_handle(read, t);
+    if (catalog_lsn > tx_load_acquire_64(&tree->catalog_lsn)) /* [T2] */
+        return SOME_MISSING;
+    for (uint32_t slot = 1; slot <= tx_load_acquire_64(&tree->slot_max); slot++) {
+        const uint64_t handle = tx_load_acquire_64(&tree->handles[slot]);
         unsigned flags;
 
-        if (handle == 0)
-            continue;
-        if (mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
+        if (handle != 0 && tx_tree_handle_txn(handle) <= read->txn_id &&
+            mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
             return NOT_YET_KNOWN;
-        known++;
     }
-    if (mdb_stat(read->txn, read->tree->main_dbi, &stat) != 0 || stat.ms_entries > known)
-        return SOME_MISSING;
     return ALL_KNOWN;
 }
 
@@ -144,19 +150,17 @@ begin_txn(struct tx_tree_read *read)
     return mdb_txn_begin(read->tree->env, NULL, MDB_RDONLY, &read->txn);
 }
 
-/*
- * One try. *done: the read stands, and `changed` says whether its LMDB transaction is another one
- * than last time. Otherwise it has ended again, and is to be tried once more.
- */
+/* One try. *done: the read stands. Otherwise it has ended again, and is to be tried once more. */
 static enum txkv_rc
-try_begin(struct tx_tree_read *read, bool *done, bool *changed, struct txkv_error *err)
+try_begin(struct tx_tree_read *read, bool *done, struct txkv_error *err)
 {
     const uint64_t last_id = read->txn_id;
-    enum handles handles;
+    struct tx_tree_checkpoint_value checkpoint;
+    enum handles handles = NOT_YET_KNOWN;
     enum txkv_rc rc = enter_gate(read, err);
     int e;
 
-    *done = *changed = false;
+    *done = false;
     if (rc != TXKV_OK)
         return rc;
     e = begin_txn(read);
@@ -168,16 +172,22 @@ try_begin(struct tx_tree_read *read, bool *done, bool *changed, struct txkv_erro
     }
     read->txn_id = mdb_txn_id(read->txn);
     if (is_whole(read)) {
-        *changed = read->txn_id != last_id;
-        handles = *changed ? look_at_handles(read) : ALL_KNOWN;
-        *done = handles == ALL_KNOWN;
+        *done = read->txn_id == last_id;
         if (*done)
             return TXKV_OK;
-    } else {
-        handles = NOT_YET_KNOWN;
+        rc = tx_tree_load_checkpoint(read->tree, read->txn, &checkpoint, err);
+        if (rc == TXKV_OK)
+            handles = look_at_handles(read, checkpoint.catalog_lsn);
+        *done = rc == TXKV_OK && handles == ALL_KNOWN;
+        if (*done) {
+            read->base = checkpoint.lsn;
+            return TXKV_OK;
+        }
     }
     read->txn_id = 0; /* what it saw is not to be relied on */
     tx_tree_read_end(read);
+    if (rc != TXKV_OK)
+        return rc;
     if (handles == SOME_MISSING)
         return tx_tree_adopt_tables(read->tree, err);
     (void)sched_yield();
@@ -187,27 +197,14 @@ try_begin(struct tx_tree_read *read, bool *done, bool *changed, struct txkv_erro
 enum txkv_rc
 tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base, struct txkv_error *err)
 {
-    bool done = false, changed = false;
-    enum txkv_rc rc;
-    uint64_t check;
+    bool done = false;
+    enum txkv_rc rc = TXKV_OK;
 
     assert(read->active == 0);
-    *base = 0;
-    while (!done) {
-        rc = try_begin(read, &done, &changed, err);
-        if (rc != TXKV_OK)
-            return rc;
-    }
-    if (changed) {
-        rc = tx_tree_load_checkpoint(read->tree, read->txn, &read->base, &check, err);
-        if (rc != TXKV_OK) {
-            read->txn_id = 0;
-            tx_tree_read_end(read);
-            return rc;
-        }
-    }
-    *base = read->base;
-    return TXKV_OK;
+    while (rc == TXKV_OK && !done)
+        rc = try_begin(read, &done, err);
+    *base = rc == TXKV_OK ? read->base : 0;
+    return rc;
 }
 
 void
@@ -270,6 +267,18 @@ tx_tree_rows(struct tx_tree_read *read, uint32_t table)
     return stat.ms_entries + tx_tree_long_extra(read, table);
 }
 
+uint64_t
+tx_tree_bytes(struct tx_tree_read *read, uint32_t table)
+{
+    const uint64_t handle = visible_handle(read, table);
+    MDB_stat stat;
+
+    assert(read->active == 1);
+    if (handle == 0 || mdb_stat(read->txn, tx_tree_handle_dbi(handle), &stat) != 0)
+        return 0;
+    return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+}
+
 /* A kept cursor over the table, off the list, or a new one without an LMDB cursor; or NULL. */
 static struct tx_tree_cursor *
 take_cursor(struct tx_tree_read *read, uint32_t table)
@@ -304,6 +313,10 @@ tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table, struct tx_tree_cu
     cursor = take_cursor(read, table);
     if (cursor == NULL)
         return tx_fail_nomem(err);
+    if (cursor->mdb != NULL && handle == 0) { /* its database serves another table now */
+        mdb_cursor_close(cursor->mdb);
+        cursor->mdb = NULL;
+    }
     if (cursor->mdb != NULL) {
         e = mdb_cursor_renew(read->txn, cursor->mdb);
         if (e == 0 && cursor->path != NULL)

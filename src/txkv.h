@@ -170,6 +170,36 @@ const char *txkv_dir(const struct txkv *store);
 TXKV_MUST_CHECK enum txkv_rc txkv_table(struct txkv *store, const char *name, const char *shape,
                                         bool create, uint32_t *table, struct txkv_error *err);
 
+/*
+ * txkv_table_next -- list the tables: *table, 0 at first, becomes the lowest number above it that a
+ * table has, and name that table's name. False at the end.
+ */
+bool txkv_table_next(struct txkv *store, uint32_t *table, char name[TXKV_TABLE_NAME_BYTES_MAX + 1]);
+
+/*
+ * txkv_table_drop -- destroy tables with all their rows: all of them or, after an error, none.
+ * Durable when it returns; the next checkpoint takes the rows out of LMDB.
+ *
+ * Snapshots taken before go on seeing the rows. Later reads, and all writes, of the number return
+ * TXKV_SCHEMA, and so does the txkv_commit of a transaction that has written to a dropped table; at
+ * TXKV_SERIALIZABLE one that has read from one is a TXKV_CONFLICT. A table of the same name made
+ * afterwards is another one, with another number.
+ *
+ * Returns TXKV_OK; TXKV_SCHEMA for one that is dropped already; TXKV_MISUSE for a number that no
+ * table has; and what a commit returns.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_table_drop(struct txkv *store, const uint32_t *tables,
+                                             size_t count, struct txkv_error *err);
+
+/*
+ * txkv_table_rename -- give tables other names: all of them or, after an error, none. The numbers
+ * stay, and whoever uses them goes on. TXKV_EXISTS when another table has one of the names before
+ * the call. Otherwise as txkv_table_drop.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_table_rename(struct txkv *store, const uint32_t *tables,
+                                               const char *const *names, size_t count,
+                                               struct txkv_error *err);
+
 /* The shape that a table was created with, valid while the handle is; NULL: no such table. */
 const char *txkv_table_shape(struct txkv *store, uint32_t table);
 
@@ -357,6 +387,18 @@ struct txkv_bytes txkv_cursor_value(const struct txkv_cursor *cursor);
 
 /* Rows in the table, estimated without reading them; for planners. */
 uint64_t txkv_row_estimate(struct txkv_session *session, uint32_t table);
+
+struct txkv_table_size {
+    uint64_t rows;
+    uint64_t tree_bytes;    /* of LMDB's pages */
+    uint64_t overlay_bytes; /* of keys and values that LMDB does not have yet */
+};
+
+/* What the session's snapshot has of a table; without the transaction's own writes. Exact; takes as
+ * long as there are rows that no checkpoint has moved yet. */
+TXKV_MUST_CHECK enum txkv_rc txkv_table_measure(struct txkv_session *session, uint32_t table,
+                                                struct txkv_table_size *size,
+                                                struct txkv_error *err);
 
 /* ---- maintenance ---- */
 

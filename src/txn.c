@@ -173,6 +173,9 @@ tx_txn_get(struct tx_txn *txn, const struct tx_key *key, struct txkv_bytes *valu
         return TXKV_OK;
     }
     rc = tx_txn_snapshot(txn, err);
+    if (rc == TXKV_OK)
+        rc = tx_catalog_check_alive(&txn->session->core->catalog, key->table, txn->snapshot.snap,
+                                    err);
     if (rc == TXKV_OK && txn->begun)
         rc = tx_readset_add_point(&txn->reads, key, hash, err);
     if (rc != TXKV_OK)
@@ -196,6 +199,7 @@ txkv_begin(struct txkv_session *session, struct txkv_error *err)
         return tx_fail(err, TXKV_MISUSE,
                        "a transaction is open already: commit or roll it back first");
     txn->begun = true;
+    txn->drops = tx_load_acquire_32(&session->core->catalog.drops);
     session->begun_us = session->losses > 0 ? tx_os_now_us() : 0;
     tx_txn_ref(txn);
     return TXKV_OK;
@@ -316,8 +320,8 @@ txkv_release(struct txkv_session *session, int n, struct txkv_error *err)
 }
 
 static enum txkv_rc
-make_key(const struct txkv_session *session, uint32_t table, struct txkv_bytes bytes,
-         struct tx_key *key, struct txkv_error *err)
+make_key(struct txkv_session *session, uint32_t table, struct txkv_bytes bytes, struct tx_key *key,
+         struct txkv_error *err)
 {
     const enum txkv_rc rc = tx_catalog_check(&session->core->catalog, table, err);
 
@@ -388,6 +392,8 @@ txkv_put_into(struct txkv_session *session, uint32_t table, struct txkv_bytes ke
     rc = begun_txn(session, &txn, err);
     if (rc == TXKV_OK)
         rc = make_key(session, table, key, &k, err);
+    if (rc == TXKV_OK)
+        rc = tx_catalog_check_alive(&session->core->catalog, table, TX_CATALOG_ALIVE, err);
     if (rc != TXKV_OK)
         return rc;
     if (value_bytes > TXKV_VALUE_BYTES_MAX)
@@ -428,6 +434,8 @@ txkv_delete(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
 
     if (rc == TXKV_OK)
         rc = make_key(session, table, key, &k, err);
+    if (rc == TXKV_OK)
+        rc = tx_catalog_check_alive(&session->core->catalog, table, TX_CATALOG_ALIVE, err);
     if (rc != TXKV_OK)
         return rc;
     return tx_writeset_add(&txn->writes, TX_OP_DELETE, &k, 0, &none, err);

@@ -32,6 +32,7 @@ struct tx_txn {
     struct tx_snapshot snapshot;
     struct tx_writeset writes;
     struct tx_readset reads;
+    uint32_t drops;                  /* the catalog's, when the transaction began */
     struct tx_savepoint *savepoints; /* numbers ascending */
     uint32_t savepoint_count, savepoint_room;
     struct txkv_cursor *cursors; /* whose ranges belong to `reads` */

@@ -122,6 +122,36 @@ wrote_what_it_read(const struct tx_txn *txn)
     return false;
 }
 
+/* Tables were dropped since the transaction began: it must not have written one of them, nor, to be
+ * serializable, have read one. */
+static enum txkv_rc
+check_drops(struct txkv_session *session, struct txkv_error *err)
+{
+    struct tx_catalog *catalog = &session->core->catalog;
+    const struct tx_txn *txn = session->current;
+    const struct tx_readset *reads = &txn->reads;
+    const uint32_t points = reads->point_count <= TX_READSET_SMALL ? reads->point_count : 0;
+    enum txkv_rc rc = TXKV_OK;
+
+    for (uint32_t i = 0; i < txn->writes.count && rc == TXKV_OK; i++)
+        rc = tx_catalog_check_alive(catalog, txn->writes.writes[i].table, TX_CATALOG_ALIVE, err);
+    if (rc != TXKV_OK || tx_readset_empty(reads) || session->isolation == TXKV_SNAPSHOT)
+        return rc;
+    for (uint32_t i = 0; i < points && rc == TXKV_OK; i++)
+        rc = tx_catalog_check_alive(catalog, reads->point_keys[i].table, TX_CATALOG_ALIVE, err);
+    /* Of many points the hashes alone are kept: any table may have been read. */
+    if (rc == TXKV_OK && points == reads->point_count)
+        for (uint32_t i = 0; i < reads->count && rc == TXKV_OK; i++)
+            rc = tx_catalog_check_alive(catalog, reads->ranges[i].lo.table, TX_CATALOG_ALIVE, err);
+    else if (rc == TXKV_OK)
+        rc = TXKV_SCHEMA;
+    return rc == TXKV_OK
+               ? rc
+               : tx_fail(err, TXKV_CONFLICT,
+                         "a table that the transaction has read, or may have read, was dropped "
+                         "since; run it again");
+}
+
 enum txkv_rc
 tx_validate(struct txkv_session *session, struct txkv_error *err)
 {
@@ -129,6 +159,12 @@ tx_validate(struct txkv_session *session, struct txkv_error *err)
     const struct tx_view *view = tx_views_current(&session->core->views);
     const uint64_t snap = txn->snapshot.snap;
 
+    if (txn->drops != tx_load_acquire_32(&session->core->catalog.drops)) {
+        const enum txkv_rc rc = check_drops(session, err);
+
+        if (rc != TXKV_OK)
+            return rc;
+    }
     if (tx_readset_empty(&txn->reads) || view->memtables[0]->end_lsn <= snap)
         return TXKV_OK;
     if (snap < view->history_lsn) {
@@ -168,14 +204,15 @@ tx_validate_message(const struct txkv_session *session, struct txkv_error *err)
     struct tx_catalog *catalog = &session->core->catalog;
     const struct tx_catalog_entry *table;
     char text[KEY_TEXT_BYTES];
+    enum txkv_rc rc;
 
     key_text(&key, text);
     (void)pthread_mutex_lock(&catalog->mutex);
     table = tx_catalog_by_number(catalog, key.table);
+    rc = tx_fail(err, TXKV_CONFLICT,
+                 "table %s: key %s was changed by another transaction after this one read it; run "
+                 "the transaction again",
+                 table == NULL ? "?" : table->name, text);
     (void)pthread_mutex_unlock(&catalog->mutex);
-    return tx_fail(
-        err, TXKV_CONFLICT,
-        "table %s: key %s was changed by another transaction after this one read it; run "
-        "the transaction again",
-        table == NULL ? "?" : table->name, text);
+    return rc;
 }

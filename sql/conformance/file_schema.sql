@@ -63,6 +63,8 @@ DETACH side;
 VACUUM;
 SELECT count(*) FROM kv;
 ALTER TABLE kv RENAME TO kv3;
+SELECT count(*) FROM kv3;
+ALTER TABLE kv3 RENAME TO kv;
 -- the store is gone when the file is opened again: no new, empty one is made in silence
 .open :memory:
 .shell mv store moved

@@ -65,9 +65,9 @@ ROLLBACK;
 SELECT * FROM d;
 CREATE VIRTUAL TABLE temp.d USING txkv('@DIR@/store');
 SELECT 'd', count(*) FROM d;
--- renaming: only where the rows do not hang on the name
+-- renaming: in the store too, where the table has its own name there
 ALTER TABLE c RENAME TO c2;
-CREATE VIRTUAL TABLE temp.e USING txkv('@DIR@/store', table=c);
+CREATE VIRTUAL TABLE temp.e USING txkv('@DIR@/store', table=c2);
 ALTER TABLE e RENAME TO e2;
 SELECT 'renamed', count(*) FROM e2;
 INSERT INTO e2 VALUES('new', 2);

@@ -80,6 +80,16 @@ round_trip(const uint8_t *data, uint32_t bytes)
     free(record);
 }
 
+static void
+read_changes(enum tx_record_type type, const uint8_t *p, const uint8_t *end)
+{
+    struct tx_table_change change;
+
+    while (tx_table_change_next(type, &p, end, &change) == TXKV_OK)
+        if (change.name != NULL)
+            touch((const uint8_t *)change.name, change.name_bytes);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
@@ -95,10 +105,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     read_prepared(&whole);
     read_operations(data, data + bytes);
-    if (tx_table_def_decode(data, (uint32_t)bytes, &def) == TXKV_OK) {
+    if (tx_table_entry_decode(data, (uint32_t)bytes, &def) == TXKV_OK) {
         touch((const uint8_t *)def.name, def.name_bytes);
         touch((const uint8_t *)def.shape, def.shape_bytes);
     }
+    read_changes(TX_RECORD_DROPPED, data, data + bytes);
+    read_changes(TX_RECORD_RENAMED, data, data + bytes);
     round_trip(data, (uint32_t)bytes);
     return 0;
 }

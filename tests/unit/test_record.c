@@ -112,7 +112,7 @@ a_seal_with_a_body_or_an_unknown_type_is_damaged(void **state)
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
     tx_record_finish_body(buffer, TX_RECORD_TXN, 8, SEED);
-    buffer[12] = 8;
+    buffer[12] = 10;
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
 }
@@ -212,6 +212,47 @@ a_table_definition_survives_and_a_cut_one_is_refused(void **state)
 }
 
 static void
+changes_of_tables_survive_and_cut_ones_are_refused(void **state)
+{
+    const struct tx_table_change changes[] = { { 1, "new", 3 }, { 1025, "other name", 10 } };
+    struct tx_table_change out;
+    uint8_t buffer[64], *end = buffer;
+    const uint8_t *p = buffer;
+    uint32_t bytes = 0;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        bytes += tx_table_change_bytes(&changes[i]);
+        end = tx_table_change_encode(end, &changes[i]);
+    }
+    assert_int_equal(end - buffer, bytes);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tx_table_change_next(TX_RECORD_RENAMED, &p, end, &out), TXKV_OK);
+        assert_int_equal(out.table, changes[i].table);
+        assert_int_equal(out.name_bytes, changes[i].name_bytes);
+        assert_memory_equal(out.name, changes[i].name, out.name_bytes);
+    }
+    assert_int_equal(tx_table_change_next(TX_RECORD_RENAMED, &p, end, &out), TXKV_NOTFOUND);
+    for (uint32_t n = 1; n < bytes; n++) {
+        enum txkv_rc rc;
+
+        p = buffer;
+        while ((rc = tx_table_change_next(TX_RECORD_RENAMED, &p, buffer + n, &out)) == TXKV_OK)
+            continue;
+        assert_int_equal(rc,
+                         n == tx_table_change_bytes(&changes[0]) ? TXKV_NOTFOUND : TXKV_CORRUPT);
+    }
+    p = (const uint8_t *)"\x05\x81\x08"; /* numbers alone */
+    end = (uint8_t *)(uintptr_t)p + 3;
+    assert_int_equal(tx_table_change_next(TX_RECORD_DROPPED, &p, end, &out), TXKV_OK);
+    assert_int_equal(out.table, 5);
+    assert_int_equal(tx_table_change_next(TX_RECORD_DROPPED, &p, end, &out), TXKV_OK);
+    assert_int_equal(out.table, 1025);
+    assert_null(out.name);
+    assert_int_equal(tx_table_change_next(TX_RECORD_DROPPED, &p, end, &out), TXKV_NOTFOUND);
+}
+
+static void
 a_prepared_record_is_a_note_and_operations(void **state)
 {
     uint8_t buffer[256];
@@ -282,6 +323,7 @@ main(void)
         cmocka_unit_test(a_prepared_record_is_a_note_and_operations),
         cmocka_unit_test(a_decision_names_the_record_it_is_about),
         cmocka_unit_test(a_table_definition_survives_and_a_cut_one_is_refused),
+        cmocka_unit_test(changes_of_tables_survive_and_cut_ones_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ a_new_store_has_an_id_no_tables_and_starts_at_lsn_0(void **state)
     assert_int_equal(meta->checkpoint_lsn, 0);
     assert_int_equal(meta->checkpoint_check, 0);
     assert_null(meta->wal_dir);
-    OK(tx_tree_catalog(tree, count_table, &tables, &err));
+    OK(tx_tree_catalog(tree, count_table, &tables, &(uint64_t){ 0 }, &err));
     assert_int_equal(tables, 0);
     tx_tree_close(tree);
     tree = open_tree(MIB);
@@ -111,7 +111,7 @@ rows_catalog_meta_and_log_directory_survive_reopening(void **state)
     assert_int_equal(tx_tree_meta(tree)->checkpoint_lsn, 200);
     assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 201);
     assert_string_equal(tx_tree_meta(tree)->wal_dir, "/elsewhere/wal");
-    OK(tx_tree_catalog(tree, count_table, &tables, &err));
+    OK(tx_tree_catalog(tree, count_table, &tables, &(uint64_t){ 0 }, &err));
     assert_int_equal(tables, 2);
     read = new_read(tree);
     assert_int_equal(begin(read), 200);

@@ -201,7 +201,8 @@ no_memory_for_a_long_key_is_said_and_the_next_try_works(void **state)
 
 /* ---- format 1 ---- */
 
-/* What stood in a store of format 1: the longest key as LMDB's, the format, no "long". */
+/* What stood in a store of format 1: the longest key as LMDB's, the format, a "checkpoint" of two
+ * numbers, no "long". */
 static void
 make_old(const struct key *longest, const void *value, size_t value_bytes)
 {
@@ -215,6 +216,9 @@ make_old(const struct key *longest, const void *value, size_t value_bytes)
     assert_int_equal(mdb_drop(txn, tree->long_dbi, 1), 0);
     k = tx_tree_val("format", 6);
     v = tx_tree_val("\1\0\0\0", 4);
+    assert_int_equal(mdb_put(txn, tree->meta_dbi, &k, &v, 0), 0);
+    k = tx_tree_val("checkpoint", 10);
+    v = tx_tree_val("\10\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0", 16);
     assert_int_equal(mdb_put(txn, tree->meta_dbi, &k, &v, 0), 0);
     assert_int_equal(mdb_txn_commit(txn), 0);
     tx_tree_close(tree);
@@ -240,6 +244,7 @@ a_store_of_format_1_is_converted_by_whom_has_it_alone(void **state)
         tree = open_tree(MIB);
         read = new_read(tree);
         assert_int_equal(begin(read), 8);
+        assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 7);
         assert_true(sees(read, 1, "a", "a"));
         assert_true(sees(read, 1, "z", "z"));
         OK(tx_tree_get(read, 1, longest.data, longest.bytes, &v, &n, &err));

@@ -1,0 +1,70 @@
+/*
+ * json.c - JSON for the reports of functions and for rows.
+ */
+#include "json.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void
+tx_json_string(sqlite3_str *out, const char *text, size_t bytes)
+{
+    sqlite3_str_appendchar(out, 1, '"');
+    for (size_t i = 0; i < bytes; i++) {
+        const unsigned char c = (unsigned char)text[i];
+
+        if (c == '"' || c == '\\')
+            sqlite3_str_appendf(out, "\\%c", c);
+        else if (c < 0x20)
+            sqlite3_str_appendf(out, "\\u%04x", c);
+        else
+            sqlite3_str_appendchar(out, 1, (char)c);
+    }
+    sqlite3_str_appendchar(out, 1, '"');
+}
+
+void
+tx_json_count(sqlite3_str *out, const char *name, uint64_t count)
+{
+    sqlite3_str_appendf(out, ",\"%s\":%llu", name, (unsigned long long)count);
+}
+
+static void
+append_real(sqlite3_str *out, double real)
+{
+    char text[40];
+
+    (void)sqlite3_snprintf((int)sizeof(text), text, "%!.15g", real);
+    if (strtod(text, NULL) < real || strtod(text, NULL) > real)
+        (void)sqlite3_snprintf((int)sizeof(text), text, "%!.17g", real);
+    /* Infinity as what overflows to it; NaN is NULL in SQLite. */
+    if (isinf(real))
+        sqlite3_str_appendall(out, real > 0 ? "9.0e+999" : "-9.0e+999");
+    else
+        sqlite3_str_appendall(out, text);
+}
+
+void
+tx_json_cell(sqlite3_str *out, const struct tx_cell *cell)
+{
+    switch (cell->type) {
+    case SQLITE_INTEGER:
+        sqlite3_str_appendf(out, "%lld", (long long)cell->integer);
+        break;
+    case SQLITE_FLOAT:
+        append_real(out, cell->real);
+        break;
+    case SQLITE_TEXT:
+        tx_json_string(out, (const char *)cell->data, cell->bytes);
+        break;
+    case SQLITE_BLOB:
+        sqlite3_str_appendall(out, "{\"blob\":\"");
+        for (size_t i = 0; i < cell->bytes; i++)
+            sqlite3_str_appendf(out, "%02x", cell->data[i]);
+        sqlite3_str_appendall(out, "\"}");
+        break;
+    default:
+        sqlite3_str_appendall(out, "null");
+        break;
+    }
+}
