@@ -22,6 +22,9 @@ struct tx_cursor {
     struct txkv_bytes key, value; /* of a kept row */
     uint8_t *copy;
     size_t copy_bytes_max;
+    struct tx_lists *lists; /* rowrange.h; NULL: not needed yet */
+    bool has_lists;         /* when walk's range has ended the next one of lists follows */
+    bool reverse;
 
     /* Of a table with declared columns. */
     int path;                 /* what walk is on: 0 the table, else an index, from 1 */

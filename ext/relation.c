@@ -59,11 +59,28 @@ tx_relation_free(struct tx_relation *relation)
     if (relation == NULL)
         return;
     tx_shape_free(relation->shape);
+    sqlite3_free(relation->statistics);
     sqlite3_free(relation->cells);
     sqlite3_free(relation->stored);
     free_row(&relation->old);
     free_row(&relation->victim);
     sqlite3_free(relation);
+}
+
+const struct tx_shape *
+tx_table_shape(const struct tx_table *table)
+{
+    static char key[] = "key", value[] = "value", no_type[] = "";
+    static struct tx_column columns[] = {
+        { .name = key, .type = no_type, .not_null = true, .is_indexed = true, .key_place = 0 },
+        { .name = value, .type = no_type, .key_place = -1 }
+    };
+    static const struct tx_shape key_value = { .column_count = 2,
+                                               .columns = columns,
+                                               .row_key = TX_ROW_KEY_COLUMN,
+                                               .primary = { .count = 1, .columns = { 0 } } };
+
+    return table->relation == NULL ? &key_value : table->relation->shape;
 }
 
 static int

@@ -32,6 +32,7 @@ struct tx_row {
 struct tx_relation {
     struct tx_shape *shape;
     uint32_t index_numbers[TX_INDEXES_MAX]; /* in the store */
+    struct tx_rowstat *statistics;          /* of each index (rowstat.h); NULL: none needed yet */
 
     /* For the one xUpdate that runs. */
     struct tx_cell *cells;  /* the new row's columns */
@@ -50,6 +51,9 @@ int tx_relation_define(struct tx_table *table, const char *name, const char *col
  * already, and the columns key and value where it is new. Sets table->number.
  */
 int tx_relation_open(struct tx_table *table, const char *name, char **message);
+
+/* The table's shape; without declared columns, that of one key and one value. */
+const struct tx_shape *tx_table_shape(const struct tx_table *table);
 
 /* NULL is allowed. */
 void tx_relation_free(struct tx_relation *relation);

@@ -182,8 +182,6 @@ choose_rowid(struct write *w)
         return fail_damaged(w);
     w->rowid_is_free = true;
     w->rowid = largest < INT64_MAX ? largest + 1 : 0;
-    if (largest < 0)
-        w->rowid = 1;
     for (int i = 0; largest == INT64_MAX && i < ROWID_TRIES; i++) {
         struct txkv_bytes value;
 

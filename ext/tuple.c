@@ -175,6 +175,11 @@ bool
 tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
               struct tx_cell *out)
 {
-    return tx_tuple_value(key, count, place, room) &&
-           tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
+    if (!tx_tuple_value(key, count, place, room))
+        return false;
+    if (place < count - 1 && room->bytes == 1 && room->data[0] == TAG_NULL) {
+        out->type = SQLITE_NULL;
+        return true;
+    }
+    return tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
 }
