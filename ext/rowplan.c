@@ -114,6 +114,15 @@ path_key(const struct tx_shape *shape, int path)
     return path == 0 ? &shape->primary : &shape->indexes[path - 1];
 }
 
+static bool
+is_in_key(const struct tx_key *key, int column)
+{
+    for (int i = 0; i < key->count; i++)
+        if (key->columns[i] == column)
+            return true;
+    return false;
+}
+
 /* ---- terms ---- */
 
 /* The rowid and the column that shows it are one. */
@@ -244,16 +253,25 @@ find_range(const struct planner *p, const struct tx_key *key, struct candidate *
 
 /* ---- order ---- */
 
-/* The columns that the path is ordered by: an index's, and then those of the primary key. */
+/*
+ * The columns that the path is ordered by: an index's, and then those of the primary key. One that
+ * comes a second time orders nothing there, which OF_NO_USE says.
+ */
+enum { OF_NO_USE = -3 };
+
 static int
 order_column(const struct planner *p, int path, int place)
 {
     const struct tx_key *key = path_key(p->shape, path);
+    int column;
 
     if (place < key->count)
         return key->columns[place];
     place -= key->count;
-    return path > 0 && place < p->shape->primary.count ? p->shape->primary.columns[place] : NONE;
+    if (path == 0 || place >= p->shape->primary.count)
+        return NONE;
+    column = p->shape->primary.columns[place];
+    return is_in_key(key, column) ? OF_NO_USE : column;
 }
 
 /* Whether all rows of the path have one value in the column, as far as their order counts. */
@@ -286,7 +304,7 @@ has_order(const struct planner *p, struct candidate *c)
             continue;
         do
             next = order_column(p, c->plan.path, place++);
-        while (next != NONE && next != column && is_constant(p, c, next));
+        while (next == OF_NO_USE || (next != NONE && next != column && is_constant(p, c, next)));
         if (next == NONE)
             break;
         if (next != column || (directed++ > 0 && c->plan.reverse != reverse)) {
@@ -330,7 +348,7 @@ has_groups(const struct planner *p, const struct candidate *c)
 
         if (column == NONE)
             return true;
-        if (c->certain && is_constant(p, c, column))
+        if (column == OF_NO_USE || (c->certain && is_constant(p, c, column)))
             continue;
         if (!is_asked_for(p, column))
             return false;
@@ -359,15 +377,6 @@ find_order(const struct planner *p, struct candidate *c)
 
 /* The most columns of a row that SQLite tells apart when it says which it uses. */
 enum { COLUMNS_TOLD = 63 };
-
-static bool
-is_in_key(const struct tx_key *key, int column)
-{
-    for (int i = 0; i < key->count; i++)
-        if (key->columns[i] == column)
-            return true;
-    return false;
-}
 
 /* Whether the index's entries have all that is asked for, unless a value is an odd one. */
 static bool
