@@ -22,7 +22,7 @@ struct tx_cursor {
     struct txkv_bytes key, value; /* of a kept row */
     uint8_t *copy;
     size_t copy_bytes_max;
-    struct tx_lists *lists; /* rowrange.h; NULL: not needed yet */
+    struct tx_lists *lists; /* rowlists.h; NULL: not needed yet */
     bool has_lists;         /* when walk's range has ended the next one of lists follows */
     bool reverse;
 

@@ -7,11 +7,11 @@
 
 #include "rowstat.h"
 
-enum { NONE = -2, PATHS = TX_INDEXES_MAX + 1, BOUNDS = 4 };
+enum { NONE = -2 };
 
 /* As what a table is taken at least: a prepared statement may be kept while the table grows, and a
  * join that walks over it for each row of another table cannot be made good then. */
-static const double rows_min = 1000.0;
+static const double rows_min = 100.0;
 
 /* Placing a cursor, and fetching the row of an index's entry, in steps over a row. */
 static const double seek_cost = 5.0;
@@ -19,6 +19,14 @@ static const double fetch_cost = 3.0;
 
 /* A step over an entry of an index, which is shorter than a row. */
 static const double entry_cost = 0.9;
+
+/* One row in so many is taken to be within a bound: a little less than would make a search as dear
+ * as a scan, since a wrong search costs some times the scan, a wrong scan any number of searches.
+ */
+static const double rows_of_bound = 5.0;
+
+/* One row in so many is taken to pass an equality that no key helps with, as in SQLite. */
+static const double rows_of_check = 4.0;
 
 /* How many values a list is taken to have: SQLite does not tell. */
 static const double values_of_list = 10.0;
@@ -39,62 +47,9 @@ struct candidate {
     int low_term, high_term; /* IS NOT NULL is a low one */
     bool certain;            /* every equality means the one value that xFilter gets */
     bool has_list;
-    bool one_row, ordered, covering;
+    bool one_row, ordered;
     double rows, cost;
 };
-
-/* One number in a mixed radix: each part has as many values as it needs. */
-static unsigned
-pack(unsigned number, unsigned count, unsigned part)
-{
-    return number * count + part;
-}
-
-static unsigned
-unpack(unsigned *number, unsigned count)
-{
-    const unsigned part = *number % count;
-
-    *number /= count;
-    return part;
-}
-
-int
-tx_rowplan_pack(const struct tx_rowplan *plan)
-{
-    const unsigned low = plan->not_null ? 3 : !plan->low ? 0 : plan->low_open ? 2 : 1;
-    const unsigned high = !plan->high ? 0 : plan->high_open ? 2 : 1;
-    unsigned number = 0;
-
-    for (int i = TX_KEY_COLUMNS_MAX - 1; i >= 0; i--)
-        number = pack(number, TX_KINDS, i < plan->equal ? plan->kind[i] : TX_EQUALS);
-    number = pack(number, 2, plan->merge);
-    number = pack(number, BOUNDS, low);
-    number = pack(number, BOUNDS - 1, high);
-    number = pack(number, 2, plan->reverse);
-    number = pack(number, TX_KEY_COLUMNS_MAX + 1, (unsigned)plan->equal);
-    return (int)pack(number, PATHS, (unsigned)plan->path);
-}
-
-void
-tx_rowplan_unpack(int packed, struct tx_rowplan *out)
-{
-    unsigned number = (unsigned)packed, low, high;
-
-    out->path = (int)unpack(&number, PATHS);
-    out->equal = (int)unpack(&number, TX_KEY_COLUMNS_MAX + 1);
-    out->reverse = unpack(&number, 2) != 0;
-    high = unpack(&number, BOUNDS - 1);
-    low = unpack(&number, BOUNDS);
-    out->merge = unpack(&number, 2) != 0;
-    out->not_null = low == 3;
-    out->low = low == 1 || low == 2;
-    out->low_open = low == 2;
-    out->high = high != 0;
-    out->high_open = high == 2;
-    for (int i = 0; i < out->equal; i++)
-        out->kind[i] = (enum tx_rowplan_kind)unpack(&number, TX_KINDS);
-}
 
 static double
 larger(double a, double b)
@@ -165,9 +120,9 @@ find_term(const struct planner *p, int column, int op, int other_op)
     return NONE;
 }
 
-/* IS NULL and IS NOT NULL have no collation. */
+/* The first usable term on the column that does not depend on its collation, or NONE. */
 static int
-find_null_term(const struct planner *p, int column, int op)
+find_any_term(const struct planner *p, int column, int op)
 {
     for (int i = 0; i < p->info->nConstraint; i++)
         if (is_usable(p, i, column, op))
@@ -193,7 +148,7 @@ find_equality(const struct planner *p, int column, enum tx_rowplan_kind *kind)
     *kind = TX_IS;
     term = find_term(p, column, SQLITE_INDEX_CONSTRAINT_IS, SQLITE_INDEX_CONSTRAINT_IS);
     if (term == NONE)
-        term = find_null_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNULL);
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNULL);
     if (term == NONE) {
         *kind = TX_IN;
         term = list;
@@ -230,6 +185,46 @@ find_equalities(const struct planner *p, const struct tx_key *key, struct candid
     }
 }
 
+/* Whether SQLite's own function is called: an application may have put another in its place. */
+static bool
+is_built_in(const struct planner *p, const char *function)
+{
+    sqlite3_stmt *query;
+    bool is_own = false;
+
+    if (sqlite3_prepare_v2(
+            p->table->connection->db,
+            "SELECT min(builtin) FROM pragma_function_list WHERE name = ? AND narg = 2", -1, &query,
+            NULL) != SQLITE_OK)
+        return false;
+    (void)sqlite3_bind_text(query, 1, function, -1, SQLITE_STATIC);
+    if (sqlite3_step(query) == SQLITE_ROW)
+        is_own = sqlite3_column_int(query, 0) == 1;
+    (void)sqlite3_finalize(query);
+    return is_own;
+}
+
+/*
+ * A pattern whose beginning is a range of the column's texts. SQLite makes ranges of patterns too,
+ * but of no other column of a virtual table than one whose pattern is known now, and begins with
+ * nothing that may be a number's.
+ */
+static int
+find_pattern(const struct planner *p, int column, enum tx_rowplan_pattern *pattern)
+{
+    const enum tx_collation collation = tx_shape_collation(p->shape, column);
+    const bool is_like = collation == TX_COLLATION_NOCASE;
+    int term = NONE;
+
+    if (tx_shape_affinity(p->shape, column) == TX_AFFINITY_TEXT && collation != TX_COLLATION_RTRIM)
+        term = find_any_term(p, column,
+                             is_like ? SQLITE_INDEX_CONSTRAINT_LIKE : SQLITE_INDEX_CONSTRAINT_GLOB);
+    if (term == NONE || !is_built_in(p, is_like ? "like" : "glob"))
+        return NONE;
+    *pattern = is_like ? TX_LIKE : TX_GLOB;
+    return term;
+}
+
 static void
 find_range(const struct planner *p, const struct tx_key *key, struct candidate *c)
 {
@@ -245,10 +240,13 @@ find_range(const struct planner *p, const struct tx_key *key, struct candidate *
         c->plan.high = true;
         c->plan.high_open = p->info->aConstraint[c->high_term].op == SQLITE_INDEX_CONSTRAINT_LT;
     }
-    if (c->low_term == NONE && c->high_term == NONE) {
-        c->low_term = find_null_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNOTNULL);
-        c->plan.not_null = c->low_term != NONE;
-    }
+    if (c->low_term != NONE || c->high_term != NONE)
+        return;
+    c->low_term = find_pattern(p, column, &c->plan.pattern);
+    if (c->low_term != NONE)
+        return;
+    c->low_term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNOTNULL);
+    c->plan.not_null = c->low_term != NONE;
 }
 
 /* ---- order ---- */
@@ -412,15 +410,15 @@ set_cost(const struct planner *p, struct candidate *c)
     else if (c->plan.equal > 0)
         rows = tx_rowstat_rows(p->table, c->plan.path, c->plan.equal, p->rows_now);
     rows = smaller(rows * seeks, p->table_rows);
-    if (c->plan.low)
-        rows /= 4; /* SQLite's own guess for one inequality */
-    if (c->plan.high)
-        rows /= 4;
+    if (c->plan.low || c->plan.pattern != TX_NO_PATTERN)
+        rows /= rows_of_bound;
+    if (c->plan.high || c->plan.pattern != TX_NO_PATTERN)
+        rows /= rows_of_bound;
     c->one_row = is_unique && c->certain && !c->has_list;
     c->rows = larger(rows, 1.0);
-    c->covering = is_covering(p, c->plan.path);
+    c->plan.covering = is_covering(p, c->plan.path);
     if (c->plan.path > 0)
-        step = c->covering ? entry_cost : 1.0 + fetch_cost;
+        step = c->plan.covering ? entry_cost : 1.0 + fetch_cost;
     c->cost = seek_cost * smaller(seeks, larger(c->rows, 1.0)) + c->rows * step;
 }
 
@@ -436,6 +434,17 @@ takes_all_terms(const struct planner *p, const struct candidate *c)
     return given == c->plan.equal + (c->low_term != NONE) + (c->high_term != NONE);
 }
 
+/* The rows that are left when SQLite has checked what the scan does not. */
+static double
+rows_left(const struct planner *p, const struct candidate *c)
+{
+    for (int i = 0; i < p->info->nConstraint; i++)
+        if (p->info->aConstraint[i].usable && p->info->aConstraintUsage[i].argvIndex == 0 &&
+            p->info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_EQ)
+            return larger(c->rows / rows_of_check, 1.0);
+    return c->rows;
+}
+
 /* The cost with what SQLite would take to sort the rows, and without rows that it will not want. */
 static double
 total_cost(const struct planner *p, const struct candidate *c)
@@ -445,57 +454,6 @@ total_cost(const struct planner *p, const struct candidate *c)
     if (p->limit < c->rows && takes_all_terms(p, c))
         return c->cost * p->limit / c->rows;
     return c->cost;
-}
-
-/* ---- the words ---- */
-
-static void
-append_column(sqlite3_str *out, const struct planner *p, int column, const char *compare,
-              int *terms)
-{
-    sqlite3_str_appendf(out, "%s%s%s", *terms == 0 ? " (" : " AND ",
-                        tx_shape_column_name(p->shape, column), compare);
-    ++*terms;
-}
-
-/*
- * "SEARCH users INDEX(age, name) (age=? AND name>?) DESC SNAPSHOT"; NULL: no memory. SNAPSHOT is
- * what every row comes from.
- */
-static char *
-describe(const struct planner *p, const struct candidate *c)
-{
-    static const char *const equals[] = {
-        [TX_EQUALS] = "=?", [TX_IS] = " IS ?", [TX_IN] = " IN ?"
-    };
-    const struct tx_key *key = path_key(p->shape, c->plan.path);
-    sqlite3_str *out = sqlite3_str_new(NULL);
-    const bool is_range = c->low_term != NONE || c->high_term != NONE;
-    const bool is_search = c->plan.equal > 0 || is_range;
-    const int column = is_range ? key->columns[c->plan.equal] : NONE;
-    int terms = 0;
-
-    sqlite3_str_appendf(out, "%s %s", is_search ? "SEARCH" : "SCAN", p->table->name);
-    if (c->plan.path > 0) {
-        sqlite3_str_appendf(out, "%s %s(", c->covering ? " COVERING" : "",
-                            key->unique ? "UNIQUE" : "INDEX");
-        for (int i = 0; i < key->count; i++)
-            sqlite3_str_appendf(out, "%s%s", i == 0 ? "" : ", ",
-                                tx_shape_column_name(p->shape, key->columns[i]));
-        sqlite3_str_appendchar(out, 1, ')');
-    } else if (is_search) {
-        sqlite3_str_appendall(out, " KEY");
-    }
-    for (int i = 0; i < c->plan.equal; i++)
-        append_column(out, p, key->columns[i], equals[c->plan.kind[i]], &terms);
-    if (c->plan.low)
-        append_column(out, p, column, c->plan.low_open ? ">?" : ">=?", &terms);
-    if (c->plan.high)
-        append_column(out, p, column, c->plan.high_open ? "<?" : "<=?", &terms);
-    if (c->plan.not_null)
-        append_column(out, p, column, " IS NOT NULL", &terms);
-    sqlite3_str_appendf(out, "%s%s SNAPSHOT", terms > 0 ? ")" : "", c->plan.reverse ? " DESC" : "");
-    return sqlite3_str_finish(out);
 }
 
 /* ---- the choice ---- */
@@ -586,12 +544,12 @@ tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table)
     }
     take_all(&p, &best);
     info->idxNum = tx_rowplan_pack(&best.plan);
-    info->idxStr = describe(&p, &best);
+    info->idxStr = tx_rowplan_words(&best.plan, p.shape, table->name);
     info->needToFreeIdxStr = 1;
     info->orderByConsumed = info->nOrderBy > 0 && best.ordered;
     if (best.one_row)
         info->idxFlags |= SQLITE_INDEX_SCAN_UNIQUE;
-    info->estimatedRows = (sqlite3_int64)best.rows;
+    info->estimatedRows = (sqlite3_int64)rows_left(&p, &best);
     info->estimatedCost = best.cost;
     return info->idxStr == NULL ? SQLITE_NOMEM : SQLITE_OK;
 }

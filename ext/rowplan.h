@@ -25,18 +25,28 @@ enum tx_rowplan_kind {
     TX_KINDS
 };
 
+/* What the text of a pattern begins with is a range of its own. */
+enum tx_rowplan_pattern { TX_NO_PATTERN, TX_LIKE, TX_GLOB };
+
 struct tx_rowplan {
     int path;  /* 0: the primary key; else an index, from 1 */
     int equal; /* columns of it that are equal to a value */
     enum tx_rowplan_kind kind[TX_KEY_COLUMNS_MAX];
     bool low, low_open, high, high_open;
-    bool not_null; /* instead of a lower bound */
+    bool not_null;                   /* instead of bounds */
+    enum tx_rowplan_pattern pattern; /* likewise */
     bool reverse;
-    bool merge; /* the order leaves out equal columns, also where one means several texts */
+    bool covering; /* for the words: the index has all columns that are asked for */
+    bool merge;    /* the order leaves out equal columns, also where one means several texts */
 };
 
+/* The plan as idxNum, and back, without what is for the words alone. */
 int tx_rowplan_pack(const struct tx_rowplan *plan);
 void tx_rowplan_unpack(int number, struct tx_rowplan *out);
+
+/* The plan as idxStr, to be freed with sqlite3_free; NULL: no memory. */
+char *tx_rowplan_words(const struct tx_rowplan *plan, const struct tx_shape *shape,
+                       const char *table);
 
 /* Returns SQLITE_OK or SQLITE_NOMEM. */
 int tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table);

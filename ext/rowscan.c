@@ -60,7 +60,7 @@ next_range(struct tx_cursor *cursor, struct txkv_error *err)
     enum txkv_rc rc = TXKV_NOTFOUND;
     struct tx_ends ends;
 
-    while (rc == TXKV_NOTFOUND && tx_rowrange_next(cursor->lists, cursor->reverse, &ends)) {
+    while (rc == TXKV_NOTFOUND && tx_lists_next(cursor->lists, cursor->reverse, &ends)) {
         const struct txkv_range range = tx_rowrange_of(&ends, cursor->reverse);
 
         rc = txkv_cursor_seek(cursor->walk, &range, err);
@@ -88,20 +88,20 @@ merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan, const struc
     const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
     struct txkv_error err;
     enum txkv_rc rc;
-    int sql_rc = tx_rowrange_begin(&cursor->lists);
+    int sql_rc = tx_lists_begin(&cursor->lists);
 
     if (sql_rc != SQLITE_OK)
         return sql_rc;
     rc = txkv_cursor_seek(cursor->walk, &range, &err);
     while (rc == TXKV_OK) {
         sql_rc =
-            tx_rowrange_add(cursor->lists, txkv_cursor_key(cursor->walk), ends->unsure, columns);
+            tx_lists_add_key(cursor->lists, txkv_cursor_key(cursor->walk), ends->unsure, columns);
         if (sql_rc != SQLITE_OK)
             return sql_rc;
         rc = txkv_cursor_next(cursor->walk, &err);
     }
     if (rc == TXKV_NOTFOUND) {
-        tx_rowrange_sort(cursor->lists);
+        tx_lists_sort_keys(cursor->lists);
         cursor->has_lists = true;
         rc = next_range(cursor, &err);
     }

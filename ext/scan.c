@@ -12,7 +12,7 @@
 #include "keycodec.h"
 #include "rowcodec.h"
 #include "rowplan.h"
-#include "rowrange.h"
+#include "rowlists.h"
 #include "rowscan.h"
 #include "sqlerror.h"
 #include "transaction.h"
@@ -59,7 +59,7 @@ tx_scan_free(struct tx_cursor *cursor)
         return;
     sqlite3_free(cursor->copy);
     sqlite3_free(cursor->cells);
-    tx_rowrange_free(cursor->lists);
+    tx_lists_free(cursor->lists);
     sqlite3_free(cursor);
 }
 

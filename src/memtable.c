@@ -47,6 +47,7 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
     const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
     struct tx_version *version;
+    uint64_t *keys;
 
     assert(lsn >= memtable->first_lsn);
     if (node == NULL) {
@@ -54,6 +55,8 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
         if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
             return TXKV_NOMEM;
         tx_skiplist_link(&memtable->list, node);
+        keys = &memtable->keys[key->table % TX_MEMTABLE_COUNTS];
+        tx_store_relaxed_64(keys, *keys + 1);
         return TXKV_OK;
     }
     version = tx_arena_alloc(&memtable->arena, sizeof(*version));

@@ -34,6 +34,8 @@ SELECT count(*) FROM part WHERE room IN ();
 .print -- a number and a TEXT column: the order of what is behind it holds all the same
 SELECT who FROM part WHERE room = (SELECT seat FROM wanted WHERE id = 77) ORDER BY seat;
 SELECT who FROM part WHERE room = CAST('1' AS INTEGER) ORDER BY seat;
+SELECT who FROM part WHERE room = CAST('1' AS INTEGER) AND seat IN (7, 5, 6) ORDER BY seat DESC;
+SELECT room, count(*) FROM part WHERE room = CAST('1' AS INTEGER) GROUP BY room, seat ORDER BY 1;
 .print -- NULL, and several columns
 SELECT id FROM users WHERE age IS NOT NULL AND age < 30;
 SELECT age FROM users WHERE age IS NOT NULL ORDER BY age LIMIT 1;
@@ -58,6 +60,9 @@ SELECT DISTINCT age FROM users WHERE age IS NOT NULL;
 SELECT who FROM part WHERE room GLOB 'b*' ORDER BY room;
 SELECT id FROM users WHERE name LIKE 'b%';
 SELECT id FROM users WHERE name LIKE '1%';
+SELECT id FROM users WHERE name LIKE (SELECT 'B' || '%');
+SELECT who FROM part WHERE room GLOB '1*';
+SELECT who FROM part WHERE room = 'b' OR room GLOB '[ab]*' ORDER BY who;
 SELECT who FROM part WHERE room LIKE 'b%';
 .print -- LIMIT: an order for few rows, a search for many
 SELECT id FROM users WHERE age IN (27, 31) ORDER BY id LIMIT 1 OFFSET 1;
