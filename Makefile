@@ -40,7 +40,7 @@ EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 # The other test programs stand in a directory that says of what kind they are. A file with a main is a
 # program; those beside it without one are a library for it, tests/model.a.
-KINDS := model stress history fault crash demo bench
+KINDS := model stress history fault crash power demo bench
 SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
@@ -128,7 +128,7 @@ unit: $(TESTS) ## run the unit tests (T=name: only that one)
 
 # A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
 # run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
-SAN_KINDS := model stress history $(if $(findstring thread,$(SAN)),,fault crash)
+SAN_KINDS := model stress history $(if $(findstring thread,$(SAN)),,fault crash power)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
@@ -160,11 +160,12 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
-crash: ## the long kill -9 loops: CRASH_ROUNDS (200)
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic
+crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic $(OUT)/tests/power/power
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
+	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
 
 soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs

@@ -45,10 +45,12 @@ struct recovery {
     struct tx_log_walk walk;
     uint64_t start_lsn;
     struct tx_log_names names;
-    bool entered;            /* the chain has been followed into a segment */
-    bool broken;             /* the chain has ended in, or before, a segment */
-    struct tx_segment *last; /* the last one that stays, or NULL */
-    struct tx_segment *tail; /* the one in which the chain ended, or NULL when between two */
+    bool entered;             /* the chain has been followed into a segment */
+    bool broken;              /* the chain has ended in, or before, a segment */
+    struct tx_segment *last;  /* the last one that stays, or NULL */
+    struct tx_segment *tail;  /* the one in which the chain ended, or NULL when between two */
+    struct tx_segment *mend;  /* the first one, when its header is damaged, else NULL */
+    uint64_t break_first_lsn; /* of the file where a record was missed */
     /* Proof of damage, or 0: a record at proof_lsn shows that the log was good up to proven_lsn. */
     uint64_t proof_lsn, proven_lsn;
 };
@@ -58,14 +60,13 @@ static bool
 is_proof(const struct recovery *r, const struct tx_record *record, uint64_t *proven_lsn)
 {
     const struct tx_log_walk *w = &r->walk;
-    const bool is_next = record->lsn == w->lsn || record->lsn == w->lsn + TX_SEGMENT_HEADER_BYTES;
 
     *proven_lsn = record->durable_lsn;
     if (record->durable_lsn > w->lsn)
         return true;
     /* It continues the chain, but its segment's header, in the same sector, is damaged. */
     *proven_lsn = record->lsn + record->length;
-    return is_next && record->prev_check == w->check;
+    return record->lsn == w->lsn + TX_SEGMENT_HEADER_BYTES && record->prev_check == w->check;
 }
 
 /* Look at what a segment holds behind the break: count it, and search it for proof of damage. */
@@ -105,17 +106,33 @@ search_behind(struct recovery *r, const struct tx_segment *s, struct txkv_error 
 }
 
 /*
- * Follow the chain into the next file, or search it when the chain has ended. Only the first file
- * may be entered in its middle; after that a file that overlaps another one ends the chain.
+ * Whether the chain leads into the segment. Only the first file may be entered in its middle; after
+ * that a file that overlaps another one ends the chain. It is entered whatever its header says: the
+ * chain's value there is LMDB's, and a power cut may have kept the records and not the header, in a
+ * file that was never synced.
  */
+static bool
+is_entered(struct recovery *r, struct tx_segment *s, enum tx_segment_state state)
+{
+    if (r->broken || (r->entered && r->walk.lsn != s->first_lsn))
+        return false;
+    if (state == TX_SEGMENT_INTACT)
+        return true;
+    if (r->entered || r->start_lsn <= s->first_lsn || s->bytes % 8 != 0 ||
+        r->start_lsn > tx_segment_end_lsn(s))
+        return false;
+    r->mend = s;
+    return true;
+}
+
+/* Follow the chain into the next file, or search it when the chain has ended. */
 static enum txkv_rc
 examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
                 struct txkv_error *err)
 {
-    const bool is_next = r->walk.lsn == s->first_lsn || !r->entered;
     enum txkv_rc rc;
 
-    if (!r->broken && is_next && state == TX_SEGMENT_INTACT) {
+    if (is_entered(r, s, state)) {
         r->entered = true;
         rc = tx_segment_load(s, s->file_bytes, err);
         if (rc == TXKV_OK)
@@ -129,6 +146,10 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
             r->tail = s;
         }
     }
+    if (!r->broken)
+        r->break_first_lsn = r->walk.lsn < tx_segment_end_lsn(s) && r->walk.lsn > s->first_lsn
+                                 ? s->first_lsn
+                                 : r->walk.lsn;
     r->broken = true;
     return search_behind(r, s, err);
 }
@@ -159,7 +180,7 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
         r->last = s; /* all of it is in LMDB */
     else
         rc = examine_segment(r, s, state, err);
-    if (s != r->tail)
+    if (s != r->tail && s != r->mend)
         tx_segment_close_fd(s);
     return rc;
 }
@@ -169,7 +190,7 @@ fail_damaged(const struct recovery *r, struct txkv_error *err)
 {
     char name[TX_SEGMENT_NAME_BYTES];
     const uint64_t lsn = r->walk.lsn;
-    const uint64_t first_lsn = r->tail != NULL ? r->tail->first_lsn : lsn;
+    const uint64_t first_lsn = r->break_first_lsn;
 
     tx_segment_name(first_lsn, name);
     return tx_fail(
@@ -345,6 +366,18 @@ seal_tail(struct recovery *r, struct txkv_error *err)
     return rc;
 }
 
+/* Give the first segment its header back, as far as anybody looks at it again. */
+static enum txkv_rc
+mend_header(struct tx_segment *s, const struct tx_log *log, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+
+    tx_segment_put_header(s, log->store_id);
+    rc = tx_log_sync_file(s, err);
+    tx_segment_close_fd(s);
+    return rc;
+}
+
 /* Later files go for good before the seal is there, or it might continue into one of them. */
 static enum txkv_rc
 cut_log(struct recovery *r, struct txkv_error *err)
@@ -358,8 +391,11 @@ cut_log(struct recovery *r, struct txkv_error *err)
         rc = tx_os_sync_dir(log->dir, err);
     if (rc == TXKV_OK && r->tail != NULL) {
         rc = seal_tail(r, err);
-        tx_segment_close_fd(r->tail);
+        if (r->tail != r->mend)
+            tx_segment_close_fd(r->tail);
     }
+    if (rc == TXKV_OK && r->mend != NULL)
+        rc = mend_header(r->mend, log, err);
     if (rc != TXKV_OK)
         return rc;
     log->end_lsn = r->walk.lsn;

@@ -222,27 +222,36 @@ tx_segment_take(const char *dir, const char *tmp_name, uint64_t bytes, struct tx
     return TXKV_OK;
 }
 
+void
+tx_segment_put_header(struct tx_segment *segment, uint64_t store_id)
+{
+    uint8_t *header = segment->map;
+
+    memset(header, 0, TX_SEGMENT_HEADER_BYTES);
+    memcpy(header + AT_MAGIC, MAGIC, 8);
+    tx_put_u32(header + AT_FORMAT, TX_SEGMENT_FORMAT);
+    tx_put_u64(header + AT_STORE_ID, store_id);
+    tx_put_u64(header + AT_FIRST_LSN, segment->first_lsn);
+    tx_put_u64(header + AT_BYTES, segment->bytes);
+    tx_put_u64(header + AT_PREV_CHECK, segment->first_prev_check);
+    tx_put_u64(header + AT_CHECK, tx_record_hash(header, AT_CHECK, store_id));
+}
+
 enum txkv_rc
 tx_segment_start(struct tx_segment *segment, const char *dir, uint64_t store_id, uint64_t first_lsn,
                  uint64_t prev_check, struct txkv_error *err)
 {
     char name[TX_SEGMENT_NAME_BYTES];
     char *path;
-    uint8_t *header = segment->map;
 
     assert(first_lsn % 8 == 0);
     tx_segment_name(first_lsn, name);
     path = tx_os_join(dir, name);
     if (path == NULL)
         return tx_fail_nomem(err);
-    memset(header, 0, TX_SEGMENT_HEADER_BYTES);
-    memcpy(header + AT_MAGIC, MAGIC, 8);
-    tx_put_u32(header + AT_FORMAT, TX_SEGMENT_FORMAT);
-    tx_put_u64(header + AT_STORE_ID, store_id);
-    tx_put_u64(header + AT_FIRST_LSN, first_lsn);
-    tx_put_u64(header + AT_BYTES, segment->bytes);
-    tx_put_u64(header + AT_PREV_CHECK, prev_check);
-    tx_put_u64(header + AT_CHECK, tx_record_hash(header, AT_CHECK, store_id));
+    segment->first_lsn = first_lsn;
+    segment->first_prev_check = prev_check;
+    tx_segment_put_header(segment, store_id);
     if (tx_os.rename(segment->path, path) != 0) {
         const enum txkv_rc rc =
             tx_fail_errno(err, errno, "cannot rename %s to %s", segment->path, path);
@@ -251,8 +260,6 @@ tx_segment_start(struct tx_segment *segment, const char *dir, uint64_t store_id,
     }
     tx_free(segment->path);
     segment->path = path;
-    segment->first_lsn = first_lsn;
-    segment->first_prev_check = prev_check;
     return TXKV_OK;
 }
 

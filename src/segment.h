@@ -61,11 +61,14 @@ TX_MUST_CHECK enum txkv_rc tx_segment_allocate(const char *dir, const char *tmp_
 /*
  * tx_segment_start -- write the header and give the file its name, replacing an existing one.
  * Neither the file nor the directory is synced: the log does that before the first record in it is
- * acknowledged. On failure the segment is as it was.
+ * acknowledged. After a failure it can be called again.
  */
 TX_MUST_CHECK enum txkv_rc tx_segment_start(struct tx_segment *segment, const char *dir,
                                             uint64_t store_id, uint64_t first_lsn,
                                             uint64_t prev_check, struct txkv_error *err);
+
+/* Write the header anew into the map; the caller syncs it. */
+void tx_segment_put_header(struct tx_segment *segment, uint64_t store_id);
 
 /* tx_segment_take -- map the file that tx_segment_allocate made under that name, in whatever
  * process. TXKV_CANTOPEN when it is not there. */

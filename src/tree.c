@@ -209,15 +209,98 @@ lengthen_file(struct tx_tree *tree, struct txkv_error *err)
                          bytes);
 }
 
+/* An empty store in a file of that name. */
+static enum txkv_rc
+make_file(const char *dir, const char *path, uint64_t map_size, const char *wal_dir,
+          struct txkv_error *err)
+{
+    MDB_env *env = NULL;
+    enum txkv_rc rc;
+    int e = mdb_env_create(&env);
+
+    if (e == 0)
+        e = mdb_env_set_mapsize(env, tx_round_up(map_size, PAGE_BYTES));
+    if (e == 0)
+        e = mdb_env_set_maxdbs(env, 1);
+    if (e == 0)
+        e = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    rc = e == 0 ? tx_tree_put_meta(env, dir, wal_dir, err) : fail_open(err, e, dir);
+    if (env != NULL)
+        mdb_env_close(env);
+    return rc;
+}
+
+/*
+ * Put a new file under another name first: LMDB does not open one that a power cut has left half
+ * made, and it does not sync the pages that it begins with before the first commit's.
+ */
+static enum txkv_rc
+replace_file(const char *dir, const char *path, uint64_t map_size, const char *wal_dir,
+             struct txkv_error *err)
+{
+    char *tmp_path = tx_os_join(dir, "data.tmp");
+    enum txkv_rc rc = TXKV_OK;
+
+    if (tmp_path == NULL)
+        return tx_fail_nomem(err);
+    if (tx_os.unlink(tmp_path) != 0 && errno != ENOENT)
+        rc = fail_open(err, errno, dir);
+    if (rc == TXKV_OK)
+        rc = make_file(dir, tmp_path, map_size, wal_dir, err);
+    if (rc == TXKV_OK && tx_os.rename(tmp_path, path) != 0)
+        rc = tx_fail_errno(err, errno, "cannot rename %s to %s", tmp_path, path);
+    if (rc == TXKV_OK)
+        rc = tx_os_sync_dir(dir, err); /* else a power cut can lose the name */
+    tx_free(tmp_path);
+    return rc;
+}
+
+/* Make data.mdb, when it is missing or, `is_empty`, there is nothing in it. */
+static enum txkv_rc
+create_file(const char *dir, bool is_empty, uint64_t map_size, const char *wal_dir,
+            struct txkv_error *err)
+{
+    char *path = tx_os_join(dir, "data.mdb");
+    enum txkv_rc rc = TXKV_OK;
+
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    if (is_empty || (access(path, F_OK) != 0 && errno == ENOENT))
+        rc = replace_file(dir, path, map_size, wal_dir, err);
+    tx_free(path);
+    return rc;
+}
+
+/* *is_new: there is nothing in it, whoever made it. */
+static enum txkv_rc
+open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *is_new,
+          struct txkv_error *err)
+{
+    enum txkv_rc rc = open_env(tree, map_size, use == TX_TREE_READONLY, err);
+    struct stat st;
+    int fd;
+
+    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
+        tree->meta.others = st.st_mode & 077;
+    if (rc == TXKV_OK && use == TX_TREE_ALONE)
+        rc = lengthen_file(tree, err);
+    if (rc == TXKV_OK)
+        rc = tx_tree_load(tree, is_new, err);
+    if (rc == TXKV_OK && *is_new && use != TX_TREE_ALONE)
+        rc = tx_fail(err, TXKV_CORRUPT,
+                     "%s/data.mdb was replaced by an empty one while the store is in use; put it "
+                     "back, or close the store everywhere first",
+                     tree->dir);
+    return rc;
+}
+
 enum txkv_rc
 tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tree_use use,
              struct tx_tree **out, struct txkv_error *err)
 {
     struct tx_tree *tree = tx_aligned_zalloc(sizeof *tree);
     bool is_new = false;
-    struct stat st;
-    enum txkv_rc rc;
-    int fd;
+    enum txkv_rc rc = TXKV_OK;
 
     *out = NULL;
     if (tree == NULL)
@@ -225,23 +308,18 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
     (void)pthread_mutex_init(&tree->lock, NULL);
     tree->commit_txn = &tree->own_commit_txn;
     tree->dir = tx_strdup(dir);
-    rc = tree->dir != NULL ? open_env(tree, map_size, use == TX_TREE_READONLY, err)
-                           : tx_fail_nomem(err);
-    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
-        tree->meta.others = st.st_mode & 077;
+    if (tree->dir == NULL)
+        rc = tx_fail_nomem(err);
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
-        rc = lengthen_file(tree, err);
+        rc = create_file(dir, false, map_size, wal_dir, err);
     if (rc == TXKV_OK)
-        rc = tx_tree_load(tree, &is_new, err);
-    if (rc == TXKV_OK && is_new && use != TX_TREE_ALONE)
-        rc = tx_fail(err, TXKV_CORRUPT,
-                     "%s/data.mdb was replaced by an empty one while the store is in use; put it "
-                     "back, or close the store everywhere first",
-                     dir);
+        rc = open_file(tree, map_size, use, &is_new, err);
     if (rc == TXKV_OK && is_new) {
-        rc = tx_tree_create(tree, wal_dir, err);
+        mdb_env_close(tree->env);
+        tree->env = NULL;
+        rc = create_file(dir, true, map_size, wal_dir, err);
         if (rc == TXKV_OK)
-            rc = tx_tree_load(tree, &is_new, err);
+            rc = open_file(tree, map_size, use, &is_new, err);
     }
     if (rc != TXKV_OK) {
         tx_tree_close(tree);

@@ -392,7 +392,7 @@ put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
 }
 
 enum txkv_rc
-tx_tree_create(struct tx_tree *tree, const char *wal_dir, struct txkv_error *err)
+tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv_error *err)
 {
     uint64_t store_id = 0;
     MDB_txn *txn;
@@ -400,8 +400,8 @@ tx_tree_create(struct tx_tree *tree, const char *wal_dir, struct txkv_error *err
 
     while (store_id == 0)
         if (getrandom(&store_id, sizeof store_id, 0) != (ssize_t)sizeof store_id && errno != EINTR)
-            return tx_fail_errno(err, errno, "%s: no random store id", tree->dir);
-    e = mdb_txn_begin(tree->env, NULL, 0, &txn);
+            return tx_fail_errno(err, errno, "%s: no random store id", dir);
+    e = mdb_txn_begin(env, NULL, 0, &txn);
     if (e == 0) {
         e = put_new_meta(txn, store_id, wal_dir);
         if (e == 0)
@@ -409,7 +409,5 @@ tx_tree_create(struct tx_tree *tree, const char *wal_dir, struct txkv_error *err
         else
             mdb_txn_abort(txn);
     }
-    if (e != 0)
-        return tx_tree_fail(err, e, tree->dir, "creating the store");
-    return tx_os_sync_dir(tree->dir, err); /* else a power cut can lose the file's name */
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, dir, "creating the store");
 }

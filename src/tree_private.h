@@ -84,9 +84,9 @@ TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txk
  * it; otherwise as tx_tree_grow, with a second of waiting. */
 TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, struct txkv_error *err);
 
-/* Write a new store's meta, synced, the directory too. */
-TX_MUST_CHECK enum txkv_rc tx_tree_create(struct tx_tree *tree, const char *wal_dir,
-                                          struct txkv_error *err);
+/* Write a new store's meta into an empty environment, synced. */
+TX_MUST_CHECK enum txkv_rc tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir,
+                                            struct txkv_error *err);
 
 /* The meta key of a table's catalog entry, and the name of its database. */
 void tx_tree_table_key(uint8_t key[TX_TREE_TABLE_KEY_BYTES], uint32_t table);

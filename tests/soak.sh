@@ -18,6 +18,7 @@ tests/run_all.sh "$logs" \
     "bank|$out/tests/crash/bank $((minutes * 20))" \
     "kill9|$out/tests/crash/kill9 $((minutes * 50))" \
     "atomic|$out/tests/crash/atomic $((minutes * 20))" \
+    "power|$out/tests/power/power $((minutes * 2000))" \
     "history|$out/tests/history/history $(share 20)" \
     "model|$out/tests/model/model $((minutes * 20))" \
     "differential|$out/tests/model/differential $((minutes * 12))" \
@@ -41,10 +42,11 @@ awk '
     / transfers acknowledged,/ { committed += $1; conflicts += before("conflicts"); stops += before("stops;") }
     / transactions acknowledged,/ { for (i = 2; i <= NF; i++) if ($i == "transactions" && $(i + 1) == "acknowledged,") committed += $(i - 1)
                                     kills += $1 }
+    / power cuts,/ { cuts += $1 }
     / committed,/ { committed += before("committed,"); conflicts += before("aborted,") }
     /anomalies: [0-9]+/ { kills += before("kills,") + before("kills;")
                           if (!/as there must be/) { match($0, /anomalies: [0-9]+/); anomalies += substr($0, RSTART + 11, RLENGTH - 11) } }
-    END { printf "totals: %d transactions, %d conflicts, %d kills, %d stops, anomalies: %d\n", committed, conflicts, kills, stops, anomalies }
+    END { printf "totals: %d transactions, %d conflicts, %d kills, %d stops, %d power cuts, anomalies: %d\n", committed, conflicts, kills, stops, cuts, anomalies }
 ' "$logs"/*.log
 tail -n 1 "$logs/suites"
 exit "$rc"

@@ -374,6 +374,46 @@ a_checkpoint_beyond_the_log_starts_an_empty_one(void **state)
     assert_int_equal(recover_from(12, 0, false), TXKV_CORRUPT);
 }
 
+/* LMDB is ahead of what was synced, and of the file the records behind that have been kept, by
+ * chance, and its first sector not. */
+static void
+a_segment_whose_header_was_never_synced_is_no_damage(void **state)
+{
+    uint64_t start_lsn, start_check;
+
+    (void)state;
+    expect_records(0);
+    assert_int_equal(append(1, 1000), TXKV_OK);
+    start_lsn = last_end;
+    expect_records(1);
+    start_check = scan.end_check;
+    close_log();
+    assert_int_equal(unlink(segment_path(0)), 0);
+    expect_records(0);
+    assert_int_equal(append(1, 1000), TXKV_OK);
+    assert_int_equal(append(2, 1000), TXKV_OK);
+    assert_int_equal(recover_from(start_lsn, start_check, false), TXKV_OK);
+    assert_int_equal(seen_count, 1); /* what is behind the checkpoint, while nothing is lost */
+    close_log();
+    damage(segment_path(0), 0, 512, 0);
+    for (int i = 0; i < 2; i++) { /* once more behind the seal of the first recovery */
+        assert_int_equal(recover_from(start_lsn, start_check, false), TXKV_OK);
+        assert_int_equal(seen_count, 1 + i);
+        append_synced(3, 100);
+    }
+    close_log();
+    damage(segment_path(0), start_lsn, 1000, 0); /* and when nothing of it has been kept */
+    damage(segment_path(0), 0, 512, 0);
+    assert_int_equal(unlink(segment_path(SEGMENT)), 0);
+    assert_int_equal(unlink(segment_path(2 * SEGMENT)), 0);
+    assert_int_equal(recover_from(start_lsn, start_check, false), TXKV_OK);
+    assert_int_equal(seen_count, 0);
+    assert_int_equal(scan.end_lsn, start_lsn);
+    append_synced(2, 100);
+    assert_int_equal(recover_from(start_lsn, start_check, false), TXKV_OK);
+    assert_int_equal(seen_count, 1);
+}
+
 static struct tx_segment *kept;
 
 static enum txkv_rc
@@ -449,6 +489,7 @@ main(void)
         TEST(unfinished_files_are_removed_and_foreign_names_left_alone),
         TEST(a_segment_of_another_store_or_format_is_refused),
         TEST(a_checkpoint_beyond_the_log_starts_an_empty_one),
+        TEST(a_segment_whose_header_was_never_synced_is_no_damage),
         TEST(what_a_visitor_kept_stays_readable_after_the_log_is_trimmed),
         TEST(a_recovery_that_cannot_sync_fails_and_loses_nothing),
     };

@@ -187,6 +187,21 @@ an_empty_data_file_is_taken_as_new(void **state)
     OK(try_open());
 }
 
+/* A power cut while the file was made leaves anything of it, under a name that is not data.mdb. */
+static void
+what_is_left_of_a_creation_that_was_cut_off_is_replaced(void **state)
+{
+    char tmp_file[80];
+
+    (void)state;
+    (void)snprintf(tmp_file, sizeof tmp_file, "%s/data.tmp", dir);
+    write_file("half of a meta page", 19, 0);
+    assert_int_equal(rename(data_file, tmp_file), 0);
+    OK(try_open());
+    assert_int_equal(access(tmp_file, F_OK), -1);
+    OK(try_open());
+}
+
 static void
 another_programs_lmdb_file_is_refused_unchanged(void **state)
 {
@@ -521,6 +536,8 @@ main(void)
         cmocka_unit_test_setup_teardown(rows_catalog_meta_and_log_directory_survive_reopening,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(an_empty_data_file_is_taken_as_new, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_is_left_of_a_creation_that_was_cut_off_is_replaced,
+                                        make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(another_programs_lmdb_file_is_refused_unchanged, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_plain_record_named_meta_is_refused_unchanged, make_dir,
