@@ -221,6 +221,12 @@ make_join(struct text *t)
     if (shape_roll(2) == 0) {
         text_add(t, " AND y.%s > ", shape->column[b].name);
         shape_add_value(t, false);
+    } else if (shape_roll(2) == 0) { /* a list that is another one for each row */
+        text_add(t, " AND y.%s IN (x.%s, ", shape_any_column()->name, shape->column[a].name);
+        shape_add_value(t, true);
+        text_add(t, ", ");
+        shape_add_value(t, true);
+        text_add(t, ")");
     }
     if (shape_roll(3) == 0)
         text_add(t, " WHERE y.%s IS NULL",
