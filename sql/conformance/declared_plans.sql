@@ -77,3 +77,23 @@ UPDATE part SET who = 'new' WHERE room IN ('a', 'b') AND seat = 1;
 DELETE FROM users WHERE id IN (1, 2, 99);
 SELECT changes();
 SELECT * FROM part;
+.print -- joins: the small table outside, whichever is named first
+.eqp off
+CREATE VIRTUAL TABLE temp.big USING txkv('@DIR@/store', id INTEGER PRIMARY KEY, small_id INT, tag TEXT, INDEX(small_id), INDEX(tag, small_id));
+CREATE VIRTUAL TABLE temp.small USING txkv('@DIR@/store', id INTEGER PRIMARY KEY, name TEXT);
+WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 5000) INSERT INTO big SELECT i, i % 500, 'tag' || (i % 4) FROM c;
+WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 499) INSERT INTO small SELECT i, 'n' || i FROM c;
+CREATE TABLE few(id INT, small_id INT);
+INSERT INTO few VALUES(5, 7), (6, 7);
+ANALYZE;
+.eqp on
+SELECT count(*) FROM big JOIN small ON small.id = big.small_id WHERE small.name = 'n7';
+SELECT count(*) FROM small JOIN big ON small.id = big.small_id WHERE big.id = 7;
+SELECT count(tag) FROM big JOIN few ON few.small_id = big.small_id;
+SELECT count(tag) FROM big JOIN few ON few.id = big.id;
+SELECT count(*) FROM small JOIN big ON big.id = small.id;
+.print -- an index of several columns, and a range with its rows
+SELECT count(id) FROM big WHERE tag = 'tag3' AND small_id = 7;
+SELECT max(length(tag)) FROM big WHERE small_id BETWEEN 7 AND 8;
+SELECT txkv_checkpoint('big') IS NOT NULL;
+SELECT count(*) FROM big JOIN small ON small.id = big.small_id WHERE small.name = 'n7';

@@ -56,6 +56,11 @@ SELECT seat, room, count(*) FROM part GROUP BY seat, room;
 SELECT room, max(seat) FROM part GROUP BY room;
 SELECT DISTINCT room FROM part ORDER BY room DESC;
 SELECT DISTINCT age FROM users WHERE age IS NOT NULL;
+CREATE VIRTUAL TABLE temp.repeats USING txkv('@DIR@/store', a INT, b INT, c INT, PRIMARY KEY(a, b, c), INDEX(a)); -- native: CREATE TABLE temp.repeats(a INT, b INT, c INT, PRIMARY KEY(a, b, c)) WITHOUT ROWID; CREATE INDEX temp.by_a ON repeats(a);
+INSERT INTO repeats VALUES(1, 1, 1), (1, 1, 2), (1, 2, 1), (1, 2, 2), (2, 1, 1);
+SELECT a, c, count(*) FROM repeats GROUP BY a, c ORDER BY a, c;
+SELECT count(*) FROM repeats GROUP BY c, a;
+SELECT a, b FROM repeats WHERE a IN (2, 1) ORDER BY a, b, c;
 .print -- patterns
 SELECT who FROM part WHERE room GLOB 'b*' ORDER BY room;
 SELECT id FROM users WHERE name LIKE 'b%';

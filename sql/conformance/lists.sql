@@ -1,5 +1,5 @@
--- What a list, an index and a plan have read, at isolation=serializable: the values of the list and nothing between them;
--- the looks at an index that a plan takes are no reads.
+-- Lists: the values of one are read and nothing between them, at isolation=serializable, as from an index what is looked up;
+-- the looks at an index that a plan takes are no reads. And their order.
 .load ./txkv
 CREATE VIRTUAL TABLE temp.t USING txkv('@DIR@/store', id INTEGER PRIMARY KEY, tag TEXT, n INT, INDEX(tag));
 CREATE VIRTUAL TABLE temp.out USING txkv('@DIR@/store');
@@ -54,3 +54,12 @@ UPDATE t SET tag = 'y' WHERE id = 40;
 .connection 1
 COMMIT;
 SELECT key FROM out;
+.print -- in a database of UTF-16 SQLite has its lists in another order than keys are in
+.connection 2
+.open :memory:
+PRAGMA encoding = 'UTF-16le';
+.load ./txkv
+CREATE VIRTUAL TABLE temp.words USING txkv('@DIR@/store', word TEXT PRIMARY KEY);
+INSERT INTO words VALUES('b'), ('ā'), ('c'), ('Ā');
+SELECT word FROM words WHERE word IN ('ā', 'b', 'Ā', 'c') ORDER BY word;
+SELECT word FROM words WHERE word IN ('ā', 'b', 'Ā', 'c') ORDER BY word DESC;
