@@ -1,5 +1,5 @@
 /*
- * rowplan.c - xBestIndex for a table with declared columns.
+ * rowplan.c - xBestIndex: how a query of one table is answered.
  */
 #include "rowplan.h"
 
@@ -38,6 +38,7 @@ struct planner {
     const struct tx_shape *shape;
     double rows_now, table_rows; /* as there are, and as are to be reckoned with */
     double limit;                /* rows that are wanted at most */
+    bool own_like, own_glob;     /* SQLite's own functions are asked for */
 };
 
 /* One way to do it. */
@@ -185,43 +186,28 @@ find_equalities(const struct planner *p, const struct tx_key *key, struct candid
     }
 }
 
-/* Whether SQLite's own function is called: an application may have put another in its place. */
-static bool
-is_built_in(const struct planner *p, const char *function)
-{
-    sqlite3_stmt *query;
-    bool is_own = false;
-
-    if (sqlite3_prepare_v2(
-            p->table->connection->db,
-            "SELECT min(builtin) FROM pragma_function_list WHERE name = ? AND narg = 2", -1, &query,
-            NULL) != SQLITE_OK)
-        return false;
-    (void)sqlite3_bind_text(query, 1, function, -1, SQLITE_STATIC);
-    if (sqlite3_step(query) == SQLITE_ROW)
-        is_own = sqlite3_column_int(query, 0) == 1;
-    (void)sqlite3_finalize(query);
-    return is_own;
-}
-
 /*
- * A pattern whose beginning is a range of the column's texts. SQLite makes ranges of patterns too,
- * but of no other column of a virtual table than one whose pattern is known now, and begins with
- * nothing that may be a number's.
+ * A pattern whose beginning is a range of the column's texts. SQLite makes ranges of patterns, too,
+ * but of those alone that it knows when it plans, and of a virtual table's alone that begin with
+ * nothing that could be a number.
  */
 static int
 find_pattern(const struct planner *p, int column, enum tx_rowplan_pattern *pattern)
 {
     const enum tx_collation collation = tx_shape_collation(p->shape, column);
-    const bool is_like = collation == TX_COLLATION_NOCASE;
     int term = NONE;
 
-    if (tx_shape_affinity(p->shape, column) == TX_AFFINITY_TEXT && collation != TX_COLLATION_RTRIM)
-        term = find_any_term(p, column,
-                             is_like ? SQLITE_INDEX_CONSTRAINT_LIKE : SQLITE_INDEX_CONSTRAINT_GLOB);
-    if (term == NONE || !is_built_in(p, is_like ? "like" : "glob"))
+    if (tx_shape_affinity(p->shape, column) != TX_AFFINITY_TEXT)
         return NONE;
-    *pattern = is_like ? TX_LIKE : TX_GLOB;
+    if (collation == TX_COLLATION_NOCASE && p->own_like) {
+        *pattern = TX_LIKE;
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_LIKE);
+    } else if (collation == TX_COLLATION_BINARY && p->own_glob) {
+        *pattern = TX_GLOB;
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_GLOB);
+    }
+    if (term == NONE)
+        *pattern = TX_NO_PATTERN;
     return term;
 }
 
@@ -505,6 +491,33 @@ take_all(const struct planner *p, const struct candidate *c)
     take(p, c->high_term, c->certain, &arguments);
 }
 
+/*
+ * Whether the query has such a pattern and it is for SQLite's own function: an application may have
+ * put another in its place.
+ */
+static bool
+is_for_own(const struct tx_table *table, const sqlite3_index_info *info, int op,
+           const char *function)
+{
+    sqlite3_stmt *query;
+    bool is_own = false;
+    int term = 0;
+
+    while (term < info->nConstraint && info->aConstraint[term].op != op)
+        term++;
+    if (term == info->nConstraint ||
+        sqlite3_prepare_v2(
+            table->connection->db,
+            "SELECT min(builtin) FROM pragma_function_list WHERE name = ? AND narg = 2", -1, &query,
+            NULL) != SQLITE_OK)
+        return false;
+    (void)sqlite3_bind_text(query, 1, function, -1, SQLITE_STATIC);
+    if (sqlite3_step(query) == SQLITE_ROW)
+        is_own = sqlite3_column_int(query, 0) == 1;
+    (void)sqlite3_finalize(query);
+    return is_own;
+}
+
 /* What LIMIT says, with OFFSET; SQLite tells of it when it is about this table's rows alone. */
 static double
 find_limit(sqlite3_index_info *info)
@@ -533,7 +546,11 @@ tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table)
                                .shape = tx_table_shape(table),
                                .rows_now = rows,
                                .table_rows = larger(rows, rows_min),
-                               .limit = find_limit(info) };
+                               .limit = find_limit(info),
+                               .own_like =
+                                   is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_LIKE, "like"),
+                               .own_glob =
+                                   is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_GLOB, "glob") };
     struct candidate best = try_path(&p, 0);
 
     for (int path = 1; path <= p.shape->index_count; path++) {

@@ -68,11 +68,20 @@ add_equal(const struct tx_shape *shape, const struct tx_rowplan *plan, int place
 
 /* ---- one range ---- */
 
+/* Copies the bytes that are used: a lookup of one key comes through here. */
+static void
+copy_tuple(struct tx_tuple *to, const struct tx_tuple *from)
+{
+    memcpy(to->data, from->data, from->bytes);
+    to->bytes = from->bytes;
+    to->too_big = from->too_big;
+}
+
 /* The range below a prefix of values with ends: everything, or all that is not NULL. */
 static void
 set_prefix(struct tx_ends *ends, bool without_null)
 {
-    ends->high = ends->low;
+    copy_tuple(&ends->high, &ends->low);
     if (without_null)
         tx_tuple_append(&ends->low, &above_null, 1);
     tx_tuple_append(&ends->high, &above_all, 1);
@@ -91,7 +100,7 @@ set_numeric_texts(struct tx_ends *ends)
                                         .data = (const uint8_t *)":",
                                         .bytes = 1 };
 
-    ends->high = ends->low;
+    copy_tuple(&ends->high, &ends->low);
     tx_tuple_add_last(&ends->low, &first, TX_COLLATION_BINARY);
     tx_tuple_add_last(&ends->high, &end, TX_COLLATION_BINARY);
     ends->high_open = true;
@@ -212,7 +221,7 @@ set_tail(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_va
     if (plan->low || plan->high || plan->not_null)
         return set_range(shape, plan, values, ends);
     if (plan->equal == key->count && (plan->path == 0 || (key->unique && !has_null)))
-        ends->high = ends->low; /* one row at most */
+        copy_tuple(&ends->high, &ends->low); /* one row at most */
     else
         set_prefix(ends, false);
     return SQLITE_OK;
