@@ -26,12 +26,12 @@ struct tx_lists;
 
 void tx_ends_clear(struct tx_ends *ends);
 
-/* Make *lists, or empty it to be used again. SQLITE_OK or SQLITE_NOMEM. */
-int tx_lists_begin(struct tx_lists **lists);
+/* Make *out, or empty it to be used again. SQLITE_OK or SQLITE_NOMEM. */
+int tx_lists_begin(struct tx_lists **out);
 
 /* Add a value to the list that is open, the first one at the beginning; close it and open the next.
  */
-int tx_lists_add(struct tx_lists *lists, const struct tx_tuple *value);
+int tx_lists_add(struct tx_lists *lists, const struct tx_tuple *tuple);
 void tx_lists_close(struct tx_lists *lists);
 
 /* How many have been closed. */

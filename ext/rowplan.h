@@ -42,7 +42,7 @@ struct tx_rowplan {
 
 /* The plan as idxNum, and back, without what is for the words alone. */
 int tx_rowplan_pack(const struct tx_rowplan *plan);
-void tx_rowplan_unpack(int number, struct tx_rowplan *out);
+void tx_rowplan_unpack(int packed, struct tx_rowplan *out);
 
 /* The plan as idxStr, to be freed with sqlite3_free; NULL: no memory. */
 char *tx_rowplan_words(const struct tx_rowplan *plan, const struct tx_shape *shape,
