@@ -30,9 +30,13 @@ ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointe
 ALL_CFLAGS += $(if $(findstring thread,$(SAN)),-DCK_USE_CC_BUILTINS=1)
 endif
 ALL_CFLAGS += $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
+# A row passes from src/ to ext/ in calls of a few instructions, which gcc's link-time optimization
+# takes away from txkv.so. What else is linked from the objects takes the code in them, which is quick.
+LTO := $(if $(filter gcc-release,$(VARIANT)),-flto=auto)
+NO_LTO := $(if $(LTO),-fno-lto)
 LIBS := -lck -llmdb -lxxhash
 HEADERS := ck_pr.h lmdb.h xxhash.h sqlite3ext.h
-LDFLAGS := -Wl,--as-needed $(LDFLAGS)
+LDFLAGS := -Wl,--as-needed $(NO_LTO) $(LDFLAGS)
 
 SRC := $(patsubst %.c,$(OUT)/%.o,$(wildcard src/*.c))
 EXT := $(patsubst %.c,$(OUT)/%.o,$(wildcard ext/*.c))
@@ -40,7 +44,7 @@ EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 # The other test programs stand in a directory that says of what kind they are. A file with a main is a
 # program; those beside it without one are a library for it, tests/model.a.
-KINDS := model stress history fault crash power demo bench
+KINDS := model slt stress history fault crash power demo bench
 SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
@@ -73,7 +77,7 @@ txkv.so: $(OUT)/txkv.so FORCE
 FORCE:
 
 $(OUT)/txkv.so: $(SRC) $(EXT)
-	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,txkv.so $(if $(SAN),,-Wl,-z,defs) $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LTO) -shared -Wl,-soname,txkv.so $(if $(SAN),,-Wl,-z,defs) $^ -o $@ $(filter-out $(NO_LTO),$(LDFLAGS)) $(LIBS)
 
 $(OUT)/libtxkv.a: $(SRC)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -83,7 +87,7 @@ $(OUT)/libtxkv-sqlite.a: $(EXT_STATIC)
 
 $(OUT)/%.o: %.c | $(OUT)/headers.ok
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter $(SRC) $(EXT),$@),$(LTO:%=% -ffat-lto-objects)) -c $< -o $@
 
 # The extension compiled against the SQLite library, for programs that link both.
 $(OUT)/ext-static/%.o: ext/%.c | $(OUT)/headers.ok
@@ -128,7 +132,7 @@ unit: $(TESTS) ## run the unit tests (T=name: only that one)
 
 # A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
 # run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
-SAN_KINDS := model stress history $(if $(findstring thread,$(SAN)),,fault crash power)
+SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault crash power)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
@@ -161,11 +165,13 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic $(OUT)/tests/power/power
+	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \
+	    $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
+	@$(RUN) $(OUT)/tests/power/power_sql $$(($(or $(CRASH_ROUNDS),200) * 50))
 
 soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs

@@ -35,9 +35,18 @@ tx_affinity_of_type(const char *type)
     return TX_AFFINITY_NUMERIC;
 }
 
+/* A text is asked for as a blob where that cannot fail unseen: sqlite3_value_text copies one that
+ * has no terminator, as a bound one, in order to give it one. The length first: it makes UTF-8 of
+ * it. */
 static bool
 read_text(sqlite3_value *value, struct tx_cell *out)
 {
+    if (out->type == SQLITE_TEXT) {
+        out->bytes = (size_t)sqlite3_value_bytes(value);
+        out->data = out->bytes == 0 ? NULL : sqlite3_value_blob(value);
+        if (out->data != NULL)
+            return true;
+    }
     out->type = SQLITE_TEXT;
     out->data = sqlite3_value_text(value);
     out->bytes = (size_t)sqlite3_value_bytes(value);
@@ -105,11 +114,12 @@ tx_cell_read(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *ou
 }
 
 /*
- * SQLite keeps a text that came with its terminator as it is, and copies any other once more for
- * sqlite3_column_text; so short ones without a zero byte are given one.
+ * SQLite keeps a text that came with its terminator as it is; any other it gives one, in memory
+ * that it asks to grow, as soon as sqlite3_column_text, or length(), looks at it. So short ones
+ * without a zero byte are given one here, which is cheaper.
  */
-static void
-text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
+void
+tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
 {
     char copy[512];
 
@@ -133,7 +143,7 @@ tx_cell_result(sqlite3_context *context, const struct tx_cell *cell)
         sqlite3_result_double(context, cell->real);
         break;
     case SQLITE_TEXT:
-        text_result(context, cell->data, cell->bytes);
+        tx_text_result(context, cell->data, cell->bytes);
         break;
     case SQLITE_BLOB:
         sqlite3_result_blob64(context, cell->data, cell->bytes, SQLITE_TRANSIENT);

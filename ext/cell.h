@@ -40,6 +40,9 @@ enum tx_affinity tx_affinity_of_type(const char *type);
 TXKV_MUST_CHECK bool tx_cell_read(sqlite3_value *value, enum tx_affinity affinity,
                                   struct tx_cell *out);
 
+/* Give a text to SQLite as a result; its bytes are copied. */
+void tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes);
+
 /* Give the cell to SQLite as a result; bytes are copied. */
 void tx_cell_result(sqlite3_context *context, const struct tx_cell *cell);
 

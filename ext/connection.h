@@ -54,6 +54,7 @@ struct tx_link {
     char *decider; /* the schema whose file it is committed with: of the first written table that
                       has one; NULL: it is committed alone */
     bool prepared; /* the first step is done, and the file's transaction has its row */
+    bool deletes_journal; /* prepared: see tx_prepared_deletes_journal */
 };
 
 struct tx_table {

@@ -4,8 +4,8 @@
 #ifndef TX_CURSOR_H
 #define TX_CURSOR_H
 
-#include "cell.h"
 #include "connection.h"
+#include "rowcodec.h"
 
 enum tx_row_state {
     TX_ROW_NONE, /* before the first row or behind the last */
@@ -27,12 +27,17 @@ struct tx_cursor {
     bool reverse;
 
     /* Of a table with declared columns. */
-    int path;                 /* what walk is on: 0 the table, else an index, from 1 */
-    struct txkv_cursor *rows; /* on the table, where walk is on an index; NULL: not opened yet */
-    bool row_found;           /* rows stands on the row that walk's entry is of */
-    bool disturbed;           /* the connection has written since walk was placed */
-    bool decoded;             /* cells are the row's, except what only its key has */
-    struct tx_cell *cells;    /* one for each column; NULL: not needed yet */
+    int path;                  /* what walk is on: 0 the table, else an index, from 1 */
+    struct txkv_cursor *rows;  /* on the table, where walk is on an index; NULL: not opened yet */
+    bool row_found;            /* rows stands on the row that walk's entry is of */
+    bool disturbed;            /* the connection has written since walk was placed */
+    bool decoded;              /* primary, values and spots are of the row */
+    struct txkv_bytes primary; /* its key */
+
+    struct tx_row_spot *spots; /* one for each column that rows have */
+    int spot_count;
+    int rowid_column;      /* the one that is the row's key, or -1 */
+    const uint8_t *values; /* where spots count from */
 };
 
 static inline struct tx_table *

@@ -197,6 +197,34 @@ number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
 }
 
 bool
+tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out)
+{
+    enum { MANTISSA_BITS = 52, ONE = 1023 }; /* ONE: the exponent of 1.0 */
+    uint64_t order = 0, mantissa, exponent, integer;
+    unsigned fraction_bits;
+
+    if (bytes < 2 || bytes > 9 || key[0] != TAG_NUMBER || key[bytes - 1] == 0)
+        return false;
+    for (size_t i = 1; i < bytes; i++)
+        order = order << 8 | key[i];
+    order <<= 8 * (9 - bytes);
+    if (order == SIGN_BIT) {
+        *out = 0;
+        return true;
+    }
+    /* What double_of_order and a conversion give, without leaving the integer registers. */
+    mantissa = (order & SIGN_BIT) != 0 ? order & ~SIGN_BIT : ~order & ~SIGN_BIT;
+    exponent = mantissa >> MANTISSA_BITS;
+    if (exponent < ONE || exponent > ONE + MANTISSA_BITS)
+        return false;
+    mantissa = mantissa - (exponent << MANTISSA_BITS) + (UINT64_C(1) << MANTISSA_BITS);
+    fraction_bits = (unsigned)(ONE + MANTISSA_BITS - exponent);
+    integer = mantissa >> fraction_bits;
+    *out = (order & SIGN_BIT) != 0 ? (int64_t)integer : -(int64_t)integer;
+    return integer << fraction_bits == mantissa;
+}
+
+bool
 tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out)
 {
     struct number n;
@@ -215,7 +243,16 @@ bool
 tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
 {
     struct tx_cell cell;
+    int64_t integer;
 
+    if (note == TX_KEY_AS_IS && bytes > 0 && bytes <= TXKV_KEY_BYTES_MAX && key[0] == TAG_TEXT) {
+        tx_text_result(context, key + 1, bytes - 1);
+        return true;
+    }
+    if (note == TX_KEY_AS_IS && tx_key_integer(key, bytes, &integer)) {
+        sqlite3_result_int64(context, integer);
+        return true;
+    }
     if (!tx_key_cell(key, bytes, note, &cell))
         return false;
     tx_cell_result(context, &cell);

@@ -60,6 +60,12 @@ enum tx_key_rc tx_key_encode_cell(const struct tx_cell *cell, struct tx_keybuf *
 bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
+/*
+ * The integer that a key is, without a note. False when it is another key, or damaged; also for
+ * integers of 2^53 and more: tx_key_cell knows.
+ */
+bool tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out);
+
 /* The same as a cell, whose bytes are the key's. */
 bool tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out);
 

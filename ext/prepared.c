@@ -3,7 +3,9 @@
  */
 #include "prepared.h"
 
-#include <stdbool.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { BUSY_WAIT_MS = 1000 };
 
@@ -47,6 +49,37 @@ tx_prepared_create(sqlite3 *db, const char *schema)
                             "(store INTEGER, lsn INTEGER, PRIMARY KEY(store, lsn)) WITHOUT ROWID; "
                             "SELECT store, lsn FROM \"%w\"." TX_PREPARED_TABLE " LIMIT 0",
                             schema, schema));
+}
+
+bool
+tx_prepared_deletes_journal(sqlite3 *db, const char *schema)
+{
+    char *sql = sqlite3_mprintf("PRAGMA \"%w\".journal_mode", schema);
+    sqlite3_stmt *statement = NULL;
+    const char *mode = NULL;
+    bool deletes;
+
+    if (sql != NULL && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        mode = (const char *)sqlite3_column_text(statement, 0);
+    deletes = mode == NULL || sqlite3_stricmp(mode, "delete") == 0;
+    (void)sqlite3_finalize(statement);
+    sqlite3_free(sql);
+    return deletes;
+}
+
+void
+tx_prepared_sync_directory(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    char *dir = slash == NULL ? NULL : sqlite3_mprintf("%.*s", (int)(slash - file) + 1, file);
+    const int fd = dir == NULL ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)fsync(fd);
+        (void)close(fd);
+    }
+    sqlite3_free(dir);
 }
 
 int
@@ -124,6 +157,7 @@ tx_prepared_resolve(void *arg, const char *dir, uint64_t store_id, uint64_t lsn,
         sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
         (void)sqlite3_busy_timeout(db, BUSY_WAIT_MS);
         decision = decide(db, (sqlite3_int64)store_id, (sqlite3_int64)lsn);
+        tx_prepared_sync_directory(file); /* else a power cut could bring a journal back */
     }
     (void)sqlite3_close(db);
     sqlite3_free(file);

@@ -15,6 +15,8 @@
 #ifndef TX_PREPARED_H
 #define TX_PREPARED_H
 
+#include <stdbool.h>
+
 #include "sqlite.h"
 #include "../src/txkv.h"
 
@@ -31,6 +33,16 @@ int tx_prepared_create(sqlite3 *db, const char *schema);
 /* In xSync: make (store_id, lsn) the store's only row. SQLite's code; its message is
  * sqlite3_errmsg. */
 int tx_prepared_mark(sqlite3 *db, const char *schema, uint64_t store_id, uint64_t lsn);
+
+/*
+ * In xSync: whether SQLite commits by deleting its journal. Below synchronous = EXTRA it does not
+ * make that durable: a power cut can bring the journal back, which takes the commit back.
+ */
+bool tx_prepared_deletes_journal(sqlite3 *db, const char *schema);
+
+/* In xCommit: make it durable, before the decision is. What fails is not told: nobody could go back
+ * any more, and it only matters when the power fails as well. */
+void tx_prepared_sync_directory(const char *file);
 
 /* For txkv_options: looks the row up in the file that the note names. */
 txkv_resolve tx_prepared_resolve;

@@ -118,7 +118,10 @@ declare(struct tx_table *table, char **message)
     sqlite3_free(text);
     if (rc == SQLITE_OK)
         return sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
-    return tx_sql_refuse(message, rc, "%s: %s", table->name, sqlite3_errmsg(db));
+    return tx_sql_refuse(message, rc,
+                         "%s: SQLite does not take the columns: %s: give the column "
+                         "another type",
+                         table->name, sqlite3_errmsg(db));
 }
 
 int
@@ -173,6 +176,8 @@ tx_relation_open(struct tx_table *table, const char *name, char **message)
                              table->name);
     if (table->relation == NULL)
         rc = define_as_stored(table, name, message);
+    if (rc == SQLITE_OK)
+        rc = declare(table, message); /* first, so that the store never has what SQLite refuses */
     if (rc != SQLITE_OK)
         return rc;
     store_rc =
@@ -181,9 +186,7 @@ tx_relation_open(struct tx_table *table, const char *name, char **message)
                    true, &table->number, &err);
     if (store_rc != TXKV_OK)
         return tx_sql_fail(message, table->name, store_rc, &err);
-    if (table->relation != NULL)
-        rc = open_indexes(table, name, message);
-    return rc == SQLITE_OK ? declare(table, message) : rc;
+    return table->relation == NULL ? SQLITE_OK : open_indexes(table, name, message);
 }
 
 /* ---- keys and columns ---- */
@@ -252,6 +255,8 @@ tx_relation_rowid(struct txkv_bytes key, int64_t *rowid)
 {
     struct tx_cell cell;
 
+    if (tx_key_integer(key.data, key.bytes, rowid))
+        return true;
     if (!tx_key_cell(key.data, key.bytes, TX_KEY_AS_IS, &cell) || cell.type != SQLITE_INTEGER)
         return false;
     *rowid = cell.integer;

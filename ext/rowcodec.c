@@ -49,9 +49,8 @@ put_varint(uint8_t *p, uint64_t v)
     return p;
 }
 
-/* Returns the byte after the varint, or NULL when it goes beyond `end` or 63 bits. */
 static const uint8_t *
-get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+get_long_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
     uint64_t v = 0;
 
@@ -65,6 +64,17 @@ get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
         }
     }
     return NULL;
+}
+
+/* Returns the byte after the varint, or NULL when it goes beyond `end` or 63 bits. */
+static inline const uint8_t *
+get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    if (p < end && *p < 0x80) {
+        *out = *p;
+        return p + 1;
+    }
+    return get_long_varint(p, end, out);
 }
 
 static uint64_t
@@ -95,14 +105,20 @@ type_of_cell(const struct tx_cell *cell)
     }
 }
 
-static uint64_t
+/* Of the types that are one byte of a row: a table, as no branch on them can be foretold. */
+static const uint8_t bytes_of_short_type[128] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  0,  0,  0,  0,  1,  1,  2,  2,  3,  3,  4,  4,
+    5,  5,  6,  6,  7,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15,
+    16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, 25, 25, 26, 26,
+    27, 27, 28, 28, 29, 29, 30, 30, 31, 31, 32, 32, 33, 33, 34, 34, 35, 35, 36, 36, 37, 37,
+    38, 38, 39, 39, 40, 40, 41, 41, 42, 42, 43, 43, 44, 44, 45, 45, 46, 46, 47, 47, 48, 48,
+    49, 49, 50, 50, 51, 51, 52, 52, 53, 53, 54, 54, 55, 55, 56, 56, 57, 57,
+};
+
+static inline uint64_t
 bytes_of_type(uint64_t type)
 {
-    if (type >= TYPE_BLOB)
-        return (type - TYPE_BLOB) / 2;
-    if (type <= TYPE_INT_MAX)
-        return type;
-    return type == TYPE_REAL ? sizeof(double) : 0;
+    return type < 128 ? bytes_of_short_type[type] : (type - TYPE_BLOB) / 2;
 }
 
 size_t
@@ -167,21 +183,34 @@ tx_row_note(const uint8_t *row, size_t bytes)
     return bytes == 0 ? TX_KEY_AS_IS : (enum tx_key_note)(row[0] & NOTE_MASK);
 }
 
-static int64_t
-get_integer(const uint8_t *p, size_t bytes)
+static inline int64_t
+get_integer(uint64_t type, const uint8_t *p)
 {
-    const unsigned unused_bits = 64 - 8 * (unsigned)bytes;
+    const unsigned unused_bits = 64 - 8 * (unsigned)type;
     uint64_t v = 0;
 
-    memcpy(&v, p, bytes);
-    return (int64_t)(le64toh(v) << unused_bits) >> unused_bits; /* extends the sign */
+    if (type > TYPE_INT_MAX)
+        return type == TYPE_ONE;
+    for (unsigned i = 0; i < type; i++) /* shorter than a call of memcpy */
+        v |= (uint64_t)p[i] << 8 * i;
+    return (int64_t)(v << unused_bits) >> unused_bits; /* extends the sign */
+}
+
+static inline double
+get_real(const uint8_t *p)
+{
+    uint64_t number;
+    double real;
+
+    memcpy(&number, p, sizeof(number));
+    number = le64toh(number);
+    memcpy(&real, &number, sizeof(real));
+    return real;
 }
 
 static void
 get_cell(uint64_t type, const uint8_t *p, struct tx_cell *out)
 {
-    uint64_t number;
-
     if (type >= TYPE_BLOB) {
         out->type = type % 2 == 0 ? SQLITE_BLOB : SQLITE_TEXT;
         out->data = p;
@@ -190,12 +219,10 @@ get_cell(uint64_t type, const uint8_t *p, struct tx_cell *out)
         out->type = SQLITE_NULL;
     } else if (type == TYPE_REAL) {
         out->type = SQLITE_FLOAT;
-        memcpy(&number, p, sizeof(number));
-        number = le64toh(number);
-        memcpy(&out->real, &number, sizeof(out->real));
+        out->real = get_real(p);
     } else {
         out->type = SQLITE_INTEGER;
-        out->integer = type <= TYPE_INT_MAX ? get_integer(p, (size_t)type) : type == TYPE_ONE;
+        out->integer = get_integer(type, p);
     }
 }
 
@@ -216,37 +243,86 @@ get_columns(const uint8_t *row, const uint8_t *end, uint64_t *columns)
     return row;
 }
 
-bool
-tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+/* tx_row_find for any row. */
+__attribute__((noinline)) static bool
+find_any(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
+         const uint8_t **values)
 {
     const uint8_t *end = row + bytes;
-    uint64_t columns, type = TYPE_NULL;
-    struct tx_cell cell;
-    uint64_t before = 0, total = 0; /* bytes of the columns before this one, and of all */
+    uint64_t columns, total = 0;
     const uint8_t *p = get_columns(row, end, &columns);
 
-    assert(index >= 0 && index < count && count <= TX_ROW_COLUMNS_MAX);
     if (p == NULL || columns > (uint64_t)count)
         return false;
     for (uint64_t i = 0; i < columns; i++) {
-        uint64_t t;
+        uint64_t type;
 
-        p = get_varint(p, end, &t);
+        p = get_varint(p, end, &type);
         if (p == NULL)
             return false;
-        if (i == (uint64_t)index) {
-            type = t;
-            before = total;
-        }
-        total += bytes_of_type(t); /* below 2^62 each, and checked at once: cannot wrap */
+        spots[i] = (struct tx_row_spot){ (uint32_t)type, (uint32_t)total };
+        total += bytes_of_type(type); /* below 2^62 each, and checked at once: cannot wrap */
         if (total > bytes)
-            return false;
+            return false; /* so the type of a good row has not been cut: the row is shorter */
     }
-    if ((size_t)(end - p) != total)
-        return false;
-    get_cell(type, p + before, &cell);
-    tx_cell_result(context, &cell);
-    return true;
+    for (uint64_t i = columns; i < (uint64_t)count; i++)
+        spots[i] = (struct tx_row_spot){ TYPE_NULL, 0 };
+    *values = p;
+    return (size_t)(end - p) == total;
+}
+
+bool
+tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
+            const uint8_t **values)
+{
+    const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
+    const uint8_t *p, *end;
+    struct tx_row_spot *spot = spots, *stop;
+    uint32_t total = 0;
+
+    assert(count <= TX_ROW_COLUMNS_MAX && bytes <= TXKV_VALUE_BYTES_MAX);
+    /* Nearly every row: each type has one byte, or two. All checks but the last are find_any's. */
+    if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes || columns > (size_t)count)
+        return find_any(row, bytes, count, spots, values);
+    p = row + 1;
+    end = row + bytes;
+    for (stop = spots + columns; spot < stop; spot++) {
+        uint32_t type = *p++;
+
+        *spot = (struct tx_row_spot){ type, total };
+        if (type < sizeof(bytes_of_short_type)) {
+            total += bytes_of_short_type[type];
+            continue;
+        }
+        /* What the other types need at least must still be there. */
+        if (end - p <= stop - spot - 1 || *p >= 0x80)
+            return find_any(row, bytes, count, spots, values);
+        spot->type = (type & 0x7f) | (uint32_t)*p++ << 7;
+        total += (uint32_t)bytes_of_type(spot->type);
+    }
+    for (stop = spots + count; spot < stop; spot++)
+        *spot = (struct tx_row_spot){ TYPE_NULL, 0 };
+    *values = p;
+    return (size_t)(end - p) == total;
+}
+
+void
+tx_row_spot_result(sqlite3_context *context, struct tx_row_spot spot, const uint8_t *values)
+{
+    const uint8_t *p = values + spot.at;
+
+    if (spot.type < TYPE_BLOB) {
+        if (spot.type == TYPE_NULL)
+            sqlite3_result_null(context);
+        else if (spot.type == TYPE_REAL)
+            sqlite3_result_double(context, get_real(p));
+        else
+            sqlite3_result_int64(context, get_integer(spot.type, p));
+    } else if (spot.type % 2 == 0) {
+        sqlite3_result_blob64(context, p, bytes_of_type(spot.type), SQLITE_TRANSIENT);
+    } else {
+        tx_text_result(context, p, bytes_of_type(spot.type));
+    }
 }
 
 bool

@@ -28,12 +28,27 @@ void tx_row_encode(uint8_t *out, enum tx_key_note note, int count, const struct 
 /* The key's note of a row; tx_key_result refuses one that a damaged row has. */
 enum tx_key_note tx_row_note(const uint8_t *row, size_t bytes);
 
+/* Where a column stands in a row: its type, and its bytes behind the row's types. */
+struct tx_row_spot {
+    uint32_t type, at;
+};
+
 /*
- * Give column `index` (from 0, the key not counted) of a table with `count` such columns to SQLite
- * as a result; false when the row is damaged. Text and blobs are copied (SQLITE_TRANSIENT).
+ * Find all `count` columns of a row, those that it lacks as NULL; *values becomes where the spots
+ * count from. False when the row is damaged; each spot is then undefined.
  */
-bool tx_row_result(sqlite3_context *context, const uint8_t *row, size_t bytes, int count,
-                   int index);
+bool tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
+                 const uint8_t **values);
+
+/* Whether the column is NULL. */
+static inline bool
+tx_row_spot_is_null(struct tx_row_spot spot)
+{
+    return spot.type == 0;
+}
+
+/* Give a column to SQLite as a result; bytes are copied. */
+void tx_row_spot_result(sqlite3_context *context, struct tx_row_spot spot, const uint8_t *values);
 
 /* All `count` columns as cells, whose bytes are the row's. */
 bool tx_row_cells(const uint8_t *row, size_t bytes, int count, struct tx_cell *out);

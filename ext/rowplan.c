@@ -38,6 +38,7 @@ struct planner {
     const struct tx_shape *shape;
     double rows_now, table_rows; /* as there are, and as are to be reckoned with */
     double limit;                /* rows that are wanted at most */
+    bool has_groups;             /* the order is for GROUP BY or DISTINCT */
     bool own_like, own_glob;     /* SQLite's own functions are asked for */
 };
 
@@ -258,13 +259,16 @@ order_column(const struct planner *p, int path, int place)
     return is_in_key(key, column) ? OF_NO_USE : column;
 }
 
-/* Whether all rows of the path have one value in the column, as far as their order counts. */
+/*
+ * Whether all rows of the path have one value in the column, as far as their order counts. Groups
+ * tell texts apart that are equal to one number.
+ */
 static bool
 is_constant(const struct planner *p, const struct candidate *c, int column)
 {
     const struct tx_key *key = path_key(p->shape, c->plan.path);
 
-    for (int i = 0; i < c->plan.equal; i++)
+    for (int i = 0; i < c->plan.equal && (c->certain || !p->has_groups); i++)
         if (key->columns[i] == column)
             return c->plan.kind[i] != TX_IN;
     return false;
@@ -273,13 +277,17 @@ is_constant(const struct planner *p, const struct candidate *c, int column)
 /*
  * Whether the path, forwards or backwards, has the order that is asked for. Columns that are equal
  * to one value count neither way; behind the path's last column no two rows are left to order.
+ *
+ * For GROUP BY, any order that has equal rows beside each other would do, says SQLite; but 3.40
+ * takes it for that of ORDER BY, too, when the two have the same columns.
  */
-static bool
-has_order(const struct planner *p, struct candidate *c)
+static void
+find_order(const struct planner *p, struct candidate *c)
 {
     int place = 0, directed = 0;
 
-    for (int i = 0; i < p->info->nOrderBy; i++) {
+    c->ordered = true;
+    for (int i = 0; i < p->info->nOrderBy && !c->one_row; i++) {
         const int column = column_of(p, p->info->aOrderBy[i].iColumn);
         const bool reverse = p->info->aOrderBy[i].desc != 0;
         int next;
@@ -292,69 +300,13 @@ has_order(const struct planner *p, struct candidate *c)
         if (next == NONE)
             break;
         if (next != column || (directed++ > 0 && c->plan.reverse != reverse)) {
+            c->ordered = false;
             c->plan.reverse = false;
-            return false;
+            return;
         }
         c->plan.reverse = reverse;
     }
-    c->plan.merge = !c->certain && p->info->nOrderBy > 0;
-    return true;
-}
-
-static bool
-is_asked_for(const struct planner *p, int column)
-{
-    for (int i = 0; i < p->info->nOrderBy; i++)
-        if (column_of(p, p->info->aOrderBy[i].iColumn) == column)
-            return true;
-    return false;
-}
-
-/*
- * Whether rows that agree in all the columns asked for stand beside each other, which is what GROUP
- * BY and DISTINCT need: the path begins with those columns, in whatever order.
- */
-static bool
-has_groups(const struct planner *p, const struct candidate *c)
-{
-    int missing = 0;
-
-    for (int i = 0; i < p->info->nOrderBy; i++) {
-        const int column = column_of(p, p->info->aOrderBy[i].iColumn);
-        bool is_first = !(c->certain && is_constant(p, c, column));
-
-        for (int j = 0; j < i; j++)
-            is_first = is_first && column_of(p, p->info->aOrderBy[j].iColumn) != column;
-        missing += is_first;
-    }
-    for (int place = 0; missing > 0; place++) {
-        const int column = order_column(p, c->plan.path, place);
-
-        if (column == NONE)
-            return true;
-        if (column == OF_NO_USE || (c->certain && is_constant(p, c, column)))
-            continue;
-        if (!is_asked_for(p, column))
-            return false;
-        missing--;
-    }
-    return true;
-}
-
-/* What sqlite3_vtab_distinct says of the order. */
-enum { FOR_GROUP_BY = 1, FOR_DISTINCT = 2 };
-
-static void
-find_order(const struct planner *p, struct candidate *c)
-{
-    const int purpose = sqlite3_vtab_distinct(p->info);
-
-    if (c->one_row)
-        c->ordered = true;
-    else if (purpose == FOR_GROUP_BY || purpose == FOR_DISTINCT)
-        c->ordered = has_groups(p, c);
-    else
-        c->ordered = has_order(p, c);
+    c->plan.merge = !c->certain && !p->has_groups && p->info->nOrderBy > 0;
 }
 
 /* ---- cost ---- */
@@ -547,6 +499,7 @@ tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table)
                                .rows_now = rows,
                                .table_rows = larger(rows, rows_min),
                                .limit = find_limit(info),
+                               .has_groups = sqlite3_vtab_distinct(info) != 0,
                                .own_like =
                                    is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_LIKE, "like"),
                                .own_glob =

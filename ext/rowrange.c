@@ -68,20 +68,11 @@ add_equal(const struct tx_shape *shape, const struct tx_rowplan *plan, int place
 
 /* ---- one range ---- */
 
-/* Copies the bytes that are used: a lookup of one key comes through here. */
-static void
-copy_tuple(struct tx_tuple *to, const struct tx_tuple *from)
-{
-    memcpy(to->data, from->data, from->bytes);
-    to->bytes = from->bytes;
-    to->too_big = from->too_big;
-}
-
 /* The range below a prefix of values with ends: everything, or all that is not NULL. */
 static void
 set_prefix(struct tx_ends *ends, bool without_null)
 {
-    copy_tuple(&ends->high, &ends->low);
+    tx_tuple_copy(&ends->high, &ends->low);
     if (without_null)
         tx_tuple_append(&ends->low, &above_null, 1);
     tx_tuple_append(&ends->high, &above_all, 1);
@@ -100,7 +91,7 @@ set_numeric_texts(struct tx_ends *ends)
                                         .data = (const uint8_t *)":",
                                         .bytes = 1 };
 
-    copy_tuple(&ends->high, &ends->low);
+    tx_tuple_copy(&ends->high, &ends->low);
     tx_tuple_add_last(&ends->low, &first, TX_COLLATION_BINARY);
     tx_tuple_add_last(&ends->high, &end, TX_COLLATION_BINARY);
     ends->high_open = true;
@@ -183,15 +174,16 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const int column = key->columns[plan->equal];
     const enum tx_collation collation = tx_shape_collation(shape, column);
     const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
-    const struct tx_tuple prefix = ends->low;
+    struct tx_tuple prefix;
     struct tx_cell cell;
     enum fit fit = FIT_EXACT;
 
+    tx_tuple_copy(&prefix, &ends->low);
     set_prefix(ends, true);
     if (plan->low) {
         fit = read_value(shape, column, false, *values++, &cell);
         if (fit == FIT_EXACT) {
-            ends->low = prefix;
+            tx_tuple_copy(&ends->low, &prefix);
             add_bound(&ends->low, &cell, collation, is_last, plan->low_open);
             ends->low_open = plan->low_open && is_last;
         }
@@ -199,7 +191,7 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     if (plan->high && (fit == FIT_EXACT || fit == FIT_UNSURE)) {
         fit = read_value(shape, column, false, *values, &cell);
         if (fit == FIT_EXACT && !may_match_blobs(plan, collation, &cell)) {
-            ends->high = prefix;
+            tx_tuple_copy(&ends->high, &prefix);
             add_bound(&ends->high, &cell, collation, is_last, !plan->high_open);
             ends->high_open = plan->high_open || !is_last;
         }
@@ -221,7 +213,7 @@ set_tail(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_va
     if (plan->low || plan->high || plan->not_null)
         return set_range(shape, plan, values, ends);
     if (plan->equal == key->count && (plan->path == 0 || (key->unique && !has_null)))
-        copy_tuple(&ends->high, &ends->low); /* one row at most */
+        tx_tuple_copy(&ends->high, &ends->low); /* one row at most */
     else
         set_prefix(ends, false);
     return SQLITE_OK;

@@ -267,27 +267,39 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
     return rc;
 }
 
-/* The row's columns, found once for all that are asked for. */
+/* The row's key and columns, found once for all that are asked for. */
 static int
-decode_row(struct tx_cursor *cursor, struct txkv_bytes *key)
+decode_row(struct tx_cursor *cursor)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
     struct txkv_bytes value;
-    int rc;
+    int rc = SQLITE_OK;
 
-    if (cursor->decoded)
-        return SQLITE_OK;
-    rc = tx_rowscan_row(cursor, key, &value);
+    if (cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        cursor->primary = txkv_cursor_key(cursor->walk);
+        value = txkv_cursor_value(cursor->walk);
+    } else {
+        rc = tx_rowscan_row(cursor, &cursor->primary, &value);
+    }
     if (rc != SQLITE_OK)
         return rc;
-    if (cursor->cells == NULL)
-        cursor->cells =
-            sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*cursor->cells));
-    if (cursor->cells == NULL)
-        return SQLITE_NOMEM;
-    cursor->decoded = tx_relation_cells(shape, value, cursor->cells);
+    cursor->decoded =
+        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
     return cursor->decoded ? SQLITE_OK : fail_damaged(table);
+}
+
+/* A column, of the primary key, that the row leaves to its key. Not inline, for its room. */
+__attribute__((noinline)) static int
+give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct tx_tuple room;
+    struct tx_cell cell;
+
+    if (!tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
+        return fail_damaged(table);
+    tx_cell_result(context, &cell);
+    return SQLITE_OK;
 }
 
 /*
@@ -313,76 +325,95 @@ restore(const struct tx_shape *shape, int column, struct tx_cell *cell)
 }
 
 /*
- * Takes a column from the index's entry, or from the primary key, which spares fetching the row and
- * finding its columns. *found is false when they do not have it.
+ * A column that the index's entry or the primary key has, which spares fetching the row and finding
+ * its columns. *given is false when the row is needed. Not inline, for its room.
  */
-static int
-key_cell(struct tx_cursor *cursor, struct txkv_bytes key, int column, struct tx_tuple *room,
-         struct tx_cell *cell, bool *found)
+__attribute__((noinline)) static int
+give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct tx_shape *shape = table->relation->shape;
     const int key_place = shape->columns[column].key_place;
     int place = -1;
+    struct txkv_bytes key;
+    struct tx_tuple room;
+    struct tx_cell cell;
+    bool good;
+    const int rc = row_key(cursor, &key);
 
-    *found = false;
-    if (cursor->row != TX_ROW_LIVE || cursor->decoded)
-        return SQLITE_OK;
+    *given = false;
+    if (rc != SQLITE_OK || cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
+        return rc;
     if (cursor->path > 0) {
         const struct tx_key *index = path_key(shape, cursor->path);
 
         for (int i = 0; i < index->count && place < 0; i++)
             place = index->columns[i] == column ? i : -1;
-        if (place >= 0 &&
-            !tx_tuple_cell(txkv_cursor_key(cursor->walk), index->count + 1, place, room, cell))
-            return fail_damaged(table);
     }
     if (place < 0 && key_place < 0)
         return SQLITE_OK;
-    if (place < 0 && !tx_tuple_cell(key, shape->primary.count, key_place, room, cell))
+    good = place >= 0 ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
+                                      path_key(shape, cursor->path)->count + 1, place, &room, &cell)
+                      : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
+    if (!good)
         return fail_damaged(table);
-    *found = restore(shape, column, cell);
+    *given = restore(shape, column, &cell);
+    if (*given)
+        tx_cell_result(context, &cell);
+    return SQLITE_OK;
+}
+
+static int
+give_hidden_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    struct txkv_bytes key;
+    const int rc = row_key(cursor, &key);
+
+    if (rc == SQLITE_OK)
+        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
+    return rc;
+}
+
+/* Not inline, so that the way of a row whose columns have been found is short. */
+__attribute__((noinline)) static int
+give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
+    bool given = false;
+    int rc = SQLITE_OK;
+
+    if (column == shape->column_count)
+        return give_hidden_key(cursor, context);
+    if (!cursor->decoded)
+        rc = give_from_keys(cursor, context, column, &given);
+    if (rc == SQLITE_OK && !given && !cursor->decoded)
+        rc = decode_row(cursor);
+    if (rc != SQLITE_OK || given)
+        return rc;
+    if (shape->columns[column].key_place >= 0 && tx_row_spot_is_null(cursor->spots[column]))
+        return give_of_key(cursor, context, shape->columns[column].key_place);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
     return SQLITE_OK;
 }
 
 int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
-    struct txkv_bytes key;
-    struct tx_tuple room;
-    struct tx_cell cell;
-    int64_t rowid;
-    bool found;
-    int rc;
-
     if (sqlite3_vtab_nochange(context))
         return SQLITE_OK; /* an UPDATE that leaves the column as it is */
-    rc = row_key(cursor, &key);
-    if (rc != SQLITE_OK)
-        return rc;
-    if (column == shape->column_count) { /* the hidden key */
-        sqlite3_result_blob(context, key.data, (int)key.bytes, SQLITE_TRANSIENT);
-        return SQLITE_OK;
+    if (column == cursor->rowid_column && cursor->row == TX_ROW_LIVE && cursor->path == 0) {
+        const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+        int64_t rowid;
+
+        if (tx_key_integer(key.data, key.bytes, &rowid)) {
+            sqlite3_result_int64(context, rowid);
+            return SQLITE_OK;
+        }
     }
-    if (shape->row_key == TX_ROW_KEY_ROWID && shape->columns[column].key_place == 0) {
-        if (!tx_relation_rowid(key, &rowid))
-            return fail_damaged(table);
-        sqlite3_result_int64(context, rowid);
-        return SQLITE_OK;
-    }
-    rc = key_cell(cursor, key, column, &room, &cell, &found);
-    if (rc == SQLITE_OK && found)
-        tx_cell_result(context, &cell);
-    if (rc == SQLITE_OK && !found)
-        rc = decode_row(cursor, &key);
-    if (rc != SQLITE_OK || found)
-        return rc;
-    cell = cursor->cells[column];
-    if (!tx_relation_complete(shape, key, column, &room, &cell))
-        return fail_damaged(table);
-    tx_cell_result(context, &cell);
+    if (!cursor->decoded || column >= cursor->spot_count ||
+        tx_row_spot_is_null(cursor->spots[column]))
+        return give_rare(cursor, context, column);
+    tx_row_spot_result(context, cursor->spots[column], cursor->values);
     return SQLITE_OK;
 }
 

@@ -29,6 +29,25 @@ tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
     return tx_rowplan_make(info, (struct tx_table *)vtab);
 }
 
+static struct tx_cursor *
+new_cursor(const struct tx_table *table)
+{
+    const struct tx_shape *shape = table->relation == NULL ? NULL : table->relation->shape;
+    struct tx_cursor *cursor = sqlite3_malloc(sizeof(*cursor));
+
+    if (cursor == NULL)
+        return NULL;
+    *cursor = (struct tx_cursor){ .row = TX_ROW_NONE, .rowid_column = -1 };
+    cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
+    if (shape != NULL && shape->row_key == TX_ROW_KEY_ROWID)
+        cursor->rowid_column = shape->primary.columns[0];
+    cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count * sizeof(*cursor->spots));
+    if (cursor->spots != NULL)
+        return cursor;
+    sqlite3_free(cursor);
+    return NULL;
+}
+
 int
 tx_scan_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
 {
@@ -38,10 +57,9 @@ tx_scan_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
 
     table->spare = NULL;
     if (cursor == NULL) {
-        cursor = sqlite3_malloc(sizeof(*cursor));
+        cursor = new_cursor(table);
         if (cursor == NULL)
             return SQLITE_NOMEM;
-        *cursor = (struct tx_cursor){ .row = TX_ROW_NONE };
     }
     cursor->next = link->cursors;
     cursor->previous = NULL;
@@ -58,7 +76,7 @@ tx_scan_free(struct tx_cursor *cursor)
     if (cursor == NULL)
         return;
     sqlite3_free(cursor->copy);
-    sqlite3_free(cursor->cells);
+    sqlite3_free(cursor->spots);
     tx_lists_free(cursor->lists);
     sqlite3_free(cursor);
 }
@@ -115,33 +133,41 @@ tx_scan_eof(sqlite3_vtab_cursor *base)
 
 /* ---- the row ---- */
 
+/* A column of a table without declared columns. Not inline, so that the way of others is short. */
+__attribute__((noinline)) static int
+give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const bool kept = cursor->row == TX_ROW_KEPT;
+    struct txkv_bytes key, row;
+
+    if (cursor->row == TX_ROW_LOST)
+        return SQLITE_NOMEM;
+    row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
+    if (column > 0) {
+        if (tx_row_find(row.data, row.bytes, TX_VALUE_COLUMNS, cursor->spots, &cursor->values)) {
+            tx_row_spot_result(context, cursor->spots[column - 1], cursor->values);
+            return SQLITE_OK;
+        }
+    } else {
+        if (sqlite3_vtab_nochange(context))
+            return SQLITE_OK; /* an UPDATE that leaves the key as it is */
+        key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
+        if (tx_key_result(context, key.data, key.bytes, tx_row_note(row.data, row.bytes)))
+            return SQLITE_OK;
+    }
+    return tx_sql_refuse(&cursor->base.pVtab->zErrMsg, SQLITE_CORRUPT_VTAB,
+                         "%s: a row is damaged: restore the store from a backup",
+                         tx_cursor_table(cursor)->name);
+}
+
 int
 tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
 {
     struct tx_cursor *cursor = cursor_of(base);
-    const bool kept = cursor->row == TX_ROW_KEPT;
-    struct txkv_bytes value;
-    bool good;
 
-    if (cursor->row == TX_ROW_LOST)
-        return SQLITE_NOMEM;
     if (tx_cursor_table(cursor)->relation != NULL)
         return tx_rowscan_column(cursor, context, column);
-    value = kept ? cursor->value : txkv_cursor_value(cursor->walk);
-    if (column > 0) {
-        good = tx_row_result(context, value.data, value.bytes, TX_VALUE_COLUMNS, column - 1);
-    } else if (sqlite3_vtab_nochange(context)) {
-        return SQLITE_OK; /* an UPDATE that leaves the key as it is */
-    } else {
-        const struct txkv_bytes key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
-
-        good = tx_key_result(context, key.data, key.bytes, tx_row_note(value.data, value.bytes));
-    }
-    if (good)
-        return SQLITE_OK;
-    return tx_sql_refuse(&base->pVtab->zErrMsg, SQLITE_CORRUPT_VTAB,
-                         "%s: a row is damaged: restore the store from a backup",
-                         tx_cursor_table(cursor)->name);
+    return give_column(cursor, context, column);
 }
 
 static int

@@ -92,7 +92,7 @@ tx_token_next(const char *text)
             token.bytes = (int)strlen(at);
     } else if ((token.bytes = number_bytes(at)) > 0) {
         token.kind = TX_TOKEN_NUMBER;
-    } else if (is_word(*at)) {
+    } else if (is_word(*at) && *at != '$') { /* which begins a parameter */
         token.kind = TX_TOKEN_WORD;
         while (is_word(at[token.bytes]))
             token.bytes++;

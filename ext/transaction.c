@@ -191,6 +191,7 @@ prepare_link(struct tx_table *table, struct tx_link *link)
         return fail_commit(table, link, rc, &err);
     lsn = txkv_prepared_lsn(link->session);
     link->prepared = true;
+    link->deletes_journal = lsn != 0 && tx_prepared_deletes_journal(db, link->decider);
     if (lsn == 0)
         return SQLITE_OK;
     sql_rc = tx_prepared_mark(db, link->decider, txkv_store_id(link->store), lsn);
@@ -255,6 +256,16 @@ tx_transaction_sync(sqlite3_vtab *vtab)
 }
 
 static void
+commit_prepared(sqlite3 *db, struct tx_link *link)
+{
+    const char *file = link->deletes_journal ? tx_prepared_file(db, link->decider) : NULL;
+
+    if (file != NULL)
+        tx_prepared_sync_directory(file);
+    txkv_commit_prepared(link->session);
+}
+
+static void
 end_transaction(struct tx_connection *connection, bool commit)
 {
     struct tx_link *link = connection->links;
@@ -266,7 +277,7 @@ end_transaction(struct tx_connection *connection, bool commit)
             /* A cursor whose row there is no memory for says so itself when it is asked for it. */
             (void)tx_scan_keep_rows(link);
             if (commit && link->prepared)
-                txkv_commit_prepared(link->session);
+                commit_prepared(connection->db, link);
             else
                 txkv_rollback(link->session);
             link->begun = link->prepared = false;

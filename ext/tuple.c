@@ -16,6 +16,14 @@ tx_tuple_clear(struct tx_tuple *tuple)
 }
 
 void
+tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from)
+{
+    memcpy(to->data, from->data, from->bytes);
+    to->bytes = from->bytes;
+    to->too_big = from->too_big;
+}
+
+void
 tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
 {
     const size_t room = sizeof(tuple->data) - tuple->bytes;
@@ -128,6 +136,14 @@ tx_tuple_restores(const struct tx_cell *cell, enum tx_collation collation)
 static const uint8_t *
 find_end(const uint8_t *p, const uint8_t *end)
 {
+    enum { SHORT = 12 }; /* a number's end is nearer than a call of memchr */
+
+    for (int i = 0; i < SHORT && p < end; i++, p++)
+        if (*p == END) {
+            if (p + 1 == end || p[1] != ESCAPED)
+                return p;
+            p++;
+        }
     while (p < end && (p = memchr(p, END, (size_t)(end - p))) != NULL) {
         if (p + 1 == end || p[1] != ESCAPED)
             return p;
@@ -175,9 +191,14 @@ bool
 tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
               struct tx_cell *out)
 {
+    if (place == count - 1) { /* the last value is its key as it is */
+        const uint8_t *end = key.data + key.bytes, *p = tx_tuple_skip(key.data, end, place);
+
+        return p != NULL && tx_key_cell(p, (size_t)(end - p), TX_KEY_AS_IS, out);
+    }
     if (!tx_tuple_value(key, count, place, room))
         return false;
-    if (place < count - 1 && room->bytes == 1 && room->data[0] == TAG_NULL) {
+    if (room->bytes == 1 && room->data[0] == TAG_NULL) {
         out->type = SQLITE_NULL;
         return true;
     }

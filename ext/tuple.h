@@ -30,6 +30,9 @@ struct tx_tuple {
 
 void tx_tuple_clear(struct tx_tuple *tuple);
 
+/* An assignment that copies no more bytes than there are. */
+void tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from);
+
 /* Append a value with an end. */
 void tx_tuple_add(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_collation collation);
 
@@ -56,8 +59,8 @@ const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
 bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out);
 
 /*
- * Value `place` of a key of `count` values; only one with an end may be NULL. `room` is where its
- * bytes go. False when the key is damaged.
+ * Value `place` of a key of `count` values; only one with an end may be NULL. Its bytes are in
+ * `room`, or in the key. False when the key is damaged.
  */
 bool tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
                    struct tx_cell *out);

@@ -176,7 +176,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
         rows = tx_tree_rows(snapshot->read, table);
         for (uint32_t i = 0; i < snapshot->view->count; i++)
             if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
-                rows += tx_memtable_keys(snapshot->view->memtables[i], table);
+                rows += tx_memtable_table_keys(snapshot->view->memtables[i], table);
     }
     tx_txn_unref(txn);
     tx_guard_leave(session);

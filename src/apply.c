@@ -249,7 +249,8 @@ tx_apply_freeze(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
     if (memtables == NULL)
         return tx_fail_nomem(err);
     memcpy(memtables + 1, view->memtables, view->count * sizeof(struct tx_memtable *));
-    rc = tx_memtable_create(lsn, &memtables[0], err);
+    rc = tx_memtable_create(lsn, tx_load_relaxed_32(&view->memtables[0]->scanned) != 0,
+                            &memtables[0], err);
     if (rc == TXKV_OK) {
         rc = tx_views_replace(&core->views, memtables, view->count + 1, view->history_lsn);
         if (rc != TXKV_OK) {
@@ -268,7 +269,7 @@ tx_apply_split(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
     const struct tx_memtable *memtable = active_memtable(core);
 
     if (freeze_lsn <= memtable->first_lsn || freeze_lsn > lsn || memtable->end_lsn > freeze_lsn ||
-        memtable->list.count == 0)
+        memtable->keys == 0)
         return TXKV_OK;
     return tx_apply_freeze(core, freeze_lsn, err);
 }
@@ -318,7 +319,7 @@ tx_apply_tidy(struct tx_core *core)
     uint32_t count;
 
     /* Another process has checkpointed all of it. Without memory it stays for the next time. */
-    if (active->list.count > 0 && active->end_lsn <= checkpoint_lsn &&
+    if (active->keys > 0 && active->end_lsn <= checkpoint_lsn &&
         tx_apply_freeze(core, active->end_lsn, NULL) != TXKV_OK)
         return;
     view = tx_views_current(&core->views);
@@ -354,7 +355,7 @@ restart(struct tx_core *core, struct txkv_error *err)
     if (rc == TXKV_OK)
         rc = tx_apply_known_tables(core, err);
     if (rc == TXKV_OK)
-        rc = tx_memtable_create(lsn, &memtable, err);
+        rc = tx_memtable_create(lsn, false, &memtable, err);
     if (rc != TXKV_OK)
         return rc;
     if (tx_views_replace(&core->views, &memtable, 1, lsn) != TXKV_OK) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "order.h"
 #include "os.h"
 
 enum { GROW_WAIT_MS = 1000 };
@@ -64,7 +65,7 @@ freeze(void *arg, struct txkv_error *err)
     job->to_check = tx_log_end_check(core->log);
     if (job->to_lsn == job->from_lsn)
         return TXKV_OK;
-    if (tx_views_current(&core->views)->memtables[0]->list.count > 0) {
+    if (tx_views_current(&core->views)->memtables[0]->keys > 0) {
         rc = tx_apply_freeze(core, job->to_lsn, err);
         if (rc != TXKV_OK)
             return rc;
@@ -168,7 +169,8 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
 
     job->report.rows_put = job->report.rows_deleted = 0;
     for (uint32_t i = 0; i < job->count; i++)
-        job->nodes[i] = tx_skiplist_first(&job->memtables[i]->list);
+        job->nodes[i] =
+            tx_skiplist_first(tx_order_frozen(job->checkpoint->core, job->memtables[i]));
     while (rc == TXKV_OK && (key = next_key(job, &version)) != NULL) {
         /* A memtable can reach back behind the last checkpoint, when that was another process's. */
         if (version == NULL || version->lsn < job->from_lsn)

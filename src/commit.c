@@ -13,7 +13,7 @@
 
 enum {
     ROUNDS_MAX = 32,     /* then a waiter leads on */
-    WAIT_TURNS = 200,    /* looks at a group that does not sync, before its waiters sleep */
+    WAIT_TURNS = 30,     /* looks at a group that does not sync, before its waiters sleep */
     RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
     PREFETCH_STEPS = 8
 };
@@ -37,12 +37,11 @@ struct request {
     /* A transaction to commit, */
     struct txkv_session *session;
     enum txkv_sync sync;
-    const uint8_t *record; /* bytes long */
-    uint32_t bytes;
-    uint32_t
-        ops_at;    /* its operations stand so far behind where they do in the write set's record */
-    bool prepares; /* it is a prepared record */
-    uint64_t lsn;  /* 0 until it is in the log */
+    const uint8_t *record;  /* bytes long */
+    uint32_t bytes, ops_at; /* ops_at: its operations stand so far behind where they do in the write
+                               set's record */
+    bool prepares;          /* it is a prepared record */
+    uint64_t lsn;           /* 0 until it is in the log */
     /* or a function to run. */
     enum txkv_rc (*fn)(void *arg, struct txkv_error *err);
     void *arg;
@@ -69,13 +68,13 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
 }
 
 static void
-finish(struct request *request, enum txkv_rc rc)
+finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
 {
     struct tx_event *done = request->done;
 
     request->rc = rc;
     request->outcome = FINISHED;
-    tx_event_signal(done); /* the request is its owner's again */
+    tx_event_signal_later(done, commit->wakes); /* the request is its owner's again */
 }
 
 /* ---- entering a transaction ---- */
@@ -200,29 +199,37 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
 }
 
 static void
-run_function(struct tx_core *core, struct request *request, struct batch *batch)
+run_function(struct tx_commit *commit, struct request *request, struct batch *batch)
 {
-    const uint64_t before_lsn = tx_log_end_lsn(core->log);
+    const struct tx_log *log = commit->core->log;
+    const uint64_t before_lsn = tx_log_end_lsn(log);
     const enum txkv_rc rc = request->fn(request->arg, request->err);
 
-    batch->wants_sync |= tx_log_end_lsn(core->log) > before_lsn;
+    batch->wants_sync |= tx_log_end_lsn(log) > before_lsn;
     if (rc == TXKV_OK)
         add_to_batch(batch, request);
     else
-        finish(request, rc);
+        finish(commit, request, rc);
 }
 
 /* ---- the log, for a group ---- */
 
-/* Take the log for this process, with no transaction prepared at its end. */
+/* Take the log for this process, with no transaction prepared at its end. Who sleeps, and need not,
+ * is woken before others are waited for. */
 static enum txkv_rc
-take_log(struct tx_core *core, struct txkv_error *err)
+take_log(struct tx_commit *commit, struct txkv_error *err)
 {
-    enum txkv_rc rc =
-        tx_apply_take_log(core, tx_load_relaxed_64(&core->limits.stall_timeout_us), err);
+    struct tx_core *core = commit->core;
+    enum txkv_rc rc = tx_apply_take_log(core, 0, NULL);
 
-    if (rc == TXKV_OK && tx_load_acquire_64(&core->shared->hold_lsn) != 0)
+    if (rc != TXKV_OK) {
+        tx_event_wake_all(commit->wakes);
+        rc = tx_apply_take_log(core, tx_load_relaxed_64(&core->limits.stall_timeout_us), err);
+    }
+    if (rc == TXKV_OK && tx_load_acquire_64(&core->shared->hold_lsn) != 0) {
+        tx_event_wake_all(commit->wakes);
         rc = tx_prepare_settle(core, err);
+    }
     return rc;
 }
 
@@ -263,10 +270,12 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
     const bool wants_flush = batch->wants_flush && !batch->wants_sync;
     struct txkv_error err = { TXKV_OK, "" };
     const uint64_t began_us = batch->full > 0 ? tx_os_now_us() : 0;
-    enum txkv_rc rc = tx_log_sync(core->log, batch->sync_lsn, &err);
+    enum txkv_rc rc;
 
-    if (batch->full > 0)
-        tx_gather_note(&commit->gather, batch->full, tx_os_now_us() - began_us);
+    if (tx_log_durable_lsn(core->log) < batch->sync_lsn)
+        tx_event_wake_all(commit->wakes);
+    rc = tx_log_sync(core->log, batch->sync_lsn, &err);
+    tx_gather_note(&commit->gather, batch->full, batch->full > 0 ? tx_os_now_us() - began_us : 0);
     tx_store_release_32(&commit->last_group_synced, batch->wants_sync);
     if (rc == TXKV_OK) {
         if (wants_flush)
@@ -282,12 +291,16 @@ flush_batch(struct tx_commit *commit, struct batch *batch)
         batch->first = request->next;
         if (rc != TXKV_OK && request->err != NULL)
             *request->err = err;
-        finish(request, rc);
+        finish(commit, request, rc);
     }
+    /* The next group may be long in coming. */
+    if (batch->wants_sync)
+        tx_event_wake_all(commit->wakes);
 }
 
 static void
-fail_all(ck_stack_entry_t *stack, enum txkv_rc rc, const struct txkv_error *err)
+fail_all(struct tx_commit *commit, ck_stack_entry_t *stack, enum txkv_rc rc,
+         const struct txkv_error *err)
 {
     while (stack != NULL) {
         struct request *request = request_of(stack);
@@ -295,7 +308,7 @@ fail_all(ck_stack_entry_t *stack, enum txkv_rc rc, const struct txkv_error *err)
         stack = stack->next;
         if (request->err != NULL)
             *request->err = *err;
-        finish(request, rc);
+        finish(commit, request, rc);
     }
 }
 
@@ -307,10 +320,10 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
     struct tx_core *core = commit->core;
     struct batch batch = { .last = &batch.first };
     struct txkv_error err;
-    enum txkv_rc rc = take_log(core, &err);
+    enum txkv_rc rc = take_log(commit, &err);
 
     if (rc != TXKV_OK) {
-        fail_all(stack, rc, &err);
+        fail_all(commit, stack, rc, &err);
         return NULL;
     }
     while (stack != NULL && batch.prepared_lsn == 0) {
@@ -318,13 +331,13 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
 
         stack = stack->next;
         if (request->session == NULL) {
-            run_function(core, request, &batch);
+            run_function(commit, request, &batch);
             continue;
         }
         batch.full += request->sync == TXKV_SYNC_FULL;
         rc = enter(commit, request, &batch);
         if (rc != TXKV_OK)
-            finish(request, rc);
+            finish(commit, request, rc);
     }
     give_log_back(core, &batch);
     *prepared |= batch.prepared_lsn != 0;
@@ -340,6 +353,17 @@ try_lead(struct tx_commit *commit)
     return tx_cas_32(&commit->leading, 0, 1); /* [M11] */
 }
 
+/* Give the place to the owner of the oldest request, with all that wait. */
+static void
+hand_on(ck_stack_entry_t *stack)
+{
+    struct request *heir = request_of(stack);
+
+    heir->inherited = stack;
+    heir->outcome = MUST_LEAD;
+    tx_event_signal(heir->done);
+}
+
 /*
  * Work off the stack until it is empty, or for ROUNDS_MAX rounds, or up to a prepared transaction,
  * and then hand it on. A request pushed after the last drain is not stranded: its owner pushed (a
@@ -349,8 +373,10 @@ try_lead(struct tx_commit *commit)
 static void
 lead(struct tx_commit *commit, ck_stack_entry_t *stack)
 {
+    struct tx_event_wakes wakes = { 0 };
     bool prepared = false;
 
+    commit->wakes = &wakes;
     for (uint32_t round = 0;; round++) {
         if (stack == NULL) {
             tx_gather_wait(&commit->gather);
@@ -360,20 +386,18 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack)
             tx_store_release_32(&commit->leading, 0); /* [M11] */
             tx_fence_full();
             if (tx_mpsc_empty(&commit->submitted) || !try_lead(commit))
-                return;
+                break;
+            commit->wakes = &wakes;
             continue;
         }
         if (round >= ROUNDS_MAX || prepared) {
-            struct request *heir = request_of(stack);
-            struct tx_event *done = heir->done;
-
-            heir->inherited = stack;
-            heir->outcome = MUST_LEAD;
-            tx_event_signal(done);
-            return;
+            hand_on(stack);
+            break;
         }
         stack = work_off(commit, stack, &prepared);
     }
+    /* Now, that the place is another's: who wakes a thread may lose the CPU to it. */
+    tx_event_wake_all(&wakes);
 }
 
 /* Push the request and wait until it is finished, leading where nobody else does. */

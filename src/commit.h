@@ -29,6 +29,7 @@ struct tx_commit {
     struct tx_way way;
     struct tx_gather gather;
     struct tx_mpsc submitted;
+    struct tx_event_wakes *wakes; /* the leader's: whom it has to wake */
     /* Atomic: 1 while a thread leads. Taken by CAS, released with release [M11]. */
     uint32_t leading TX_ALIGNED;
     /* Leader writes, any thread reads: 1 when the last group synced; waiters then sleep at once

@@ -71,6 +71,7 @@ struct tx_core {
      * the overlay up to what other processes have appended. Never held over a sync.
      */
     pthread_mutex_t overlay_mutex;
+    pthread_mutex_t order_mutex; /* of who puts loose nodes into a memtable's list: order.h */
     struct tx_views views;
     struct tx_pending pending;
     txkv_resolve *resolve;

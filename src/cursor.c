@@ -1,155 +1,11 @@
 /*
  * cursor.c - the merged scan: own writes, memtables and LMDB, in key order, in either direction.
  */
-#include "cursor.h"
+#include "cursor_private.h"
 
 #include <string.h>
 
 #include "expire.h"
-
-enum place {
-    UNPLACED, /* before the first seek, or after one that failed */
-    ON_ROW,
-    AT_END
-};
-
-/* An overlay source: one skip list. */
-struct source {
-    const struct tx_skiplist *list;
-    struct tx_node *node;             /* the row it stands on, or NULL at its end */
-    const struct tx_version *version; /* what the cursor sees of it */
-    bool own;                         /* the transaction's writes, not a memtable */
-};
-
-struct txkv_cursor {
-    struct txkv_session *session;
-    uint32_t table;
-    struct tx_txn *txn;                  /* NULL until placed */
-    struct txkv_cursor *next, *previous; /* in txn's list */
-    enum place place;
-    bool descending, point;
-    struct tx_key key; /* the row */
-    struct txkv_bytes value;
-    bool own_value;        /* value.data is in the transaction's record, which may move: */
-    uint32_t own_value_at; /* so it is looked up again from here */
-
-    struct tx_tree_cursor *tree;
-    struct tx_tree_pair pair; /* the row LMDB stands on; key NULL at its end */
-
-    struct source *sources; /* newest first */
-    uint32_t source_count, source_room;
-
-    /* The range; data points into the buffers, NULL for an open end. */
-    struct tx_key lo, hi;
-    bool lo_open, hi_open;
-
-    uint8_t *copy; /* of key and value, where the session has a guard */
-    size_t copy_room;
-    uint8_t lo_buffer[TXKV_KEY_BYTES_MAX + 1], hi_buffer[TXKV_KEY_BYTES_MAX + 1];
-};
-
-/* ---- overlay sources ---- */
-
-static const struct tx_version *
-visible(const struct txkv_cursor *cursor, const struct source *source, const struct tx_node *node)
-{
-    if (source->own)
-        return tx_node_newest(node);
-    return tx_node_visible(node, cursor->txn->snapshot.base, cursor->txn->snapshot.snap);
-}
-
-/* Move on from `node`, it included, to the first row that the cursor sees. */
-static void
-settle(const struct txkv_cursor *cursor, struct source *source, struct tx_node *node)
-{
-    source->version = NULL;
-    while (node != NULL && node->key.table == cursor->table) {
-        source->version = visible(cursor, source, node);
-        if (source->version != NULL)
-            break;
-        node = cursor->descending ? tx_node_prev(source->list, node) : tx_node_next(node);
-    }
-    source->node = source->version == NULL ? NULL : node;
-}
-
-static void
-seek_source(const struct txkv_cursor *cursor, struct source *source)
-{
-    const struct tx_key table_start = { (const uint8_t *)"", 0, cursor->table };
-    const struct tx_key next_table = { (const uint8_t *)"", 0, cursor->table + 1 };
-    struct tx_node *node;
-
-    if (!cursor->descending)
-        node = tx_skiplist_first_ge(source->list,
-                                    cursor->lo.data == NULL ? &table_start : &cursor->lo);
-    else
-        node =
-            tx_skiplist_last_le(source->list, cursor->hi.data == NULL ? &next_table : &cursor->hi);
-    settle(cursor, source, node);
-}
-
-static void
-step_source(const struct txkv_cursor *cursor, struct source *source)
-{
-    settle(cursor, source,
-           cursor->descending ? tx_node_prev(source->list, source->node)
-                              : tx_node_next(source->node));
-}
-
-static void
-source_value(const struct txkv_cursor *cursor, const struct source *source,
-             struct txkv_bytes *value)
-{
-    if (source->own) {
-        const struct tx_writeset *writes = &cursor->txn->writes;
-        const struct tx_write *write = &writes->writes[source->version->tag];
-
-        *value = (struct txkv_bytes){ tx_write_value(writes, write), write->value_bytes };
-    } else {
-        *value = (struct txkv_bytes){ source->version->value, source->version->value_bytes };
-    }
-}
-
-static enum txkv_rc
-add_source(struct txkv_cursor *cursor, const struct tx_skiplist *list, bool own,
-           struct txkv_error *err)
-{
-    if (cursor->source_count == cursor->source_room) {
-        const uint32_t room = cursor->source_room == 0 ? 4 : cursor->source_room * 2;
-        struct source *sources = tx_realloc(cursor->sources, room * sizeof *sources);
-
-        if (sources == NULL)
-            return tx_fail_nomem(err);
-        cursor->sources = sources;
-        cursor->source_room = room;
-    }
-    cursor->sources[cursor->source_count] = (struct source){ .list = list, .own = own };
-    seek_source(cursor, &cursor->sources[cursor->source_count]);
-    /* A source that is at its end already never comes back: own writes made later may be missed, as
-     * in SQLite. */
-    cursor->source_count += cursor->sources[cursor->source_count].node != NULL;
-    return TXKV_OK;
-}
-
-static enum txkv_rc
-seek_sources(struct txkv_cursor *cursor, struct txkv_error *err)
-{
-    const struct tx_snapshot *snapshot = &cursor->txn->snapshot;
-    enum txkv_rc rc = TXKV_OK;
-
-    cursor->source_count = 0;
-    if (cursor->txn->writes.count > 0) {
-        const struct tx_skiplist *list = tx_writeset_list(&cursor->txn->writes);
-
-        if (list == NULL)
-            return tx_fail_nomem(err);
-        rc = add_source(cursor, list, true, err);
-    }
-    for (uint32_t i = 0; rc == TXKV_OK && i < snapshot->view->count; i++)
-        if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
-            rc = add_source(cursor, &snapshot->view->memtables[i]->list, false, err);
-    return rc;
-}
 
 /* ---- the LMDB source ---- */
 
@@ -188,75 +44,7 @@ seek_tree(struct txkv_cursor *cursor, struct txkv_error *err)
     return tree_result(cursor, rc);
 }
 
-/* ---- merging ---- */
-
-static struct tx_key
-tree_key(const struct txkv_cursor *cursor)
-{
-    return (struct tx_key){ cursor->pair.key, cursor->pair.key_bytes, cursor->table };
-}
-
-/* True when the cursor would return a before b. */
-static bool
-comes_first(const struct txkv_cursor *cursor, const struct tx_key *a, const struct tx_key *b)
-{
-    const int c = tx_key_compare(a, b);
-
-    return cursor->descending ? c > 0 : c < 0;
-}
-
-/*
- * Take the next key from the sources into cursor->key and ->value, and move all that stand on it.
- * *deleted is true for a tombstone. False at the end of all sources.
- */
-static bool
-take_next(struct txkv_cursor *cursor, bool *deleted, bool *tree_moves)
-{
-    const struct source *winner = NULL;
-    struct tx_key key = { NULL, 0, 0 };
-
-    /* The transaction may have written, or undone, the row since the cursor came to it. */
-    if (cursor->source_count > 0 && cursor->sources[0].own)
-        settle(cursor, &cursor->sources[0], cursor->sources[0].node);
-    for (uint32_t i = 0; i < cursor->source_count; i++) {
-        const struct source *source = &cursor->sources[i];
-
-        if (source->node != NULL &&
-            (winner == NULL || comes_first(cursor, &source->node->key, &key))) {
-            winner = source;
-            key = source->node->key;
-        }
-    }
-    *tree_moves = false;
-    if (cursor->pair.key != NULL) {
-        const struct tx_key in_tree = tree_key(cursor);
-        const int c = winner == NULL ? -1 : tx_key_compare(&in_tree, &key);
-
-        *tree_moves = winner == NULL || c == 0 || (c < 0) != cursor->descending;
-        if (winner == NULL || (*tree_moves && c != 0)) {
-            winner = NULL;
-            key = in_tree;
-        }
-    } else if (winner == NULL) {
-        return false;
-    }
-    cursor->key = key;
-    *deleted = false;
-    if (winner == NULL) {
-        cursor->value = (struct txkv_bytes){ cursor->pair.value, cursor->pair.value_bytes };
-        return true;
-    }
-    source_value(cursor, winner, &cursor->value);
-    *deleted = cursor->value.data == NULL;
-    for (uint32_t i = 0; i < cursor->source_count; i++) {
-        struct source *source = &cursor->sources[i];
-
-        if (source->node != NULL &&
-            (source == winner || tx_key_compare(&source->node->key, &key) == 0))
-            step_source(cursor, source);
-    }
-    return true;
-}
+/* ---- stepping ---- */
 
 /* Remember where an own write's value stands in the record rather than in memory. */
 static void
@@ -269,57 +57,81 @@ anchor_value(struct txkv_cursor *cursor)
     cursor->own_value_at = cursor->own_value ? (uint32_t)at : 0;
 }
 
-/* True when the key lies before the range's first key in the direction of the walk: an excluded
- * bound. */
-static bool
-before_range(const struct txkv_cursor *cursor)
+/* Whether the row lies outside the lower bound of the range, or the upper one. */
+static inline bool
+is_outside(const struct txkv_cursor *cursor, bool lower)
 {
-    if (cursor->descending)
-        return cursor->hi.data != NULL && cursor->hi_open &&
-               tx_key_compare(&cursor->key, &cursor->hi) >= 0;
-    return cursor->lo.data != NULL && cursor->lo_open &&
-           tx_key_compare(&cursor->key, &cursor->lo) <= 0;
-}
-
-static bool
-beyond_range(const struct txkv_cursor *cursor)
-{
+    const struct tx_key *key = &cursor->key, *bound = lower ? &cursor->lo : &cursor->hi;
     int c;
 
-    if (cursor->descending) {
-        if (cursor->lo.data == NULL)
-            return false;
-        c = tx_key_compare(&cursor->key, &cursor->lo);
-        return c < 0 || (c == 0 && cursor->lo_open);
-    }
-    if (cursor->hi.data == NULL)
+    if (bound->data == NULL)
         return false;
-    c = tx_key_compare(&cursor->key, &cursor->hi);
-    return c > 0 || (c == 0 && cursor->hi_open);
+    c = memcmp(key->data, bound->data, tx_min_u64(key->bytes, bound->bytes));
+    if (c == 0 && key->bytes == bound->bytes)
+        return lower ? cursor->lo_open : cursor->hi_open;
+    return (c != 0 ? c < 0 : key->bytes < bound->bytes) == lower;
+}
+
+static enum txkv_rc
+end_walk(struct txkv_cursor *cursor)
+{
+    cursor->place = AT_END;
+    return TXKV_NOTFOUND;
+}
+
+static enum txkv_rc
+lose_place(struct txkv_cursor *cursor, enum txkv_rc rc)
+{
+    cursor->place = UNPLACED;
+    cursor->txn->incomplete = true; /* what it has read is forgotten */
+    return rc;
+}
+
+/* next_row where LMDB alone has rows, as it has for most scans. */
+static enum txkv_rc
+next_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
+
+    do {
+        enum txkv_rc rc;
+
+        if (cursor->pair.key == NULL)
+            return end_walk(cursor);
+        cursor->key.data = cursor->pair.key;
+        cursor->key.bytes = cursor->pair.key_bytes;
+        cursor->value = (struct txkv_bytes){ cursor->pair.value, cursor->pair.value_bytes };
+        if (is_outside(cursor, cursor->descending))
+            return end_walk(cursor);
+        rc = step_tree(cursor, err);
+        if (rc != TXKV_OK)
+            return lose_place(cursor, rc);
+    } while (first_open && is_outside(cursor, !cursor->descending));
+    cursor->place = ON_ROW;
+    cursor->own_value = false;
+    return TXKV_OK;
 }
 
 static enum txkv_rc
 next_row(struct txkv_cursor *cursor, struct txkv_error *err)
 {
+    const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
     bool deleted, tree_moves;
 
+    if (cursor->source_count == 0)
+        return next_in_tree(cursor, err);
     for (;;) {
-        enum txkv_rc rc;
-
-        if (!take_next(cursor, &deleted, &tree_moves) || beyond_range(cursor)) {
-            cursor->place = AT_END;
-            return TXKV_NOTFOUND;
-        }
+        if (!tx_cursor_take_next(cursor, &deleted, &tree_moves) ||
+            is_outside(cursor, cursor->descending))
+            return end_walk(cursor);
         /* LMDB's bytes stay where they are until the read ends, so its cursor may move on now. */
         if (tree_moves) {
-            rc = step_tree(cursor, err);
-            if (rc != TXKV_OK) {
-                cursor->place = UNPLACED;
-                cursor->txn->incomplete = true; /* what it has read is forgotten */
-                return rc;
-            }
+            const enum txkv_rc rc = step_tree(cursor, err);
+
+            if (rc != TXKV_OK)
+                return lose_place(cursor, rc);
         }
-        if (!deleted && !before_range(cursor)) {
+        if (!deleted && !(first_open && is_outside(cursor, !cursor->descending))) {
             cursor->place = ON_ROW;
             anchor_value(cursor);
             return TXKV_OK;
@@ -369,13 +181,16 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
         rc = tx_catalog_check(&session->core->catalog, table, err);
     if (rc != TXKV_OK)
         return rc;
-    cursor = tx_malloc(sizeof *cursor);
+    cursor = session->spare_cursor;
+    session->spare_cursor = NULL;
+    if (cursor == NULL)
+        cursor = tx_malloc(sizeof *cursor);
     if (cursor == NULL)
         return tx_fail_nomem(err);
     /* The two key buffers at the end need no clearing. */
     memset(cursor, 0, offsetof(struct txkv_cursor, lo_buffer));
     cursor->session = session;
-    cursor->table = table;
+    cursor->table = cursor->key.table = table;
     *out = cursor;
     return TXKV_OK;
 }
@@ -439,7 +254,8 @@ txkv_cursor_close(struct txkv_cursor *cursor)
     tx_guard_leave(session);
     tx_free(cursor->copy);
     tx_free(cursor->sources);
-    tx_free(cursor);
+    tx_free(session->spare_cursor);
+    session->spare_cursor = cursor; /* it is large: the next statement need not allocate one */
 }
 
 static enum txkv_rc
@@ -523,7 +339,7 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
         !cursor->hi_open && cursor->lo.bytes == cursor->hi.bytes &&
         memcmp(cursor->lo.data, cursor->hi.data, cursor->lo.bytes) == 0)
         return seek_point(cursor, err);
-    rc = seek_sources(cursor, err);
+    rc = tx_cursor_seek_sources(cursor, err);
     if (rc == TXKV_OK)
         rc = seek_tree(cursor, err);
     return rc == TXKV_OK ? next_row(cursor, err) : rc;
@@ -576,7 +392,9 @@ txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
         cursor->place = AT_END;
         return TXKV_NOTFOUND;
     }
-    return tx_guarded(cursor->session) ? next_row_guarded(cursor, err) : next_row(cursor, err);
+    if (tx_guarded(cursor->session))
+        return next_row_guarded(cursor, err);
+    return cursor->source_count == 0 ? next_in_tree(cursor, err) : next_row(cursor, err);
 }
 
 struct txkv_bytes

@@ -15,13 +15,10 @@
 #include "event.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { SPIN_TURNS = 30 }; /* a microsecond or so: who signals may be running on another CPU */
 
 #define FLAG ((uint32_t)1 << 31)
 
@@ -85,8 +82,9 @@ tx_event_value(struct tx_event *event)
     return tx_load_acquire_32(&event->ec.counter) & ~FLAG; /* [M5] */
 }
 
-void
-tx_event_signal(struct tx_event *event)
+/* True when somebody sleeps. */
+static bool
+add_one(struct tx_event *event)
 {
     uint32_t *word = &event->ec.counter;
     uint32_t old;
@@ -94,8 +92,41 @@ tx_event_signal(struct tx_event *event)
     do {
         old = tx_load_acquire_32(word);
     } while (!tx_cas_32(word, old, (old + 1) & ~FLAG)); /* [M5] */
-    if ((old & FLAG) != 0)
-        (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    return (old & FLAG) != 0;
+}
+
+static void
+wake(const uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void
+tx_event_signal(struct tx_event *event)
+{
+    if (add_one(event))
+        wake(&event->ec.counter);
+}
+
+void
+tx_event_signal_later(struct tx_event *event, struct tx_event_wakes *wakes)
+{
+    const uint32_t *word = &event->ec.counter;
+
+    if (!add_one(event))
+        return;
+    if (wakes->count < TX_EVENT_WAKES_MAX)
+        wakes->words[wakes->count++] = word;
+    else
+        wake(word);
+}
+
+void
+tx_event_wake_all(struct tx_event_wakes *wakes)
+{
+    for (uint32_t i = 0; i < wakes->count; i++)
+        wake(wakes->words[i]);
+    wakes->count = 0;
 }
 
 bool
@@ -104,10 +135,7 @@ tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t ti
     for (uint32_t turn = 0; turn < turns; turn++) {
         if (tx_event_value(event) != seen)
             return true;
-        if (turn < SPIN_TURNS)
-            tx_pause();
-        else
-            (void)sched_yield();
+        tx_pause();
     }
     if (tx_event_value(event) == seen && timeout_us > 0)
         sleep_while(event, seen, timeout_us);

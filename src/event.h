@@ -13,6 +13,8 @@
 #include "atomic.h"
 #include "base.h"
 
+#define TX_EVENT_WAKES_MAX 64
+
 struct tx_event {
     struct ck_ec32 ec;
 };
@@ -33,10 +35,24 @@ uint32_t tx_event_value(struct tx_event *event);
  */
 void tx_event_signal(struct tx_event *event);
 
+/* Sleepers that are still to be woken, by the one thread that has it. */
+struct tx_event_wakes {
+    uint32_t count;
+    const uint32_t *words[TX_EVENT_WAKES_MAX];
+};
+
 /*
- * Look for up to `turns` turns, then sleep until the value is not `seen`; true when it changed,
- * false after timeout_us (UINT64_MAX: never). The first turns spin, the others yield the CPU: with
- * more threads than CPUs whoever will signal often waits for one. Order: acquire [M5].
+ * tx_event_signal in two steps, for who has something to let go of in between: a thread that is
+ * woken may take the CPU from the one that wakes it. From the first step on a waiter that does not
+ * sleep goes on. The first does both when there is no more room.
+ */
+void tx_event_signal_later(struct tx_event *event, struct tx_event_wakes *wakes);
+void tx_event_wake_all(struct tx_event_wakes *wakes);
+
+/*
+ * Look for up to `turns` turns, in case that who signals is running on another CPU, then sleep
+ * until the value is not `seen`; true when it changed, false after timeout_us (UINT64_MAX: never).
+ * Order: acquire [M5].
  */
 bool tx_event_wait(struct tx_event *event, uint32_t seen, uint32_t turns, uint64_t timeout_us);
 

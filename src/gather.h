@@ -32,7 +32,7 @@ tx_gather_announce(struct tx_gather *gather)
 /* Before the queue is drained. */
 void tx_gather_wait(const struct tx_gather *gather);
 
-/* A group with so many of them has been synced in that time. */
+/* A group with so many of them has been synced in that time; with none: nobody is waited for. */
 void tx_gather_note(struct tx_gather *gather, uint64_t count, uint64_t sync_us);
 
 #endif /* TX_GATHER_H */

@@ -11,11 +11,14 @@
 #include "skiplist.h"
 
 struct tx_sort_item {
-    struct tx_key key;
     uint32_t index;  /* the caller's; items with one key come in its order */
+    uint32_t table;  /* tx_keysort's */
     uint64_t prefix; /* tx_keysort's: eight key bytes behind what all keys share */
 };
 
-void tx_keysort(struct tx_sort_item *items, uint32_t count);
+/* The key of the item with that index. */
+typedef struct tx_key tx_sort_key(const void *arg, uint32_t index);
+
+void tx_keysort(struct tx_sort_item *items, uint32_t count, tx_sort_key *key_of, const void *arg);
 
 #endif /* TX_KEYSORT_H */

@@ -2,14 +2,14 @@
  * memtable.c - one generation of the overlay.
  *
  * An insert finds the key's node through the hash index. A new node is made, put into the index and
- * linked into the list, in that order: linking cannot fail, so running out of memory leaves nothing
- * behind that a reader could find. In between, a reader can find the node in the index before it is
- * in the list; its version is not published by then, so no snapshot has it.
+ * linked into the list, now or later, in that order: linking cannot fail, so running out of memory
+ * leaves nothing behind that a reader could find. In between, a reader can find the node in the
+ * index before it is in the list.
  */
 #include "memtable.h"
 
 enum txkv_rc
-tx_memtable_create(uint64_t first_lsn, struct tx_memtable **out, struct txkv_error *err)
+tx_memtable_create(uint64_t first_lsn, bool links, struct tx_memtable **out, struct txkv_error *err)
 {
     struct tx_memtable *memtable = tx_zalloc(sizeof(*memtable));
 
@@ -18,10 +18,11 @@ tx_memtable_create(uint64_t first_lsn, struct tx_memtable **out, struct txkv_err
         return tx_fail_nomem(err);
     memtable->first_lsn = first_lsn;
     memtable->end_lsn = first_lsn;
+    memtable->links = links;
     tx_arena_init(&memtable->arena);
     memtable->index = tx_hashidx_create(&memtable->arena);
     if (memtable->index == NULL ||
-        tx_skiplist_init(&memtable->list, &memtable->arena, (uint32_t)first_lsn) != TXKV_OK) {
+        tx_skiplist_init(&memtable->linked, &memtable->arena, (uint32_t)first_lsn) != TXKV_OK) {
         tx_memtable_free(memtable);
         return tx_fail_nomem(err);
     }
@@ -40,6 +41,20 @@ tx_memtable_free(struct tx_memtable *memtable)
     tx_free(memtable);
 }
 
+/* Into the list, or to those that wait until somebody asks for it. */
+static void
+link_or_keep(struct tx_memtable *memtable, struct tx_node *node)
+{
+    if (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0) {
+        tx_skiplist_link(&memtable->linked, node);
+        return;
+    }
+    node->prev = memtable->loose;
+    memtable->loose = node;
+    if (node->prev == NULL)
+        tx_store_release_32(&memtable->has_loose, 1); /* [M16] */
+}
+
 enum txkv_rc
 tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash,
                    uint64_t lsn, const uint8_t *value, uint32_t value_bytes)
@@ -47,16 +62,17 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
     const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
     struct tx_version *version;
-    uint64_t *keys;
+    uint64_t *of_table;
 
     assert(lsn >= memtable->first_lsn);
     if (node == NULL) {
-        node = tx_skiplist_make(&memtable->list, key, &first);
+        node = tx_skiplist_make(&memtable->linked, key, &first);
         if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
             return TXKV_NOMEM;
-        tx_skiplist_link(&memtable->list, node);
-        keys = &memtable->keys[key->table % TX_MEMTABLE_COUNTS];
-        tx_store_relaxed_64(keys, *keys + 1);
+        tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);
+        of_table = &memtable->table_keys[key->table % TX_MEMTABLE_COUNTS];
+        tx_store_relaxed_64(of_table, *of_table + 1);
+        link_or_keep(memtable, node);
         return TXKV_OK;
     }
     version = tx_arena_alloc(&memtable->arena, sizeof(*version));

@@ -1,8 +1,9 @@
 /*
  * memtable.h - one generation of the overlay: the committed versions of a stretch of the log.
  *
- * The active memtable takes the leader's writes; a frozen one never changes. It holds a skip list
- * for scans, a hash index for point reads, an arena for both, and references on the segments that
+ * The active memtable takes the leader's writes; a frozen one never changes, but for nodes that are
+ * still to be put into its list. It holds a hash index for point reads, a skip list for scans that
+ * may lack nodes until one comes (order.h), an arena for both, and references on the segments that
  * its keys and values point into.
  *
  * Threads: tx_memtable_insert, tx_memtable_pin_segment by the leader only; reads by any thread that
@@ -29,22 +30,30 @@ enum { TX_MEMTABLE_COUNTS = 64 };
 
 struct tx_memtable {
     struct tx_arena arena;
-    struct tx_skiplist list;
+    struct tx_skiplist linked; /* for tx_order_for_scan, which completes it: order.h */
     struct tx_hashidx *index;
+    uint64_t keys; /* atomic: in the index */
+    /* Nodes that the list lacks, the newest first, each naming the next by its `prev`. The
+     * writer's, and 1 while there are some or they are being linked: atomic [M16], see order.h. */
+    struct tx_node *loose;
+    uint32_t has_loose;
+    uint32_t scanned; /* atomic, relaxed: 1 since a scan has looked at it */
+    bool links;       /* fixed at creation: new nodes go into the list at once, scanned or not */
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
     uint64_t first_lsn; /* fixed at creation */
     uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
     uint64_t records;   /* atomic: transactions entered */
     uint64_t log_bytes; /* atomic: their records' bytes */
-    uint64_t keys[TX_MEMTABLE_COUNTS]; /* atomic: of each table, for planners */
+    uint64_t table_keys[TX_MEMTABLE_COUNTS]; /* atomic: of each table, for planners */
     const struct tx_recent *recent; /* the newest first, without what recovery entered; leader's */
     uint32_t refs;                  /* views that list it; leader's */
     struct tx_segment **segments;
     uint32_t segment_count, segment_room;
 };
 
-TX_MUST_CHECK enum txkv_rc tx_memtable_create(uint64_t first_lsn, struct tx_memtable **out,
-                                              struct txkv_error *err);
+/* links: put every new node into the list at once, as after the first scan. */
+TX_MUST_CHECK enum txkv_rc tx_memtable_create(uint64_t first_lsn, bool links,
+                                              struct tx_memtable **out, struct txkv_error *err);
 void tx_memtable_free(struct tx_memtable *memtable);
 
 /*
@@ -78,9 +87,9 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
 
 /* How many keys of the table it has, or a few more: see TX_MEMTABLE_COUNTS. Any thread. */
 static inline uint64_t
-tx_memtable_keys(const struct tx_memtable *memtable, uint32_t table)
+tx_memtable_table_keys(const struct tx_memtable *memtable, uint32_t table)
 {
-    return tx_load_relaxed_64(&memtable->keys[table % TX_MEMTABLE_COUNTS]);
+    return tx_load_relaxed_64(&memtable->table_keys[table % TX_MEMTABLE_COUNTS]);
 }
 
 /* The node of a key, or NULL; hash is tx_key_hash(key). For its versions only: a node that is being

@@ -189,13 +189,13 @@ tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg, const char *nam
     return TXKV_OK;
 }
 
-static uint32_t fork_generation, own_pid;
-static bool fork_hooked;
+struct tx_os_forks tx_os_forks;
+static uint32_t own_pid;
 
 static void
 count_fork(void)
 {
-    fork_generation++; /* the child has this one thread */
+    tx_os_forks.generation++; /* the child has this one thread */
     own_pid = (uint32_t)getpid();
 }
 
@@ -203,7 +203,7 @@ static void
 hook_fork(void)
 {
     own_pid = (uint32_t)getpid();
-    fork_hooked = pthread_atfork(NULL, NULL, count_fork) == 0;
+    tx_os_forks.hooked = pthread_atfork(NULL, NULL, count_fork) == 0;
 }
 
 static bool
@@ -212,13 +212,13 @@ knows_forks(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     (void)pthread_once(&once, hook_fork);
-    return fork_hooked;
+    return tx_os_forks.hooked;
 }
 
 uint32_t
 tx_os_fork_generation(void)
 {
-    return knows_forks() ? fork_generation : (uint32_t)getpid();
+    return knows_forks() ? tx_os_forks.generation : (uint32_t)getpid();
 }
 
 uint32_t

@@ -79,6 +79,14 @@ TX_MUST_CHECK enum txkv_rc tx_os_thread(pthread_t *thread, void *(*run)(void *),
 /* Grows by one in a child made by fork(); a handle whose own copy differs belongs to the parent. */
 uint32_t tx_os_fork_generation(void);
 
+/* What that function knows once it has been called; `generation` counts when `hooked`. */
+struct tx_os_forks {
+    bool hooked;
+    uint32_t generation;
+};
+
+extern struct tx_os_forks tx_os_forks;
+
 /* getpid, without the system call: a commit that does not sync makes none. */
 uint32_t tx_os_pid(void);
 

@@ -16,6 +16,7 @@ enum {
 };
 
 struct operation {
+    struct tx_key key;
     uint64_t lsn;
     const uint8_t *value;
     uint32_t value_bytes;
@@ -31,6 +32,14 @@ struct replay {
     bool decided, commit; /* the transaction that is pending at the log's end, if there is one */
 };
 
+static struct tx_key
+key_of(const void *arg, uint32_t index)
+{
+    const struct replay *replay = arg;
+
+    return replay->operations[index].key;
+}
+
 /*
  * Enter the batch. Of several operations on one key only the last counts: there is no snapshot yet
  * that could see the others.
@@ -40,13 +49,14 @@ enter_batch(struct replay *replay, struct txkv_error *err)
 {
     const struct tx_sort_item *items = replay->items;
 
-    tx_keysort(replay->items, replay->count);
+    tx_keysort(replay->items, replay->count, key_of, replay);
     for (uint32_t i = 0; i < replay->count; i++) {
         const struct operation *op = &replay->operations[items[i].index];
 
-        if (i + 1 < replay->count && tx_key_compare(&items[i].key, &items[i + 1].key) == 0)
+        if (i + 1 < replay->count &&
+            tx_key_compare(&op->key, &replay->operations[items[i + 1].index].key) == 0)
             continue;
-        if (tx_memtable_insert(replay->memtable, &items[i].key, tx_key_hash(&items[i].key), op->lsn,
+        if (tx_memtable_insert(replay->memtable, &op->key, tx_key_hash(&op->key), op->lsn,
                                op->value, op->value_bytes) != TXKV_OK)
             return tx_fail_nomem(err);
     }
@@ -59,9 +69,10 @@ add_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error
 {
     struct replay *replay = arg;
 
-    replay->items[replay->count] =
-        (struct tx_sort_item){ { op->key, op->key_bytes, op->table }, replay->count, 0 };
-    replay->operations[replay->count] = (struct operation){ lsn, op->value, op->value_bytes };
+    replay->items[replay->count].index = replay->count;
+    replay->operations[replay->count] = (struct operation){
+        { op->key, op->key_bytes, op->table }, lsn, op->value, op->value_bytes
+    };
     replay->report->operations_replayed++;
     return ++replay->count == BATCH ? enter_batch(replay, err) : TXKV_OK;
 }
@@ -213,7 +224,7 @@ replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
     if (rc == TXKV_OK)
         rc = tx_apply_known_tables(core, err);
     if (rc == TXKV_OK)
-        rc = tx_memtable_create(config->start_lsn, &replay.memtable, err);
+        rc = tx_memtable_create(config->start_lsn, false, &replay.memtable, err);
     if (rc != TXKV_OK)
         return rc;
     rc = read_log(&replay, config, first, &scan, err);

@@ -290,6 +290,16 @@ tx_skiplist_link(struct tx_skiplist *list, struct tx_node *node)
 }
 
 void
+tx_skiplist_link_above(struct tx_skiplist *list, const struct tx_node *below, struct tx_node *node)
+{
+    /* The finger at the list's end is at every level's end. */
+    if (below == list->tail && below == list->finger[0])
+        link_node(list, node);
+    else
+        tx_skiplist_link(list, node);
+}
+
+void
 tx_node_push(struct tx_node *node, struct tx_version *version)
 {
     version->older = node->newest;

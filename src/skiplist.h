@@ -108,6 +108,11 @@ struct tx_node *tx_skiplist_make(struct tx_skiplist *list, const struct tx_key *
                                  const struct tx_version *first);
 void tx_skiplist_link(struct tx_skiplist *list, struct tx_node *node);
 
+/* The same for a node whose key is above that of `below`, a node of the list: no comparison when
+ * that is the list's last and was linked last. Writer only. */
+void tx_skiplist_link_above(struct tx_skiplist *list, const struct tx_node *below,
+                            struct tx_node *node);
+
 /* Make `version` (in memory that lives as long as the list) the node's newest. Writer only. */
 void tx_node_push(struct tx_node *node, struct tx_version *version);
 

@@ -101,7 +101,7 @@ sum_view(struct tx_core *core)
     sums.memtables = view->count;
     for (uint32_t i = 0; i < view->count; i++) {
         sums.bytes += tx_memtable_bytes(view->memtables[i]);
-        sums.rows += tx_load_relaxed_64(&view->memtables[i]->list.count);
+        sums.rows += tx_load_relaxed_64(&view->memtables[i]->keys);
     }
     (void)pthread_mutex_unlock(&core->overlay_mutex);
     return sums;

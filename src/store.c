@@ -191,6 +191,7 @@ init_core(struct tx_core *core)
     tx_event_init(&core->flusher_wake);
     tx_event_init(&core->checkpointer_wake);
     (void)pthread_mutex_init(&core->overlay_mutex, NULL);
+    (void)pthread_mutex_init(&core->order_mutex, NULL);
     (void)pthread_mutex_init(&core->sessions_mutex, NULL);
     (void)pthread_mutex_init(&core->failure_mutex, NULL);
 }
@@ -210,6 +211,7 @@ close_parts(struct txkv *store)
     tx_share_close(&store->share);
     tx_checkpoint_destroy(&store->checkpoint);
     tx_catalog_destroy(&store->core.catalog);
+    (void)pthread_mutex_destroy(&store->core.order_mutex);
     (void)pthread_mutex_destroy(&store->core.overlay_mutex);
     (void)pthread_mutex_destroy(&store->core.sessions_mutex);
     (void)pthread_mutex_destroy(&store->core.failure_mutex);

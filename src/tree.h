@@ -114,8 +114,10 @@ uint64_t tx_tree_rows(struct tx_tree_read *read, uint32_t table);
  * the next tx_tree_cursor_open of the same table (mdb_cursor_renew).
  */
 struct tx_tree_pair {
-    const uint8_t *key, *value;
-    uint32_t key_bytes, value_bytes;
+    const uint8_t *key;
+    uint32_t key_bytes; /* not beside the other one, or the two are loaded as one word too early */
+    const uint8_t *value;
+    uint32_t value_bytes;
 };
 TX_MUST_CHECK enum txkv_rc tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table,
                                                struct tx_tree_cursor **out, struct txkv_error *err);

@@ -316,8 +316,9 @@ tx_tree_cursor_close(struct tx_tree_cursor *cursor)
     cursor->read->kept = cursor;
 }
 
-/* Move by op; *key is the key to look for and becomes the one found. LMDB's result. */
-static int
+/* Move by op; *key is the key to look for and becomes the one found. LMDB's result. Inline, for a
+ * scan comes here with every row. */
+__attribute__((always_inline)) static inline int
 move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct tx_tree_pair *pair)
 {
     MDB_val value;
@@ -337,7 +338,7 @@ move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct t
     return 0;
 }
 
-static enum txkv_rc
+static inline enum txkv_rc
 result_of(const struct tx_tree_cursor *cursor, int e, struct txkv_error *err)
 {
     if (e == 0)
@@ -374,7 +375,7 @@ tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key, uint32
     return result_of(cursor, e, err);
 }
 
-static enum txkv_rc
+static inline enum txkv_rc
 step(struct tx_tree_cursor *cursor, MDB_cursor_op op, struct tx_tree_pair *pair,
      struct txkv_error *err)
 {

@@ -9,7 +9,7 @@
 #include "os.h"
 
 enum txkv_rc
-tx_check_fork(const struct tx_core *core, struct txkv_error *err)
+tx_check_fork_fully(const struct tx_core *core, struct txkv_error *err)
 {
     if (core->fork_generation == tx_os_fork_generation())
         return TXKV_OK;
@@ -500,6 +500,7 @@ txkv_session_close(struct txkv_session *session)
     txkv_rollback(session);
     assert(session->current == NULL);
     free_txn(session->spare);
+    tx_free(session->spare_cursor);
     unlink_session(session);
     tx_epoch_unregister(session->record);
     tx_free(session->value);

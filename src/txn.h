@@ -13,6 +13,7 @@
 #ifndef TX_TXN_H
 #define TX_TXN_H
 
+#include "os.h"
 #include "readset.h"
 #include "snapshot.h"
 #include "writeset.h"
@@ -55,7 +56,8 @@ struct txkv_session {
     struct tx_txn *noted; /* transactions with a snapshot that outlives a call */
     /* The session's thread only. */
     struct tx_txn *current;
-    struct tx_txn *spare; /* an ended one, for its buffers */
+    struct tx_txn *spare;             /* an ended one, for its buffers */
+    struct txkv_cursor *spare_cursor; /* a closed one, for its memory */
     enum txkv_isolation isolation;
     uint64_t last_lsn;
     uint32_t losses;   /* conflicts in a row, counted up to TX_WAY_LOSSES */
@@ -75,8 +77,16 @@ struct txkv_session {
     struct txkv_session *next, *previous;
 };
 
+TX_MUST_CHECK enum txkv_rc tx_check_fork_fully(const struct tx_core *core, struct txkv_error *err);
+
 /* TXKV_FORKED when the store belongs to the parent of this process. */
-TX_MUST_CHECK enum txkv_rc tx_check_fork(const struct tx_core *core, struct txkv_error *err);
+TX_MUST_CHECK static inline enum txkv_rc
+tx_check_fork(const struct tx_core *core, struct txkv_error *err)
+{
+    if (__builtin_expect(tx_os_forks.hooked && core->fork_generation == tx_os_forks.generation, 1))
+        return TXKV_OK;
+    return tx_check_fork_fully(core, err);
+}
 
 /* txkv_session_open, on the core. */
 TX_MUST_CHECK enum txkv_rc tx_session_open(struct tx_core *core, struct txkv_session **out,

@@ -321,6 +321,14 @@ in_order(const struct tx_writeset *set)
     return true;
 }
 
+static struct tx_key
+key_of(const void *arg, uint32_t index)
+{
+    const struct tx_writeset *set = arg;
+
+    return tx_write_key(set, &set->writes[index]);
+}
+
 void
 tx_writeset_prepare(struct tx_writeset *set)
 {
@@ -336,8 +344,8 @@ tx_writeset_prepare(struct tx_writeset *set)
         return;
     for (uint32_t i = 0; i < set->count; i++)
         if (!set->writes[i].superseded)
-            items[count++] = (struct tx_sort_item){ tx_write_key(set, &set->writes[i]), i, 0 };
-    tx_keysort(items, count);
+            items[count++].index = i;
+    tx_keysort(items, count, key_of, set);
     set->order = tx_malloc(count * sizeof *set->order);
     if (set->order != NULL)
         for (uint32_t i = 0; i < count; i++)

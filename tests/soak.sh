@@ -3,7 +3,8 @@
 #
 # usage: soak.sh OUT MINUTES    from the repository's root; OUT is the build directory
 #
-# What a program takes in seconds gets its share of the time; what it takes in rounds, about as many as fit.
+# What a program takes in seconds gets its share of the time; what it takes in rounds, about as many as fit. Ten
+# minutes are a million statements of shapes, which checks after every 50.
 set -u
 
 out=$1
@@ -19,10 +20,12 @@ tests/run_all.sh "$logs" \
     "kill9|$out/tests/crash/kill9 $((minutes * 50))" \
     "atomic|$out/tests/crash/atomic $((minutes * 20))" \
     "power|$out/tests/power/power $((minutes * 2000))" \
+    "power_sql|$out/tests/power/power_sql $((minutes * 500))" \
     "history|$out/tests/history/history $(share 20)" \
     "model|$out/tests/model/model $((minutes * 20))" \
     "differential|$out/tests/model/differential $((minutes * 12))" \
-    "shapes|$out/tests/model/shapes $((minutes * 60)) 300" \
+    "shapes|$out/tests/model/shapes $((minutes * 290)) 300" \
+    "slt|$out/tests/slt/slt --seeds $((minutes * 10)) 1500" \
     "stress|$out/tests/stress/stress $(share 8)" \
     "contention|$out/tests/stress/contention $(share 8)" \
     "connections|$out/tests/stress/connections $(share 6)" \
@@ -44,9 +47,12 @@ awk '
                                     kills += $1 }
     / power cuts,/ { cuts += $1 }
     / committed,/ { committed += before("committed,"); conflicts += before("aborted,") }
+    / statements agreed/ { statements += $1 }
+    /^ok .*seed.* passed,/ { records += before("passed,") }
     /anomalies: [0-9]+/ { kills += before("kills,") + before("kills;")
                           if (!/as there must be/) { match($0, /anomalies: [0-9]+/); anomalies += substr($0, RSTART + 11, RLENGTH - 11) } }
-    END { printf "totals: %d transactions, %d conflicts, %d kills, %d stops, %d power cuts, anomalies: %d\n", committed, conflicts, kills, stops, cuts, anomalies }
+    END { printf "totals: %d transactions, %d conflicts, %d kills, %d stops, %d power cuts, anomalies: %d\n", committed, conflicts, kills, stops, cuts, anomalies
+          printf "totals: %d statements and %d records of sqllogictest, the same on native tables\n", statements, records }
 ' "$logs"/*.log
 tail -n 1 "$logs/suites"
 exit "$rc"

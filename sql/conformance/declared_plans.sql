@@ -54,9 +54,11 @@ SELECT age, id FROM users WHERE age = 27;
 SELECT id FROM users WHERE age IN (27, 31) ORDER BY age, id;
 SELECT count(*) FROM users WHERE age > 27;
 SELECT room, seat FROM part WHERE seat = 2;
-.print -- groups, in whatever order of the columns
-SELECT seat, room, count(*) FROM part GROUP BY seat, room;
+.print -- groups
+SELECT seat, room, count(*) FROM part GROUP BY seat, room ORDER BY seat, room;
 SELECT room, max(seat) FROM part GROUP BY room;
+SELECT room, seat, count(*) FROM part WHERE room IN ('a', 'b') GROUP BY room, seat ORDER BY room DESC, seat LIMIT 3;
+SELECT room, seat, count(*) FROM part GROUP BY room, seat ORDER BY room DESC, seat DESC LIMIT 3;
 SELECT DISTINCT room FROM part ORDER BY room DESC;
 SELECT DISTINCT age FROM users WHERE age IS NOT NULL;
 .print -- patterns

@@ -94,7 +94,7 @@ in_child(struct run *r, void (*body)(struct run *), bool killed)
 static bool
 prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
 {
-    static const char *const names[] = { "empty", "loaded", "logged", "killed" };
+    static const char *const names[] = { "empty", "loaded", "logged", "columns", "killed" };
     enum fixture fixture = r->work->fixture;
     enum engine store = r->engine == ENGINE_SNAPSHOT ? ENGINE_TXKV : r->engine;
     bool bare = ENGINES_BARE >> r->engine & 1u;
@@ -110,7 +110,7 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
         return true;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
-    if (!in_child(r, fixture_make, fixture != FIXTURE_LOADED))
+    if (!in_child(r, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
         return false;
     made[fixture][store] = fixture != FIXTURE_KILLED;
     return true;

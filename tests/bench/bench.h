@@ -11,6 +11,7 @@
  *   workers.c  the timed loop: threads or processes, barrier, latencies
  *   ops.c      what a worker does in one turn of the loop, and checks
  *   db.c       both engines opened and filled, rows made and checked
+ *   columns.c  tables with declared columns: made, read, checked
  *   hist.c     latency histogram
  *   report.c   machine, tables, JSON
  */
@@ -64,7 +65,8 @@ enum fixture {
     FIXTURE_EMPTY,  /* a new directory for every run */
     FIXTURE_LOADED, /* all rows in the database file or in LMDB, the log empty */
     FIXTURE_LOGGED, /* all rows in the log, never checkpointed: txkv serves them from its overlay */
-    FIXTURE_KILLED, /* made anew for every run by a process killed with its rows in the log */
+    FIXTURE_COLUMNS, /* tables with declared columns, a tenth of the rows each, as in LOADED */
+    FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log */
     FIXTURE_COUNT
 };
 
@@ -96,6 +98,7 @@ struct result {
     uint64_t retries;     /* transactions that others made run again */
     double beside_value;  /* of the workers beside, in their unit */
     double after_ms;      /* what work->after names */
+    double disk_mb;       /* of the store's files once it is closed; 0: not looked at */
     struct memory memory; /* the sum of those of all processes */
     long commit_peak_kb;
     long child_peak_kb; /* ru_maxrss, verification included */
@@ -121,6 +124,7 @@ struct goal {
     double bare_ratio_min;     /* to the bare append */
     double p999_ms_max;
     double peak_to_data_max;
+    double disk_ratio_max; /* to SQLite's file */
     double value_max;
 };
 
@@ -148,6 +152,7 @@ struct work {
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
     void (*measure)(struct run *r); /* runs in the child */
     bool random_keys;
+    bool columns; /* a fixture that is made anew has tables with declared columns, not kv */
     struct beside beside;
     struct goal goal;
 };
@@ -203,6 +208,15 @@ uint32_t row_shuffled(uint32_t i, uint32_t rows);
  * FIXTURE_KILLED end in SIGKILL. */
 void fixture_make(struct run *r);
 
+/* ---- columns.c ---- */
+
+/* Fill a new store for FIXTURE_COLUMNS, and close it. */
+void columns_make(struct run *r, sqlite3 *db);
+/* Open its tables, and make a native one beside them. */
+void columns_open(struct run *r, sqlite3 *db);
+/* All rows in one INSERT ... SELECT; then the checkpoint; then what stands on the disk. */
+void columns_measure_insert(struct run *r);
+
 /* ---- workers.c ---- */
 
 void workers_measure(struct run *r);
@@ -218,6 +232,15 @@ void op_increment(struct worker *w);
 void op_point(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
+
+/* Of columns.c. */
+void op_order(struct worker *w);
+void op_customer(struct worker *w);
+void op_list(struct worker *w);
+void op_lines(struct worker *w);
+void op_last(struct worker *w);
+void op_orders(struct worker *w);
+void op_join(struct worker *w);
 
 /* ---- report.c ---- */
 

@@ -23,12 +23,21 @@ const char db_no_checkpoint[] = ", checkpoint_interval=86400, checkpoint_bytes=1
                                 ", overlay_limit=1099511627776";
 
 static void
-open_txkv(struct run *r, sqlite3 *db, const char *options)
+open_txkv(struct run *r, sqlite3 *db)
 {
     char *message = NULL;
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
     if (sqlite3_load_extension(db, r->config->extension, NULL, &message) != SQLITE_OK)
         run_fail(r, "cannot load %s: %s", r->config->extension, message ? message : "");
+}
+
+static void
+open_kv(struct run *r, sqlite3 *db, const char *options)
+{
+    if (r->engine == ENGINE_SQLITE) {
+        db_exec(r, db, "CREATE TABLE IF NOT EXISTS kv(key PRIMARY KEY, value) WITHOUT ROWID");
+        return;
+    }
     /* Serializable is the default, and is not named so that older versions can be measured too. */
     const char *isolation = r->engine == ENGINE_SNAPSHOT ? ", isolation=snapshot" : "";
     char *sql = sqlite3_mprintf("CREATE VIRTUAL TABLE temp.kv USING txkv(%Q, sync=%s%s%s)",
@@ -44,7 +53,6 @@ open_native(struct run *r, sqlite3 *db)
     db_exec(r, db,
             strcmp(r->work->sync, "full") == 0 ? "PRAGMA synchronous=FULL"
                                                : "PRAGMA synchronous=NORMAL");
-    db_exec(r, db, "CREATE TABLE IF NOT EXISTS kv(key PRIMARY KEY, value) WITHOUT ROWID");
 }
 
 sqlite3 *
@@ -62,7 +70,9 @@ db_open(struct run *r, const char *options)
     if (native)
         open_native(r, db);
     else
-        open_txkv(r, db, options);
+        open_txkv(r, db);
+    if (!r->work->columns && r->work->fixture != FIXTURE_COLUMNS)
+        open_kv(r, db, options);
     return db;
 }
 
@@ -252,6 +262,10 @@ fixture_make(struct run *r)
         (void)sqlite3_finalize(stmt);
     } else if (stays_in_log) {
         db_exec(r, db, "PRAGMA wal_autocheckpoint=0");
+    }
+    if (r->work->fixture == FIXTURE_COLUMNS) {
+        columns_make(r, db);
+        return;
     }
     db_load(r, db, rows, killed ? 100 : 10000);
     r->result->ok = true;

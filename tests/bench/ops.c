@@ -18,8 +18,8 @@
 #define TXN_UPSERTS  10
 #define BUSY_WAIT_MS 10
 
-static uint32_t
-random_below(struct worker *w, uint32_t limit)
+uint32_t
+worker_random(struct worker *w, uint32_t limit)
 {
     w->random ^= w->random << 13;
     w->random ^= w->random >> 7;
@@ -31,7 +31,7 @@ random_below(struct worker *w, uint32_t limit)
 static void
 next_write(struct worker *w)
 {
-    uint32_t row = random_below(w, w->run->config->rows / w->peers) * w->peers + w->place;
+    uint32_t row = worker_random(w, w->run->config->rows / w->peers) * w->peers + w->place;
     w->last_rows[w->writes % LAST_WRITES] = row;
     w->writes++;
     row_key(w->key, row);
@@ -109,7 +109,7 @@ check_value(struct worker *w, const void *key, int column)
 void
 op_point(struct worker *w)
 {
-    row_key(w->key, random_below(w, w->run->config->rows));
+    row_key(w->key, worker_random(w, w->run->config->rows));
     if (sqlite3_step(w->stmt) != SQLITE_ROW)
         run_fail(w->run, "key %.*s is missing: %s", KEY_BYTES, w->key, sqlite3_errmsg(w->db));
     (void)check_value(w, w->key, 0);
@@ -134,7 +134,7 @@ update_row(struct worker *w)
 void
 op_mix(struct worker *w)
 {
-    if (random_below(w, 2) == 0) {
+    if (worker_random(w, 2) == 0) {
         op_point(w);
         return;
     }
@@ -168,7 +168,7 @@ try_increment(struct worker *w)
 void
 op_increment(struct worker *w)
 {
-    row_key(w->key, random_below(w, w->run->config->rows));
+    row_key(w->key, worker_random(w, w->run->config->rows));
     while (!try_increment(w))
         continue;
     w->done++;
@@ -177,7 +177,7 @@ op_increment(struct worker *w)
 void
 op_range(struct worker *w)
 {
-    uint32_t first = random_below(w, w->run->config->rows - RANGE_ROWS);
+    uint32_t first = worker_random(w, w->run->config->rows - RANGE_ROWS);
     row_key(w->key, first);
     row_key(w->key_end, first + RANGE_ROWS);
     uint32_t rows = 0;
@@ -260,6 +260,8 @@ op_open(struct worker *w)
         return;
     }
     w->db = db_open(w->run, work->fixture == FIXTURE_LOGGED ? db_no_checkpoint : "");
+    if (work->fixture == FIXTURE_COLUMNS)
+        columns_open(w->run, w->db);
     w->stmt = prepare_bound(w, w->beside ? work->beside.sql : work->sql);
     if (work->second_sql)
         w->second = prepare_bound(w, work->second_sql);

@@ -45,6 +45,8 @@ struct worker {
 
 /* ---- ops.c ---- */
 
+/* Any number below the limit. */
+uint32_t worker_random(struct worker *w, uint32_t limit);
 /* What one worker needs for its op, before the clock runs. */
 void op_open(struct worker *w);
 /* Finalizes the statements; the connection stays. */

@@ -21,6 +21,22 @@
 #define RANGE  "SELECT key, value FROM kv WHERE key >= :key AND key < :end ORDER BY key"
 #define SCAN   "SELECT count(*), sum(length(value)) FROM kv"
 
+#define LIST_10 "?,?,?,?,?,?,?,?,?,?"
+#define LIST_100                                                                                   \
+    LIST_10 "," LIST_10 "," LIST_10 "," LIST_10 "," LIST_10 "," LIST_10 "," LIST_10 "," LIST_10    \
+            "," LIST_10 "," LIST_10
+
+/* A statement on tables with declared columns, all of the timed loop in one transaction. */
+#define COLUMNS_WORK(name_, title_, sql_, op_, every_, goal_)                                      \
+    {                                                                                              \
+        .name = name_, .title = title_, .unit = "rows/s", .engines = ENGINES_SQL,                  \
+        .fixture = FIXTURE_COLUMNS, .sync = "full", .workers = 1, .sql = sql_,                     \
+        .in_transaction = true, .sample_every = every_, .op = op_, .measure = workers_measure,     \
+        .goal = {                                                                                  \
+            .sqlite_ratio_min = goal_                                                              \
+        }                                                                                          \
+    }
+
 /* All rows in one transaction; then the checkpoint, which is timed by itself but counts for the
  * memory. */
 static void
@@ -94,6 +110,27 @@ const struct work bench_works[] = {
       .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = SCAN, .sample_every = 1, .op = op_scan, .measure = workers_measure,
       .goal = { .sqlite_ratio_min = 0.9 } },
+    COLUMNS_WORK("columns-point", "declared columns: SELECT by INTEGER PRIMARY KEY",
+                 "SELECT id, quantity FROM orders WHERE id = ?", op_order, 16, 1.0),
+    COLUMNS_WORK("columns-index", "declared columns: the 10 rows of a key of an index",
+                 "SELECT id, quantity FROM orders WHERE customer = ?", op_customer, 4, 0.9),
+    COLUMNS_WORK("columns-list", "declared columns: IN list of 100 keys",
+                 "SELECT count(*), sum(quantity) FROM orders WHERE id IN (" LIST_100 ")", op_list,
+                 1, 1.0),
+    COLUMNS_WORK("columns-range", "declared columns: 100 rows by two key columns",
+                 "SELECT b, text FROM lines WHERE a = ? AND b BETWEEN ? AND ?", op_lines, 1, 0.9),
+    COLUMNS_WORK("columns-last", "declared columns: ORDER BY id DESC LIMIT 10",
+                 "SELECT id, quantity FROM orders ORDER BY id DESC LIMIT 10", op_last, 4, 1.0),
+    COLUMNS_WORK("columns-scan", "declared columns: full scan of 2 of 10 columns",
+                 "SELECT sum(quantity), sum(total) FROM orders", op_orders, 1, 0.9),
+    COLUMNS_WORK("columns-join", "declared columns: join with a native table",
+                 "SELECT count(*), sum(o.quantity * c.weight) FROM customers c JOIN orders o "
+                 "ON o.customer = c.id",
+                 op_join, 1, 0.9),
+    { .name = "columns-insert", .title = "declared columns: all rows in one INSERT ... SELECT",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .columns = true,
+      .sync = "full", .workers = 1, .after = "checkpoint", .measure = columns_measure_insert,
+      .goal = { .sqlite_ratio_min = 1.0, .disk_ratio_max = 1.2 } },
     { .name = "point-auto-overlay", .title = "point SELECT, autocommit, from the overlay",
       .unit = "rows/s", .engines = ENGINES_TXKV, .fixture = FIXTURE_LOGGED, .sync = "normal",
       .workers = 1, .sql = POINT, .sample_every = 16, .op = op_point,

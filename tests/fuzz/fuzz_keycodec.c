@@ -65,6 +65,18 @@ check_description(void)
     free(text);
 }
 
+/* The short way for integers says what the long one says, or nothing. */
+static void
+check_integer(void)
+{
+    struct tx_cell cell = { .type = SQLITE_NULL };
+    int64_t integer;
+
+    if (tx_key_integer(input.key, input.bytes, &integer))
+        check(tx_key_cell(input.key, input.bytes, TX_KEY_AS_IS, &cell) &&
+              cell.type == SQLITE_INTEGER && cell.integer == integer);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -76,6 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     input = (struct input){ data + 1, size - 1, (enum tx_key_note)(data[0] & 3) };
     check_description();
+    check_integer();
     value = value_of_statement(decode);
     if (value == NULL)
         return 0;

@@ -1,6 +1,6 @@
 /*
  * fuzz_rowcodec.c - any bytes as a row: every column is refused, or it is a value that encodes and
- * comes back the same.
+ * comes back the same, alone and in a row with all the others.
  *
  * Input: a byte of how many columns the table has, then the row.
  */
@@ -29,12 +29,25 @@ check(bool holds)
         abort();
 }
 
+/* Column `index` of the row as the result; false when the row is damaged. */
+static bool
+give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+{
+    static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
+    const uint8_t *base;
+
+    if (!tx_row_find(row, bytes, count, spots, &base))
+        return false;
+    tx_row_spot_result(context, spots[index], base);
+    return true;
+}
+
 static void
 call_column(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     (void)argc;
     (void)argv;
-    if (!tx_row_result(context, input.row, input.bytes, input.count, input.index))
+    if (!give_column(context, input.row, input.bytes, input.count, input.index))
         sqlite3_result_error(context, "damaged", -1);
 }
 
@@ -78,6 +91,42 @@ check_round_trip(sqlite3_value *value)
     free(row);
 }
 
+/* The whole row, encoded again, is as many values, and the same ones. */
+static void
+check_whole_row(const uint8_t *row, size_t bytes, int count)
+{
+    const size_t again_bytes = tx_row_bytes(count, cells);
+    uint8_t *again = malloc(again_bytes);
+
+    check(again != NULL && again_bytes > 0);
+    tx_row_encode(again, TX_KEY_AS_IS, count, cells);
+    for (int i = 0; i < count; i++) {
+        sqlite3_value *one = decode(row, bytes, count, i);
+        sqlite3_value *other = decode(again, again_bytes, count, i);
+
+        check(one != NULL && other != NULL && same_value(one, other));
+        sqlite3_value_free(one);
+        sqlite3_value_free(other);
+    }
+    free(again);
+}
+
+/* The two ways to take a row apart agree on it. */
+static void
+check_spots(const uint8_t *row, size_t bytes, int count)
+{
+    static struct tx_row_spot spots[100];
+    const uint8_t *values;
+    const bool good = tx_row_find(row, bytes, count, spots, &values);
+
+    check(good == tx_row_cells(row, bytes, count, cells));
+    for (int i = 0; good && i < count; i++) {
+        check(tx_row_spot_is_null(spots[i]) == (cells[i].type == SQLITE_NULL));
+        if (cells[i].type == SQLITE_TEXT || cells[i].type == SQLITE_BLOB)
+            check(values + spots[i].at == cells[i].data);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -96,7 +145,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sqlite3_value_free(value);
     }
     check(good == 0 || good == count); /* a row is good or damaged as a whole */
+    check_spots(data + 1, size - 1, count);
     check(tx_row_cells(data + 1, size - 1, count, cells) == (good == count) || count == 0);
+    if (good == count && count > 0)
+        check_whole_row(data + 1, size - 1, count);
     (void)tx_row_note(data + 1, size - 1);
     return 0;
 }

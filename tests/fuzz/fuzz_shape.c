@@ -1,6 +1,7 @@
 /*
  * fuzz_shape.c - any text as column definitions: it is refused with a message, or it has a
- * canonical text that gives the same shape again.
+ * canonical text that gives the same shape again, and SQLite takes its declaration for a table with
+ * these columns.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,6 +21,44 @@ check(bool holds)
         abort();
 }
 
+/* Whether a type is a keyword, which SQLite may refuse: the table is then not made. */
+static bool
+has_keyword(const struct tx_shape *shape)
+{
+    for (int i = 0; i < shape->column_count; i++)
+        for (const char *word = shape->columns[i].type; *word != '\0';) {
+            const int bytes = (int)strcspn(word, " (,)");
+
+            if (bytes > 0 && sqlite3_keyword_check(word, bytes))
+                return true;
+            word += bytes + (word[bytes] != '\0');
+        }
+    return false;
+}
+
+/* SQLite has the columns of the declaration, with their names, and at most the hidden one more. */
+static void
+check_declaration(const struct tx_shape *shape, const char *declaration)
+{
+    static sqlite3 *db;
+    sqlite3_stmt *all;
+    int columns;
+
+    if (db == NULL)
+        check(sqlite3_open(":memory:", &db) == SQLITE_OK);
+    if (sqlite3_exec(db, declaration, NULL, NULL, NULL) != SQLITE_OK) {
+        check(has_keyword(shape));
+        return;
+    }
+    check(sqlite3_prepare_v2(db, "SELECT * FROM x", -1, &all, NULL) == SQLITE_OK);
+    columns = sqlite3_column_count(all);
+    check(columns == shape->column_count || columns == shape->column_count + 1);
+    for (int i = 0; i < shape->column_count; i++)
+        check(strcmp(sqlite3_column_name(all, i), shape->columns[i].name) == 0);
+    sqlite3_finalize(all);
+    check(sqlite3_exec(db, "DROP TABLE x", NULL, NULL, NULL) == SQLITE_OK);
+}
+
 static void
 check_shape(const struct tx_shape *shape)
 {
@@ -31,6 +70,7 @@ check_shape(const struct tx_shape *shape)
     check(tx_shape_parse(shape->text, &again, &message) == SQLITE_OK);
     check(strcmp(again->text, shape->text) == 0);
     tx_shape_free(again);
+    check_declaration(shape, declaration);
     sqlite3_free(declaration);
 }
 

@@ -271,6 +271,11 @@ make_aggregate(struct text *t, unsigned *flags)
         text_add(t, "SELECT count(*), count(%s) FROM t", a);
         shape_add_where(t);
         text_add(t, " GROUP BY %s, %s", a, b);
+        if (shape_roll(2) == 0) { /* SQLite may take the groups' order for it */
+            text_add(t, " ORDER BY %s%s, %s%s LIMIT 4", a, shape_roll(2) == 0 ? " DESC" : "", b,
+                     shape_roll(2) == 0 ? " DESC" : "");
+            *flags &= ~(unsigned)ANSWER_UNORDERED;
+        }
         break;
     }
     case 7:

@@ -10,6 +10,9 @@
  * text, changes(), last_insert_rowid() and the autocommit state must agree. Between statements the
  * store is checkpointed, and its connection opened anew, with and without the definitions.
  *
+ * When they do not agree, the statements are cut down to those that it takes, and written to
+ * build/shapes as a script for the shell: tests/sql_conformance.sh FILE runs it on both.
+ *
  * What is not tried, because it differs by nature: an UPDATE of several rows that a constraint
  * could stop half-way (a virtual table's new rows are all computed before the first is written),
  * and a column without a type compared with one that has one.
@@ -17,14 +20,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../support/sql.h"
 #include "../support/support.h"
 #include "answer.h"
 #include "shapegen.h"
+#include "shrink.h"
 #include "text.h"
 
-enum { NATIVE, TXKV, SIDES, SHOWN = 30 };
+enum { NATIVE, TXKV, SIDES, SHOWN = 30, PLAYS_MAX = 3000 };
+
+/* Steps that are no SQL. */
+static const char checkpoint[] = "CHECKPOINT", reopen[] = "REOPEN t",
+                  reopen_defined[] = "REOPEN t with its definitions";
 
 static struct rng rng;
 static struct shape shape;
@@ -32,34 +41,12 @@ static sqlite3 *dbs[SIDES];
 static struct answer answers[SIDES];
 static char store_dir[TEST_PATH_BYTES];
 static struct text definitions; /* what the txkv table was made with */
+static struct steps steps;      /* of this seed, so far */
 static uint64_t total_statements, total_failed;
 
 static const char helpers[] = "CREATE TABLE u(n); INSERT INTO u VALUES(1), (2), (3), (5), (8)";
 
-static void
-show_mismatch(void)
-{
-    (void)fprintf(stderr, "table t(%s)\n", definitions.data);
-    for (uint64_t i = history_count > SHOWN ? history_count - SHOWN : 0; i < history_count; i++)
-        (void)fprintf(stderr, "%6llu  %s;\n", (unsigned long long)i, history[i]);
-    (void)fprintf(stderr, "native: %s\ntxkv:   %s\n", answers[NATIVE].text, answers[TXKV].text);
-}
-
-static bool
-run_both(const char *sql, unsigned flags)
-{
-    history_add(sql);
-    for (int side = 0; side < SIDES; side++)
-        answer_run(&answers[side], dbs[side], sql, flags);
-    total_failed += answers[NATIVE].code != SQLITE_DONE;
-    total_statements++;
-    if (answer_same(&answers[NATIVE], &answers[TXKV]))
-        return true;
-    show_mismatch();
-    return false;
-}
-
-/* ---- one seed ---- */
+/* ---- both sides ---- */
 
 static void
 open_txkv(bool defined)
@@ -72,31 +59,142 @@ open_txkv(bool defined)
 }
 
 static void
-open_native(void)
+open_both(void)
 {
     struct text t = { .used = 0 };
 
+    test_dir_make_in_memory(store_dir, "shapes");
     dbs[NATIVE] = sql_open(0);
     shape_definitions(&shape, false, &t);
     sql_run(dbs[NATIVE], "%s; CREATE TABLE t(%s)%s", helpers, t.data,
             shape.has_rowid ? "" : " WITHOUT ROWID");
+    open_txkv(true);
+}
+
+static void
+close_both(void)
+{
+    for (int side = 0; side < SIDES; side++)
+        (void)sqlite3_close(dbs[side]);
+    test_dir_remove(store_dir);
 }
 
 /* The same for both sides: a failing statement may leave changes() and last_insert_rowid() alone.
  */
 static void
-reopen_txkv(void)
+reopen_txkv(bool defined)
 {
     if (!sqlite3_get_autocommit(dbs[TXKV]))
         return;
     if (sqlite3_close(dbs[TXKV]) != SQLITE_OK)
         test_die("close: %s", sqlite3_errmsg(dbs[TXKV]));
-    open_txkv(rng_below(&rng, 2) == 0);
+    open_txkv(defined);
     for (int side = 0; side < SIDES; side++) {
         sql_run(dbs[side], "DELETE FROM u WHERE 0");
         sqlite3_set_last_insert_rowid(dbs[side], 0);
     }
 }
+
+/* Whether both sides agree. */
+static bool
+run_step(const char *sql, unsigned flags)
+{
+    if (strcmp(sql, checkpoint) == 0) {
+        sql_run(dbs[TXKV], "SELECT txkv_checkpoint('t')");
+        return true;
+    }
+    if (strncmp(sql, reopen, strlen(reopen)) == 0) {
+        reopen_txkv(strcmp(sql, reopen_defined) == 0);
+        return true;
+    }
+    for (int side = 0; side < SIDES; side++)
+        answer_run(&answers[side], dbs[side], sql, flags);
+    return answer_same(&answers[NATIVE], &answers[TXKV]);
+}
+
+static bool
+run_both(const char *sql, unsigned flags)
+{
+    const bool same = run_step(sql, flags);
+
+    steps_add(&steps, sql, flags);
+    total_failed += answers[NATIVE].code != SQLITE_DONE;
+    total_statements++;
+    return same;
+}
+
+/* ---- a difference ---- */
+
+static void
+show_steps(const char *title)
+{
+    (void)fprintf(stderr, "%s, %zu statements; table t(%s)\n", title, steps.count,
+                  definitions.data);
+    for (size_t i = steps.count > SHOWN ? steps.count - SHOWN : 0; i < steps.count; i++)
+        (void)fprintf(stderr, "%6zu  %s;\n", i, steps.data[i].sql);
+    (void)fprintf(stderr, "native: %s\ntxkv:   %s\n", answers[NATIVE].text, answers[TXKV].text);
+}
+
+static size_t
+play(const struct step *list, size_t count)
+{
+    size_t shown = 0;
+
+    open_both();
+    for (size_t i = 0; shown == 0 && i < count; i++)
+        if (!run_step(list[i].sql, list[i].flags))
+            shown = i + 1;
+    close_both();
+    return shown;
+}
+
+/* The steps as a script for tests/sql_conformance.sh. */
+static void
+write_script(uint64_t seed)
+{
+    char path[TEST_PATH_BYTES];
+    FILE *out;
+
+    (void)mkdir("build", 0777);
+    (void)mkdir("build/shapes", 0777);
+    (void)snprintf(path, sizeof path, "build/shapes/seed-%llu.sql", (unsigned long long)seed);
+    out = fopen(path, "w");
+    if (out == NULL)
+        test_die("%s cannot be written", path);
+    (void)fprintf(out, "-- SEED=%llu; tests/sql_conformance.sh %s\n.mode quote\n%s;\n",
+                  (unsigned long long)seed, path, helpers);
+    (void)fprintf(out, "TABLE t(%s)%s;\n", definitions.data,
+                  shape.has_rowid ? "" : " WITHOUT ROWID");
+    for (size_t i = 0; i < steps.count; i++) {
+        const char *sql = steps.data[i].sql;
+
+        if ((steps.data[i].flags & ANSWER_UNORDERED) != 0)
+            (void)fprintf(out, "-- in any order:\n");
+        (void)fprintf(out, "%s;\n", strncmp(sql, reopen, strlen(reopen)) == 0 ? reopen : sql);
+    }
+    (void)fprintf(out, "SELECT changes(), last_insert_rowid();\nSELECT count(*) FROM t;\n");
+    (void)fclose(out);
+    (void)printf("[FAILED] SEED=%llu: %zu statements show it: %s\n", (unsigned long long)seed,
+                 steps.count, path);
+}
+
+static void
+explain_difference(uint64_t seed)
+{
+    uint64_t plays;
+
+    show_steps("a difference");
+    plays = shrink(&steps, play, PLAYS_MAX);
+    if (play(steps.data, steps.count) == 0) {
+        (void)printf("[FAILED] SEED=%llu: it does not happen again\n", (unsigned long long)seed);
+        return;
+    }
+    (void)fprintf(stderr, "cut down in %llu plays to\n", (unsigned long long)plays);
+    show_steps("the difference");
+    write_script(seed);
+}
+
+/* ---- one seed ---- */
 
 /* Every index and the table itself hold the same rows. */
 static bool
@@ -117,6 +215,13 @@ check_everything(void)
     return ok;
 }
 
+static void
+do_step(const char *what)
+{
+    steps_add(&steps, what, 0);
+    (void)run_step(what, 0);
+}
+
 static bool
 run_seed(uint64_t seed, uint64_t statements)
 {
@@ -125,32 +230,27 @@ run_seed(uint64_t seed, uint64_t statements)
 
     test_seed_is(seed);
     rng_seed(&rng, seed);
-    test_dir_make_in_memory(store_dir, "shapes");
     shape_random(&rng, &shape);
     definitions.used = 0;
     shape_definitions(&shape, true, &definitions);
-    open_native();
-    open_txkv(true);
+    open_both();
     for (uint64_t i = 0; ok && i < statements; i++) {
         unsigned flags;
 
         if (rng_below(&rng, 80) == 0)
-            sql_run(dbs[TXKV], "SELECT txkv_checkpoint('t')");
+            do_step(checkpoint);
         if (rng_below(&rng, 100) == 0)
-            reopen_txkv();
+            do_step(rng_below(&rng, 2) == 0 ? reopen : reopen_defined);
         shape_statement(&rng, &shape, &t, &flags);
         ok = run_both(t.data, flags);
         if (ok && i % 50 == 0)
             ok = check_everything();
     }
     ok = ok && check_everything();
-    for (int side = 0; side < SIDES; side++)
-        (void)sqlite3_close(dbs[side]);
+    close_both();
     if (!ok)
-        (void)printf("[FAILED] SEED=%llu: %llu statements\n", (unsigned long long)seed,
-                     (unsigned long long)history_count);
-    history_forget();
-    test_dir_remove(store_dir);
+        explain_difference(seed);
+    steps_free(&steps);
     return ok;
 }
 

@@ -220,6 +220,9 @@ static void
 choose_sector(struct rng *rng, const struct file *file, unsigned which, size_t sector,
               uint8_t out[SECTOR])
 {
+    /* A file that was made shorter has its old size, and then all old bytes, or its new one. */
+    if (sector * SECTOR >= file->seen.bytes)
+        which = 0;
     sector_of(which == 0 ? &file->durable : &file->seen, sector, out);
     if (which < 2 || file->past_count == 0)
         return;

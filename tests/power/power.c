@@ -8,105 +8,65 @@
  * close or an earlier recovery has promised, and nothing that was never committed. No hole, no half
  * transaction, nothing back that was lost before.
  *
- * Method: a child, the machine, opens a store, commits with a few threads, checkpoints, makes a
- * table, closes and opens, with disk.c between it and the files. Before any change of the disk and
- * in the midst of syncs it may be stopped, and a state that a power failure could leave is written
- * to another directory. This process, the judge, opens that one, compares it with the record
- * (work.h), and lets the machine go on. At the end of an epoch the machine really loses its power:
- * the next epoch begins with what was left, so that recoveries, too, are cut off at every step.
+ * Method: a machine (machine.h) opens a store, commits with a few threads, checkpoints, makes a
+ * table, closes and opens. What is left after a cut is compared with the record (work.h).
  */
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../support/process.h"
 #include "../support/support.h"
-#include "calls.h"
-#include "disk.h"
+#include "machine.h"
 #include "work.h"
 
 enum { EPOCHS = 12, COMMITS_MAX = 40 };
 
-/* What the judge is asked. */
-struct cut {
-    enum disk_cut how;
-    struct progress least, most;
-    bool is_last; /* of this epoch */
-};
-
 struct shared {
     struct record record;
-    struct cut cut;
+    struct progress least, most; /* of the cut that is judged */
 };
 
 /* The same for the machine and the judge. */
 struct setting {
     struct txkv_options options;
-    uint32_t full_percent, normal_percent, cut_percent;
+    uint32_t full_percent, normal_percent;
 };
 
 static struct shared *shared;
 static struct setting setting;
-static struct rng rng;     /* the judge's; of the machine: the main thread's */
-static struct rng cut_rng; /* the machine's, with the disk stopped */
-static int to_judge[2], to_machine[2];
-static char base[TEST_PATH_BYTES], cut_dir[TEST_PATH_BYTES], judged_dir[TEST_PATH_BYTES];
-static atomic_bool power_off; /* the machine: the next point is its last */
-static uint64_t cuts_by_kind[DISK_CUTS], recoveries;
-static const char *const cut_names[DISK_CUTS] = { "nothing", "all",    "sectors",  "pages",
-                                                  "prefix",  "suffix", "contents", "names" };
+static struct progress found; /* by the judge, last */
+static uint64_t recoveries;
 
 static void
-choose_setting(void)
+choose_setting(struct rng *rng)
 {
-    static const uint32_t percents[] = { 100, 100, 60, 20, 0 }, cut_percents[] = { 5, 20, 60 };
+    static const uint32_t percents[] = { 100, 100, 60, 20, 0 };
 
-    setting =
-        (struct setting){ .options = { .segment_bytes = 64 * 1024,
-                                       .map_size = 1 << 20,
-                                       .checkpoint_bytes =
-                                           rng_chance(&rng, 50) ? 64 * 1024 : 1 << 20,
-                                       .checkpoint_interval_s = 86400,
-                                       .flush_interval_ms = rng_chance(&rng, 50) ? 1 : 60000 },
-                          .full_percent = percents[rng_below(&rng, 5)],
-                          .normal_percent = rng_chance(&rng, 50) ? 100 : 0,
-                          .cut_percent = cut_percents[rng_below(&rng, 3)] };
+    setting = (struct setting){ .options = { .segment_bytes = 64 * 1024,
+                                             .map_size = 1 << 20,
+                                             .checkpoint_bytes =
+                                                 rng_chance(rng, 50) ? 64 * 1024 : 1 << 20,
+                                             .checkpoint_interval_s = 86400,
+                                             .flush_interval_ms = rng_chance(rng, 50) ? 1 : 60000 },
+                                .full_percent = percents[rng_below(rng, 5)],
+                                .normal_percent = rng_chance(rng, 50) ? 100 : 0 };
     shared->record.all_full = setting.full_percent == 100;
 }
 
 /* ---- the machine ---- */
 
-/* Sectors are where most can go wrong. */
-static enum disk_cut
-choose_cut(void)
+static void
+before_cut(void)
 {
-    return rng_chance(&cut_rng, 40) ? DISK_CUT_SECTORS
-                                    : (enum disk_cut)rng_below(&cut_rng, DISK_CUTS);
+    shared->least = work_durable(&shared->record);
 }
 
+/* After the cut, since the other threads go on. */
 static void
-maybe_cut(void *unused)
+after_cut(void)
 {
-    const bool is_last = atomic_load(&power_off);
-    struct cut *cut = &shared->cut;
-    char answer = 0;
-
-    (void)unused;
-    if (!is_last && !rng_chance(&cut_rng, setting.cut_percent))
-        return;
-    cut->how = choose_cut();
-    cut->is_last = is_last;
-    cut->least = work_durable(&shared->record); /* before, and most after: others go on */
-    disk_cut(&cut_rng, cut->how, cut_dir);
-    cut->most = work_started(&shared->record);
-    if (calls_real.write(to_judge[1], &answer, 1) != 1 || read(to_machine[0], &answer, 1) != 1)
-        _exit(1); /* the judge has spoken */
-    if (is_last)
-        _exit(0);
+    shared->most = work_started(&shared->record);
 }
 
 struct writer {
@@ -188,14 +148,14 @@ write_on(void *arg)
             rng_chance(&writer->rng, 3))
             make_late_table(writer->store);
         if (rng_chance(&writer->rng, 20))
-            disk_pause();
+            machine_pause();
     }
     txkv_session_close(session);
     return NULL;
 }
 
 static void
-run_writers(struct txkv *store)
+run_writers(struct txkv *store, struct rng *rng)
 {
     struct writer writers[WRITERS];
     pthread_t threads[WRITERS];
@@ -205,9 +165,9 @@ run_writers(struct txkv *store)
     test_ok(txkv_table(store, "rows", "shape", true, &table, &err), &err, "table");
     for (uint32_t i = 0; i < WRITERS; i++) {
         writers[i] = (struct writer){
-            .store = store, .number = i, .commits = rng_below(&rng, COMMITS_MAX), .table = table
+            .store = store, .number = i, .commits = rng_below(rng, COMMITS_MAX), .table = table
         };
-        rng_seed(&writers[i].rng, rng_next(&rng));
+        rng_seed(&writers[i].rng, rng_next(rng));
         if (pthread_create(&threads[i], NULL, write_on, &writers[i]) != 0)
             test_die("no thread");
     }
@@ -216,38 +176,35 @@ run_writers(struct txkv *store)
 }
 
 static void
-run_machine(const char *root)
+work(const char *root, struct rng *rng)
 {
     char path[TEST_PATH_BYTES];
     struct txkv *store;
     struct txkv_error err;
 
     test_path(path, root, "store");
-    disk_start(root, maybe_cut, NULL);
     for (bool again = true; again;) {
         struct progress before;
 
         test_ok(txkv_open(path, &setting.options, &store, &err), &err, "open");
-        run_writers(store);
-        again = rng_chance(&rng, 50);
-        if (!again && rng_chance(&rng, 50))
+        run_writers(store, rng);
+        again = rng_chance(rng, 50);
+        if (!again && rng_chance(rng, 50))
             break; /* the power goes while the store is open */
         before = work_acknowledged(&shared->record);
         test_ok(txkv_close(store, &err), &err, "close");
         work_raise_durable(&shared->record, &before);
     }
-    atomic_store(&power_off, true);
-    disk_pause();
+    machine_power_off();
 }
 
 /* ---- the judge ---- */
 
-static struct progress
+static void
 judge_once(const char *root)
 {
     char path[TEST_PATH_BYTES];
     struct txkv_recovery_report report;
-    struct progress found;
     struct txkv *store;
     struct txkv_error err;
 
@@ -256,117 +213,64 @@ judge_once(const char *root)
             "opening what the power failure has left");
     txkv_recovery(store, &report);
     recoveries += report.transactions_replayed > 0;
-    found = work_judge(&shared->record, store, &shared->cut.least, &shared->cut.most);
+    found = work_judge(&shared->record, store, &shared->least, &shared->most);
     test_ok(txkv_verify(store, &report, &err), &err, "verify");
     test_ok(txkv_close(store, &err), &err, "close");
-    return found;
 }
 
-static struct progress
-judge(void)
-{
-    struct progress found;
-
-    cuts_by_kind[shared->cut.how]++;
-    test_dir_copy(cut_dir, judged_dir); /* what was left stays as it was, in case */
-    found = judge_once(judged_dir);
-    if (rng_chance(&rng, 10)) {
-        shared->cut.least = shared->cut.most = found;
-        (void)judge_once(judged_dir);
-    }
-    test_dir_remove(judged_dir);
-    return found;
-}
-
-/* One epoch, on the disk below `root`; what it leaves is below `next`. */
 static void
-run_epoch(const char *root, const char *next)
+judge(const char *root, struct rng *rng)
 {
-    struct progress found = { .late = false };
-    char signal = 0;
-    pid_t pid;
+    judge_once(root);
+    if (!rng_chance(rng, 10))
+        return;
+    shared->least = shared->most = found;
+    judge_once(root);
+}
 
-    if (pipe(to_judge) != 0 || pipe(to_machine) != 0)
-        test_die("no pipe");
-    rng_seed(&cut_rng, rng_next(&rng));
-    pid = test_fork();
-    if (pid == 0) {
-        (void)close(to_judge[0]);
-        (void)close(to_machine[1]);
-        run_machine(root);
-        _exit(1);
-    }
-    (void)close(to_judge[1]);
-    (void)close(to_machine[0]);
-    (void)rng_next(&rng);
-    while (read(to_judge[0], &signal, 1) == 1) {
-        if (shared->cut.is_last)
-            test_dir_copy(cut_dir, next);
-        found = judge();
-        test_dir_remove(cut_dir);
-        if (calls_real.write(to_machine[1], &signal, 1) != 1)
-            test_die("the machine is gone");
-    }
-    test_wait_well(pid, 10, "the machine");
-    (void)close(to_judge[0]);
-    (void)close(to_machine[1]);
+static void
+next(void)
+{
     work_resume(&shared->record, &found);
+    shared->record.epoch++;
 }
 
 static void
-run_life(uint64_t seed)
+run_life(uint64_t seed, const char *base)
 {
-    char root[TEST_PATH_BYTES], next[TEST_PATH_BYTES];
+    static const uint32_t cut_percents[] = { 5, 20, 60 };
+    struct rng rng;
 
     test_seed_is(seed);
     rng_seed(&rng, seed);
     memset(&shared->record, 0, sizeof shared->record);
     shared->record.seed = seed;
-    choose_setting();
-    test_path(root, base, "disk0");
-    if (calls_real.mkdir(root, 0700) != 0)
-        test_die("cannot make %s", root);
-    for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
-        char name[32];
-
-        shared->record.epoch = epoch;
-        (void)snprintf(name, sizeof name, "disk%u", epoch + 1);
-        test_path(next, base, name);
-        run_epoch(root, next);
-        test_dir_remove(root);
-        memcpy(root, next, sizeof root);
-    }
-    test_dir_remove(root);
-}
-
-static uint64_t
-count_cuts(void)
-{
-    uint64_t cuts = 0;
-
-    for (int i = 0; i < DISK_CUTS; i++)
-        cuts += cuts_by_kind[i];
-    return cuts;
+    choose_setting(&rng);
+    machine_run(&(struct machine){ .work = work,
+                                   .before_cut = before_cut,
+                                   .after_cut = after_cut,
+                                   .judge = judge,
+                                   .next = next,
+                                   .cut_percent = cut_percents[rng_below(&rng, 3)] },
+                EPOCHS, base, &rng);
 }
 
 int
 main(int argc, char **argv)
 {
     const uint64_t wanted = test_argument(argc, argv, 1, 2000);
+    char base[TEST_PATH_BYTES];
     uint64_t seed = test_seed(test_now_us());
 
     printf("power: %llu cuts, SEED=%llu\n", (unsigned long long)wanted, (unsigned long long)seed);
     (void)fflush(stdout);
     test_dir_make_in_memory(base, "power");
-    test_path(cut_dir, base, "cut");
-    test_path(judged_dir, base, "judged");
     shared = test_shared_memory(sizeof *shared);
-    while (count_cuts() < wanted)
-        run_life(seed++);
+    while (machine_cuts() < wanted)
+        run_life(seed++, base);
     test_dir_remove(base);
-    for (int i = 0; i < DISK_CUTS; i++)
-        printf("  %-9s %llu\n", cut_names[i], (unsigned long long)cuts_by_kind[i]);
+    machine_report();
     printf("%llu power cuts, after %llu of them transactions were recovered; lost: 0, wrong: 0\n",
-           (unsigned long long)count_cuts(), (unsigned long long)recoveries);
-    return test_summary(count_cuts(), 0);
+           (unsigned long long)machine_cuts(), (unsigned long long)recoveries);
+    return test_summary(machine_cuts(), 0);
 }

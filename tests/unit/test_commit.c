@@ -439,6 +439,19 @@ a_conflict_beside_a_new_table_does_not_hang(void **state)
     txkv_session_close(loser.session);
 }
 
+/* Goal: a group that does not sync is not waited with for company, whatever the last sync's had. */
+static void
+commits_that_do_not_sync_forget_who_shared_the_last_sync(void **state)
+{
+    (void)state;
+    db->commit.gather.last = 50;
+    OK(txkv_begin(s1, &err));
+    OK(txkv_put(s1, table, (struct txkv_bytes){ (const uint8_t *)"k", 1 },
+                (struct txkv_bytes){ (const uint8_t *)"v", 1 }, &err));
+    OK(txkv_commit(s1, TXKV_SYNC_NORMAL, &err));
+    assert_int_equal(db->commit.gather.last, 0);
+}
+
 int
 main(void)
 {
@@ -454,6 +467,7 @@ main(void)
         STORE_TEST(a_conflict_is_found_in_the_history_after_a_checkpoint),
         STORE_TEST(a_snapshot_older_than_the_history_is_refused_if_what_it_read_matters),
         STORE_TEST(a_conflict_beside_a_new_table_does_not_hang),
+        STORE_TEST(commits_that_do_not_sync_forget_who_shared_the_last_sync),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

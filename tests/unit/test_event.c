@@ -171,6 +171,40 @@ one_signal_wakes_all_waiters(void **state)
     assert_int_equal(crowd.woken, WAITERS);
 }
 
+/*
+ * Goal: signals in two steps reach all sleepers, also more than there is room for.
+ * Method: one sleeper an event; a lost wake-up is a wait that runs into its time limit.
+ */
+static void
+sleepers_that_are_woken_later_are_all_woken(void **state)
+{
+    enum { SLEEPERS = TX_EVENT_WAKES_MAX + 4 };
+    static struct crowd crowds[SLEEPERS];
+    static pthread_t threads[SLEEPERS];
+    struct tx_event_wakes wakes = { 0 };
+    const struct timespec nap = { .tv_nsec = 1000000 };
+    uint64_t woken = 0;
+
+    (void)state;
+    for (int i = 0; i < SLEEPERS; i++) {
+        tx_event_init(&crowds[i].event);
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_in_crowd, &crowds[i]), 0);
+    }
+    for (int i = 0; i < SLEEPERS; i++) /* the flag: it sleeps, or is about to */
+        while (tx_load_acquire_32(&crowds[i].event.ec.counter) == 0)
+            (void)nanosleep(&nap, NULL);
+    for (int i = 0; i < SLEEPERS; i++)
+        tx_event_signal_later(&crowds[i].event, &wakes);
+    assert_int_equal(wakes.count, TX_EVENT_WAKES_MAX);
+    tx_event_wake_all(&wakes);
+    assert_int_equal(wakes.count, 0);
+    for (int i = 0; i < SLEEPERS; i++) {
+        pthread_join(threads[i], NULL);
+        woken += crowds[i].woken;
+    }
+    assert_int_equal(woken, SLEEPERS);
+}
+
 int
 main(void)
 {
@@ -181,6 +215,7 @@ main(void)
         cmocka_unit_test(no_wake_up_is_lost_between_sleepers),
         cmocka_unit_test(no_wake_up_is_lost_between_spinners),
         cmocka_unit_test(one_signal_wakes_all_waiters),
+        cmocka_unit_test(sleepers_that_are_woken_later_are_all_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

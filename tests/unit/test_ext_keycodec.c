@@ -446,6 +446,30 @@ assert_description(sqlite3_value *value, const char *expected)
     sqlite3_value_free(value);
 }
 
+/* Goal: what spares a cell gives integers below 2^53, all of them, and nothing else. */
+static void
+an_integer_below_2_to_53_is_read_without_a_cell(void **state)
+{
+    size_t found = 0;
+
+    (void)state;
+    for (size_t i = 0; i < item_count; i++) {
+        const struct tx_keybuf *key = &items[i].key;
+        struct tx_cell cell;
+        bool is_small;
+        int64_t integer;
+
+        assert_true(tx_key_cell(key->data, key->bytes, TX_KEY_AS_IS, &cell));
+        is_small = cell.type == SQLITE_INTEGER && cell.integer > -(INT64_C(1) << 53) &&
+                   cell.integer < INT64_C(1) << 53;
+        assert_int_equal(tx_key_integer(key->data, key->bytes, &integer), is_small);
+        if (is_small)
+            assert_int_equal(integer, cell.integer);
+        found += is_small;
+    }
+    assert_in_range(found, 100, item_count - 100);
+}
+
 static void
 a_key_is_described_in_words_and_cut_between_characters(void **state)
 {
@@ -481,6 +505,7 @@ main(void)
         cmocka_unit_test(bytes_that_no_value_has_are_refused),
         cmocka_unit_test(a_note_that_does_not_fit_the_key_is_refused),
         cmocka_unit_test(running_out_of_memory_while_converting_is_told),
+        cmocka_unit_test(an_integer_below_2_to_53_is_read_without_a_cell),
         cmocka_unit_test(a_key_is_described_in_words_and_cut_between_characters),
     };
 

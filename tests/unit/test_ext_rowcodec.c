@@ -34,13 +34,25 @@ static struct tx_cell cells[TX_ROW_COLUMNS_MAX];
 static sqlite3_stmt *column;
 static struct request request;
 
+/* Column `index` of the row as the result; false when the row is damaged. */
+static bool
+give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
+{
+    static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
+    const uint8_t *base;
+
+    if (!tx_row_find(row, bytes, count, spots, &base))
+        return false;
+    tx_row_spot_result(context, spots[index], base);
+    return true;
+}
+
 static void
 call_column(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     (void)argc;
     (void)argv;
-    if (!tx_row_result(context, request.row->data, request.row->bytes, request.count,
-                       request.index))
+    if (!give_column(context, request.row->data, request.row->bytes, request.count, request.index))
         sqlite3_result_error(context, "damaged", -1);
 }
 
@@ -388,7 +400,7 @@ call_echo_row(sqlite3_context *context, int argc, sqlite3_value **argv)
     if (row == NULL)
         return;
     tx_row_encode(row, TX_KEY_AS_IS, argc, cells);
-    if (!tx_row_result(context, row, bytes, argc, argc - 1))
+    if (!give_column(context, row, bytes, argc, argc - 1))
         sqlite3_result_error(context, "damaged", -1);
     free(row);
 }

@@ -232,6 +232,50 @@ a_type_converts_as_a_native_column_does(void **state)
     values_close(&values);
 }
 
+/* What numbers look like, and nearly do: sign, digits, point, exponent, space, at random. */
+static void
+random_literal(char *out, size_t room)
+{
+    static const char *const parts[] = { "0",  "1",  "9",      "12", "007",
+                                         ".",  "e",  "E+",     "e-", "-",
+                                         "+",  " ",  "x",      "5e", "99",
+                                         "00", "25", "123456", "",   "\t",
+                                         "1e", ".5", "e1",     "3.", "9223372036854775807" };
+    const bool is_text = random_below(3) != 0;
+    size_t used;
+
+    if (!is_text) {
+        sqlite3_snprintf((int)room, out, "%s%d.%de%d", random_below(2) == 0 ? "-" : "",
+                         (int)random_below(2000), (int)random_below(1000),
+                         (int)random_below(44) - 22);
+        return;
+    }
+    sqlite3_snprintf((int)room, out, "'");
+    for (size_t i = 1 + random_below(5); i > 0; i--) {
+        used = strlen(out);
+        sqlite3_snprintf((int)(room - used), out + used, "%s",
+                         parts[random_below(sizeof(parts) / sizeof(parts[0]))]);
+    }
+    used = strlen(out);
+    sqlite3_snprintf((int)(room - used), out + used, "'");
+}
+
+static void
+random_numbers_and_texts_convert_as_in_native_columns(void **state)
+{
+    static const char *const types[] = { "INT", "TEXT", "REAL", "NUMERIC", "BLOB" };
+    struct values values;
+    char literal[120];
+
+    (void)state;
+    assert_true(values_open(&values, "UTF-8"));
+    for (int i = 0; i < 4000; i++) {
+        random_literal(literal, sizeof(literal));
+        check_conversion(&values, types[random_below(5)], literal);
+    }
+    values_close(&values);
+}
+
 int
 main(void)
 {
@@ -241,6 +285,7 @@ main(void)
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(the_key_is_that_of_a_native_table),
         cmocka_unit_test(a_type_converts_as_a_native_column_does),
+        cmocka_unit_test(random_numbers_and_texts_convert_as_in_native_columns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,16 @@ who_does_not_come_is_waited_for_once_and_half_a_sync_at_most(void **state)
     assert_int_equal(gather.arrived, gather.drained);
 }
 
+static void
+after_a_group_without_any_nobody_is_waited_for(void **state)
+{
+    (void)state;
+    gather = (struct tx_gather){ .last = 8, .wait_us = LONG_US };
+    tx_gather_note(&gather, 0, 0);
+    gather.wait_us = LONG_US;
+    assert_true(time_of_wait() < LONG_US / 2);
+}
+
 static void *
 come_one_by_one(void *arg)
 {
@@ -97,6 +107,7 @@ main(void)
         cmocka_unit_test(who_was_alone_or_with_one_is_not_waited_with),
         cmocka_unit_test(nobody_is_waited_for_when_all_but_one_are_there),
         cmocka_unit_test(who_does_not_come_is_waited_for_once_and_half_a_sync_at_most),
+        cmocka_unit_test(after_a_group_without_any_nobody_is_waited_for),
         cmocka_unit_test(the_wait_ends_when_the_last_one_comes),
     };
 

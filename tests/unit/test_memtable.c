@@ -27,7 +27,7 @@ set_up(void **state)
 {
     struct tx_memtable *memtable;
 
-    if (tx_memtable_create(100, &memtable, NULL) != TXKV_OK)
+    if (tx_memtable_create(100, true, &memtable, NULL) != TXKV_OK)
         return -1;
     *state = memtable;
     return 0;
@@ -63,8 +63,8 @@ a_version_is_found_by_key_and_by_order(void **state)
         assert_ptr_equal(find(memtable, &key, UINT64_MAX)->value, key.data);
         assert_null(find(memtable, &key, 100 + i));
     }
-    assert_int_equal(memtable->list.count, KEYS);
-    for (node = tx_skiplist_first(&memtable->list); node != NULL; node = next) {
+    assert_int_equal(memtable->keys, KEYS);
+    for (node = tx_skiplist_first(&memtable->linked); node != NULL; node = next) {
         next = tx_node_next(node);
         assert_ptr_equal(tx_memtable_get(memtable, &node->key, tx_key_hash(&node->key)), node);
         assert_true(next == NULL || tx_key_compare(&node->key, &next->key) < 0);
@@ -82,7 +82,7 @@ a_newer_version_hides_the_older_from_newer_snapshots_only(void **state)
     assert_int_equal(tx_memtable_insert(memtable, &key, tx_key_hash(&key), 200, NULL, 0), TXKV_OK);
     assert_ptr_equal(find(memtable, &key, 200)->value, key.data);
     assert_null(find(memtable, &key, 201)->value);
-    assert_int_equal(memtable->list.count, 1);
+    assert_int_equal(memtable->keys, 1);
 }
 
 static void
@@ -113,9 +113,9 @@ an_insert_that_runs_out_of_memory_leaves_nothing(void **state)
         tx_mem_fail_at(0, false);
         entered += ok;
         assert_int_equal(find(memtable, &key, UINT64_MAX) != NULL, ok);
-        assert_int_equal(tx_skiplist_find(&memtable->list, &key) != NULL, ok);
+        assert_int_equal(tx_skiplist_find(&memtable->linked, &key) != NULL, ok);
     }
-    assert_int_equal(memtable->list.count, entered);
+    assert_int_equal(memtable->keys, entered);
     assert_true(entered < KEYS);
 }
 
@@ -127,7 +127,7 @@ each_pinned_segment_is_held_until_the_memtable_goes(void **state)
 
     (void)state;
     memset(segments, 0, sizeof(segments));
-    assert_int_equal(tx_memtable_create(0, &memtable, NULL), TXKV_OK);
+    assert_int_equal(tx_memtable_create(0, true, &memtable, NULL), TXKV_OK);
     for (int i = 0; i < 20; i++) {
         segments[i].refs = 1;
         assert_int_equal(tx_memtable_pin_segment(memtable, &segments[i]), TXKV_OK);
@@ -176,7 +176,7 @@ create_frees_everything_when_memory_runs_out_at_any_point(void **state)
         struct txkv_error err = { .rc = TXKV_OK };
 
         tx_mem_fail_at(n, true);
-        if (tx_memtable_create(0, &memtable, &err) != TXKV_OK) {
+        if (tx_memtable_create(0, true, &memtable, &err) != TXKV_OK) {
             assert_int_equal(err.rc, TXKV_NOMEM);
             assert_null(memtable);
             assert_int_equal(tx_mem_live(), live);

@@ -24,7 +24,7 @@ make_memtable(uint64_t first_lsn)
     static const struct tx_key key = { (const uint8_t *)"key", 3, 1 };
     struct tx_memtable *memtable;
 
-    if (tx_memtable_create(first_lsn, &memtable, NULL) != TXKV_OK)
+    if (tx_memtable_create(first_lsn, true, &memtable, NULL) != TXKV_OK)
         return NULL;
     if (tx_memtable_insert(memtable, &key, tx_key_hash(&key), first_lsn, key.data, 3) == TXKV_OK)
         return memtable;

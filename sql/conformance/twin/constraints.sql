@@ -1,0 +1,77 @@
+-- Every kind of constraint under every conflict clause, in INSERT and in UPDATE, in a transaction and outside.
+TABLE t(id INTEGER PRIMARY KEY, a INT NOT NULL, b TEXT UNIQUE, c INT, d INT, UNIQUE(c, d), INDEX(a));
+INSERT INTO t VALUES(1, 10, 'x', 1, 1), (2, 20, 'y', 1, 2), (3, 30, NULL, NULL, 1), (4, 40, NULL, NULL, 1);
+SELECT changes(), total_changes(), last_insert_rowid();
+-- the rowid
+INSERT INTO t VALUES(1, 0, 'n', 9, 9);
+INSERT OR ABORT INTO t VALUES(9, 0, 'n', 9, 9), (1, 0, 'm', 8, 8);
+INSERT OR FAIL INTO t VALUES(9, 0, 'n', 9, 9), (1, 0, 'm', 8, 8), (10, 0, 'o', 7, 7);
+SELECT changes(), last_insert_rowid();
+INSERT OR IGNORE INTO t VALUES(11, 0, 'p', 6, 6), (1, 0, 'm', 8, 8), (12, 0, 'q', 5, 5);
+SELECT changes(), last_insert_rowid();
+INSERT OR REPLACE INTO t VALUES(1, 11, 'r', 4, 4);
+SELECT changes(), last_insert_rowid();
+SELECT * FROM t ORDER BY id;
+INSERT INTO t VALUES('a', 0, 's', 3, 3);
+INSERT INTO t VALUES(1.5, 0, 's', 3, 3);
+INSERT INTO t VALUES('77', 0, 's', 3, 3);
+INSERT INTO t VALUES(NULL, 0, 'u', 3, 4);
+SELECT id FROM t WHERE b IN ('s', 'u') ORDER BY id;
+-- NOT NULL
+INSERT INTO t VALUES(20, NULL, 'v', 20, 20);
+INSERT OR IGNORE INTO t VALUES(20, NULL, 'v', 20, 20);
+INSERT OR REPLACE INTO t VALUES(20, NULL, 'v', 20, 20);
+INSERT OR FAIL INTO t VALUES(20, 1, 'v', 20, 20), (21, NULL, 'w', 21, 21);
+UPDATE t SET a = NULL WHERE id = 20;
+UPDATE OR IGNORE t SET a = NULL WHERE id = 20;
+SELECT changes();
+UPDATE OR REPLACE t SET a = NULL WHERE id = 20;
+-- UNIQUE of one column, and of two
+INSERT INTO t VALUES(30, 1, 'x', 30, 30);
+INSERT INTO t VALUES(33, 1, 'y', 30, 31);
+INSERT INTO t VALUES(34, 1, 'z', 1, 2);
+INSERT INTO t VALUES(35, 1, NULL, NULL, 2);
+INSERT OR IGNORE INTO t VALUES(31, 1, 'y', 31, 31);
+INSERT OR REPLACE INTO t VALUES(31, 1, 'y', 4, 4);
+SELECT changes();
+SELECT * FROM t ORDER BY id;
+UPDATE t SET b = 'y' WHERE id = 30;
+UPDATE OR IGNORE t SET b = 'y' WHERE id = 30;
+UPDATE OR REPLACE t SET b = 'y' WHERE id = 30;
+SELECT changes();
+SELECT * FROM t WHERE b = 'y';
+UPDATE t SET id = 30 WHERE id = 9;
+UPDATE OR REPLACE t SET id = 30 WHERE id = 9;
+SELECT id, a, b FROM t ORDER BY id;
+-- in a transaction: what stays
+BEGIN;
+INSERT INTO t VALUES(50, 1, 'fifty', 50, 50);
+INSERT INTO t VALUES(51, 1, 'fifty', 51, 51);
+SELECT count(*) FROM t WHERE id >= 50;
+INSERT OR FAIL INTO t VALUES(52, 1, '52', 52, 52), (53, 1, '52', 53, 53);
+SELECT count(*) FROM t WHERE id >= 50;
+INSERT OR ROLLBACK INTO t VALUES(54, 1, 'fifty', 54, 54);
+SELECT count(*) FROM t WHERE id >= 50;
+COMMIT;
+BEGIN;
+DELETE FROM t WHERE id = 1;
+UPDATE OR ROLLBACK t SET a = NULL WHERE id = 2;
+SELECT count(*) FROM t WHERE id = 1;
+-- a key of two columns
+TABLE k(a TEXT COLLATE NOCASE, b INT, v INT UNIQUE, PRIMARY KEY(a, b)) WITHOUT ROWID;
+INSERT INTO k VALUES('x', 1, 1), ('x', 2, 2), ('y', 1, NULL), ('z', 1, NULL);
+INSERT INTO k VALUES('X', 1, 9);
+INSERT INTO k VALUES(NULL, 1, 9);
+INSERT INTO k(a, v) VALUES('x', 9);
+INSERT OR IGNORE INTO k VALUES(NULL, 1, 9), ('w', NULL, 9), ('w', 1, 9);
+SELECT changes();
+INSERT OR REPLACE INTO k VALUES('X', 1, 2);
+SELECT changes();
+SELECT * FROM k ORDER BY a, b;
+REPLACE INTO k VALUES(NULL, 1, 1);
+UPDATE k SET a = 'y' WHERE a = 'X';
+UPDATE OR REPLACE k SET a = 'Y', v = 9 WHERE a = 'X' AND b = 1;
+SELECT * FROM k ORDER BY a, b;
+UPDATE k SET a = NULL WHERE a = 'z';
+SELECT changes(), total_changes() > 0;
+SELECT count(*) FROM k;

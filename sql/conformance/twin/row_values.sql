@@ -1,0 +1,25 @@
+-- Row values against keys and indexes of several columns.
+TABLE t(a INT, b INT, c TEXT, d, PRIMARY KEY(a, b, c), INDEX(b, c), INDEX(c, a)) WITHOUT ROWID;
+INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 35) SELECT i / 9, i / 3 % 3, char(97 + i % 3), i FROM n;
+SELECT d FROM t WHERE (a, b) = (1, 2) ORDER BY d;
+SELECT d FROM t WHERE (a, b, c) = (1, 2, 'b');
+SELECT d FROM t WHERE (a, b) > (3, 1) ORDER BY d;
+SELECT d FROM t WHERE (a, b, c) <= (0, 1, 'b') ORDER BY d;
+SELECT d FROM t WHERE (a, b) BETWEEN (1, 1) AND (1, 2) ORDER BY d DESC;
+SELECT d FROM t WHERE (b, c) >= (2, 'c') ORDER BY d;
+SELECT d FROM t WHERE (b, c) < (0, 'b') ORDER BY d LIMIT 3;
+SELECT d FROM t WHERE (c, a) = ('a', 2) ORDER BY d;
+SELECT d FROM t WHERE (a, b) <> (0, 0) AND (c, a) < ('b', 1) ORDER BY d;
+SELECT d FROM t WHERE (a, b) IN (VALUES(1, 1), (2, 0), (9, 9), (NULL, 1)) ORDER BY d;
+SELECT d FROM t WHERE (b, c) IN (SELECT b, c FROM t WHERE d < 2) ORDER BY d;
+SELECT count(*) FROM t WHERE (a, b) NOT IN (SELECT a, b FROM t WHERE d > 3);
+SELECT d FROM t WHERE (a, b) > (2, NULL) ORDER BY d LIMIT 2;
+SELECT d FROM t WHERE (a, '1') = (1, b) ORDER BY d;
+SELECT d FROM t WHERE (a, b, c) > (1, 1, 'b') ORDER BY a, b, c LIMIT 4;
+SELECT d FROM t WHERE (a, b, c) < (1, 1, 'b') ORDER BY a DESC, b DESC, c DESC LIMIT 4;
+SELECT x.d, y.d FROM t AS x JOIN t AS y ON (x.a, x.b) = (y.b, y.a) AND x.c = y.c WHERE x.a < y.a ORDER BY 1, 2;
+SELECT (SELECT max(d) FROM t AS y WHERE (y.a, y.b) < (x.a, x.b)) FROM t AS x WHERE c = 'a' ORDER BY d;
+UPDATE t SET (b, d) = (SELECT 7, count(*) FROM t) WHERE (a, b, c) = (0, 0, 'a');
+SELECT * FROM t WHERE (b, c) = (7, 'a');
+DELETE FROM t WHERE (a, b) IN (SELECT a, max(b) FROM t GROUP BY a);
+SELECT a, count(*) FROM t GROUP BY a;

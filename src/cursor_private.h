@@ -1,0 +1,64 @@
+/*
+ * cursor_private.h - what cursor.c and cursor_merge.c share.
+ *
+ * Layer 5: cursor.h.
+ */
+#ifndef TX_CURSOR_PRIVATE_H
+#define TX_CURSOR_PRIVATE_H
+
+#include "cursor.h"
+
+enum place {
+    UNPLACED, /* before the first seek, or after one that failed */
+    ON_ROW,
+    AT_END
+};
+
+/* An overlay source: one skip list. */
+struct source {
+    const struct tx_skiplist *list;
+    struct tx_node *node;             /* the row it stands on, or NULL at its end */
+    const struct tx_version *version; /* what the cursor sees of it */
+    bool own;                         /* the transaction's writes, not a memtable */
+};
+
+struct txkv_cursor {
+    struct txkv_session *session;
+    uint32_t table;
+    struct tx_txn *txn;                  /* NULL until placed */
+    struct txkv_cursor *next, *previous; /* in txn's list */
+    enum place place;
+    bool descending, point;
+    struct tx_key key; /* the row */
+    struct txkv_bytes value;
+    bool own_value;        /* value.data is in the transaction's record, which may move: */
+    uint32_t own_value_at; /* so it is looked up again from here */
+
+    struct tx_tree_cursor *tree;
+    struct tx_tree_pair pair; /* the row LMDB stands on; key NULL at its end */
+
+    struct source *sources; /* newest first */
+    uint32_t source_count, source_room;
+
+    /* The range; data points into the buffers, NULL for an open end. */
+    struct tx_key lo, hi;
+    bool lo_open, hi_open;
+
+    uint8_t *copy; /* of key and value, where the session has a guard */
+    size_t copy_room;
+    uint8_t lo_buffer[TXKV_KEY_BYTES_MAX + 1], hi_buffer[TXKV_KEY_BYTES_MAX + 1];
+};
+
+/* Place the overlay's sources at the start of the range; those that are at their end are left out.
+ */
+TX_MUST_CHECK enum txkv_rc tx_cursor_seek_sources(struct txkv_cursor *cursor,
+                                                  struct txkv_error *err);
+
+/*
+ * Take the next key from the sources and LMDB's pair into cursor->key and ->value, and move all of
+ * the overlay's that stand on it; *tree_moves: LMDB stands on it, too. *deleted is true for a
+ * tombstone. False at the end of all.
+ */
+bool tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted, bool *tree_moves);
+
+#endif /* TX_CURSOR_PRIVATE_H */

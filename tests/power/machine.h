@@ -1,0 +1,48 @@
+/*
+ * machine.h - a process whose power fails, and the judge of what is left on its disk.
+ *
+ * The machine is a child, with disk.h between it and its files. Before changes of the disk, in the
+ * midst of syncs and at machine_pause it may be stopped, and a state that a power failure could
+ * leave takes the place of its disk, under the same path; the judge, which is the process that
+ * calls machine_run, looks at that, and lets the machine go on. In the end the power really fails,
+ * and the next machine starts with what was left: recoveries are cut off at every step, too.
+ *
+ * Threads: the judge has one. The machine may have many.
+ */
+#ifndef TXKV_TEST_MACHINE_H
+#define TXKV_TEST_MACHINE_H
+
+#include "disk.h"
+
+struct machine {
+    /* In the machine: work on the disk below root, until machine_power_off. */
+    void (*work)(const char *root, struct rng *rng);
+    /* In the machine, with the disk stopped: note what must be there, and what may be there. */
+    void (*before_cut)(void);
+    void (*after_cut)(void);
+    /* In the judge: look at what was left below root. */
+    void (*judge)(const char *root, struct rng *rng);
+    /* In the judge: the next machine starts, with what was judged last. */
+    void (*next)(void);
+    /* Of a hundred places where the power can fail, the number where it does. */
+    uint32_t cut_percent;
+};
+
+/* The machine: a moment between changes at which the power may fail. */
+void machine_pause(void);
+
+/* The machine: the power fails now, for good. Does not return. */
+void machine_power_off(void);
+
+/* One life: so many machines, one after the other, on a disk below `base` that is empty at first.
+ * Dies when a judge does, or a machine ends in any other way. */
+void machine_run(const struct machine *machine, uint32_t machines, const char *base,
+                 struct rng *rng);
+
+/* How many cuts were judged so far, in all lives. */
+uint64_t machine_cuts(void);
+
+/* Print them, each kind in a line. */
+void machine_report(void);
+
+#endif /* TXKV_TEST_MACHINE_H */
