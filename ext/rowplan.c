@@ -412,6 +412,41 @@ try_path(const struct planner *p, int path)
     return c;
 }
 
+/* Whether the path is a key all of whose columns are equal to one value. */
+static bool
+finds_one_row(const struct planner *p, int path)
+{
+    const struct tx_key *key = path_key(p->shape, path);
+    struct candidate c = { .plan = { .path = path } };
+
+    if (path > 0 && !key->unique)
+        return false;
+    find_equalities(p, key, &c);
+    for (int i = 0; i < c.plan.equal; i++)
+        if (c.plan.kind[i] != TX_EQUALS)
+            return false;
+    return c.plan.equal == key->count;
+}
+
+/* Where one row is found nothing is better; no other index is looked at for what it would cost. */
+static struct candidate
+choose(const struct planner *p)
+{
+    struct candidate best;
+
+    for (int path = 0; path <= p->shape->index_count; path++)
+        if (finds_one_row(p, path))
+            return try_path(p, path);
+    best = try_path(p, 0);
+    for (int path = 1; path <= p->shape->index_count; path++) {
+        const struct candidate c = try_path(p, path);
+
+        if (total_cost(p, &c) < total_cost(p, &best))
+            best = c;
+    }
+    return best;
+}
+
 /*
  * SQLite leaves out its own check of a term that is exact. None is behind an equality that xFilter
  * may widen, for it then leaves out the terms behind.
@@ -504,14 +539,8 @@ tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table)
                                    is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_LIKE, "like"),
                                .own_glob =
                                    is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_GLOB, "glob") };
-    struct candidate best = try_path(&p, 0);
+    const struct candidate best = choose(&p);
 
-    for (int path = 1; path <= p.shape->index_count; path++) {
-        const struct candidate c = try_path(&p, path);
-
-        if (total_cost(&p, &c) < total_cost(&p, &best))
-            best = c;
-    }
     take_all(&p, &best);
     info->idxNum = tx_rowplan_pack(&best.plan);
     info->idxStr = tx_rowplan_words(&best.plan, p.shape, table->name);
