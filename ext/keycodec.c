@@ -23,7 +23,7 @@
 enum tag { TAG_NUMBER = 0x10, TAG_TEXT = 0x20, TAG_BLOB = 0x30 };
 
 static_assert(sizeof(double) == sizeof(uint64_t), "keys hold IEEE 754 doubles");
-static_assert(1 + NUMBER_BYTES_MAX <= TXKV_KEY_BYTES_MAX, "every number is a key");
+static_assert(1 + NUMBER_BYTES_MAX <= TX_KEY_OWN_BYTES, "no number takes an allocation");
 
 /* A number as the payload has it: exactly `real`, or when is_integer exactly `integer`. */
 struct number {
@@ -111,16 +111,30 @@ get_number(const uint8_t *p, size_t bytes, struct number *out)
 }
 
 /* Cuts what is too long, so that the buffer is a bound for a search. */
-static enum tx_key_rc
-put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
+__attribute__((noinline)) static enum tx_key_rc
+put_long(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
 {
     const size_t kept = bytes < TXKV_KEY_BYTES_MAX ? bytes : TXKV_KEY_BYTES_MAX - 1;
 
+    out->data = sqlite3_malloc64(1 + kept);
+    if (out->data == NULL)
+        return TX_KEY_NOMEM;
     out->data[0] = (uint8_t)tag;
-    if (kept > 0)
-        memcpy(out->data + 1, data, kept);
+    memcpy(out->data + 1, data, kept);
     out->bytes = (uint32_t)(1 + kept);
     return kept == bytes ? TX_KEY_OK : TX_KEY_TOOBIG;
+}
+
+static enum tx_key_rc
+put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
+{
+    if (bytes >= sizeof(out->own))
+        return put_long(out, tag, data, bytes);
+    out->own[0] = (uint8_t)tag;
+    if (bytes > 0)
+        memcpy(out->own + 1, data, bytes);
+    out->bytes = (uint32_t)(1 + bytes);
+    return TX_KEY_OK;
 }
 
 static enum tx_key_rc
@@ -150,6 +164,7 @@ encode_real(double d, struct tx_keybuf *out)
 enum tx_key_rc
 tx_key_encode_cell(const struct tx_cell *cell, struct tx_keybuf *out)
 {
+    out->data = out->own;
     out->bytes = 0;
     out->note = TX_KEY_AS_IS;
     switch (cell->type) {
@@ -171,6 +186,7 @@ tx_key_encode(sqlite3_value *value, struct tx_keybuf *out)
 {
     struct tx_cell cell;
 
+    out->data = out->own;
     if (!tx_cell_read(value, TX_AFFINITY_BLOB, &cell))
         return TX_KEY_NOMEM;
     return tx_key_encode_cell(&cell, out);

@@ -36,22 +36,34 @@ enum tx_key_rc {
     TX_KEY_OK,
     TX_KEY_NULL,   /* the value is NULL */
     TX_KEY_TOOBIG, /* longer than TXKV_KEY_BYTES_MAX with its tag */
-    TX_KEY_NOMEM   /* SQLite could not convert the text */
+    TX_KEY_NOMEM   /* SQLite could not convert the text, or there is no room for a long key */
 };
 
+/* A longer key takes an allocation. */
+#define TX_KEY_OWN_BYTES 512u
+
 struct tx_keybuf {
-    uint8_t data[TXKV_KEY_BYTES_MAX + 1];
+    uint8_t *data; /* `own`, or allocated; NULL is nothing */
     uint32_t bytes;
     enum tx_key_note note;
+    uint8_t own[TX_KEY_OWN_BYTES];
 };
 
 /*
  * Encode one value. On TX_KEY_TOOBIG data holds the first TXKV_KEY_BYTES_MAX bytes: a stored key is
  * above the value when it is above them, and below the value when it is below or equal to them. So
- * they serve as an open lower bound and as a closed upper one.
+ * they serve as an open lower bound and as a closed upper one. Whatever the result, the buffer is
+ * to be freed, unless the value is a number.
  */
 enum tx_key_rc tx_key_encode(sqlite3_value *value, struct tx_keybuf *out);
 enum tx_key_rc tx_key_encode_cell(const struct tx_cell *cell, struct tx_keybuf *out);
+
+static inline void
+tx_key_free(struct tx_keybuf *key)
+{
+    if (key->data != key->own)
+        sqlite3_free(key->data);
+}
 
 /*
  * Give the key to SQLite as a result (text and blobs are copied, SQLITE_TRANSIENT); false when the

@@ -21,12 +21,17 @@ make_row(struct tx_row *row, const struct tx_shape *shape)
 {
     row->cells = sqlite3_malloc64((sqlite3_uint64)shape->column_count * sizeof(*row->cells));
     row->rooms = sqlite3_malloc64((sqlite3_uint64)shape->primary.count * sizeof(*row->rooms));
+    for (int i = 0; row->rooms != NULL && i < shape->primary.count; i++)
+        tx_tuple_init(&row->rooms[i]);
     return row->cells != NULL && row->rooms != NULL;
 }
 
 static void
-free_row(struct tx_row *row)
+free_row(struct tx_row *row, const struct tx_shape *shape)
 {
+    tx_tuple_free(&row->key);
+    for (int i = 0; row->rooms != NULL && i < shape->primary.count; i++)
+        tx_tuple_free(&row->rooms[i]);
     sqlite3_free(row->data);
     sqlite3_free(row->cells);
     sqlite3_free(row->rooms);
@@ -44,6 +49,11 @@ make_relation(struct tx_shape *shape)
         return NULL;
     }
     *relation = (struct tx_relation){ .shape = shape };
+    tx_tuple_init(&relation->key);
+    tx_tuple_init(&relation->entry);
+    tx_tuple_init(&relation->old_entry);
+    tx_tuple_init(&relation->old.key);
+    tx_tuple_init(&relation->victim.key);
     relation->cells = sqlite3_malloc64(bytes);
     relation->stored = sqlite3_malloc64(bytes);
     if (relation->cells != NULL && relation->stored != NULL && make_row(&relation->old, shape) &&
@@ -58,12 +68,15 @@ tx_relation_free(struct tx_relation *relation)
 {
     if (relation == NULL)
         return;
+    tx_tuple_free(&relation->key);
+    tx_tuple_free(&relation->entry);
+    tx_tuple_free(&relation->old_entry);
+    free_row(&relation->old, relation->shape);
+    free_row(&relation->victim, relation->shape);
     tx_shape_free(relation->shape);
     sqlite3_free(relation->statistics);
     sqlite3_free(relation->cells);
     sqlite3_free(relation->stored);
-    free_row(&relation->old);
-    free_row(&relation->victim);
     sqlite3_free(relation);
 }
 
@@ -130,7 +143,7 @@ tx_relation_define(struct tx_table *table, const char *name, const char *columns
     struct tx_shape *shape;
     const int rc = tx_shape_parse(columns, &shape, message);
 
-    if (rc != SQLITE_OK)
+    if (shape == NULL)
         return rc;
     if (shape->index_count > 0 && strlen(name) + INDEX_SUFFIX_BYTES > TXKV_TABLE_NAME_BYTES_MAX) {
         tx_shape_free(shape);
@@ -212,7 +225,7 @@ tx_relation_key(const struct tx_shape *shape, const struct tx_cell *cells, int64
         else
             tx_tuple_add(out, &cells[column], shape->columns[column].collation);
     }
-    return !out->too_big;
+    return !out->too_big && !out->no_memory;
 }
 
 bool
@@ -290,16 +303,16 @@ tx_relation_describe(const struct tx_table *table, uint32_t number, struct txkv_
     const int count = table->relation == NULL ? 1
                       : index < 0             ? table->relation->shape->primary.count
                                               : table->relation->shape->indexes[index].count;
+    struct tx_tuple value;
     size_t used = 1;
 
     if (index < 0 && count == 1) {
         tx_key_describe(key.data, key.bytes, out, out_bytes);
         return;
     }
+    tx_tuple_init(&value);
     out[0] = '(';
     for (int i = 0; i < count && used + 40 < out_bytes; i++) {
-        struct tx_tuple value;
-
         if (!tx_tuple_value(key, index < 0 ? count : count + 1, i, &value))
             break;
         if (i > 0) {
@@ -313,4 +326,5 @@ tx_relation_describe(const struct tx_table *table, uint32_t number, struct txkv_
         used += strlen(out + used);
     }
     memcpy(out + used, ")", 2);
+    tx_tuple_free(&value);
 }

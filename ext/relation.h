@@ -35,10 +35,11 @@ struct tx_relation {
     struct tx_rowstat *statistics;          /* of each index (rowstat.h); NULL: none needed yet */
 
     /* For the one xUpdate that runs. */
-    struct tx_cell *cells;  /* the new row's columns */
-    struct tx_cell *stored; /* the same as the row's value has them */
-    struct tx_row old;      /* the row that is updated */
-    struct tx_row victim;   /* a row that REPLACE removes */
+    struct tx_tuple key, entry, old_entry; /* of the new row, and entries in an index */
+    struct tx_cell *cells;                 /* the new row's columns */
+    struct tx_cell *stored;                /* the same as the row's value has them */
+    struct tx_row old;                     /* the row that is updated */
+    struct tx_row victim;                  /* a row that REPLACE removes */
 };
 
 /* Give the table the columns that the definitions say; `name` is the one in the store. */
@@ -58,11 +59,12 @@ const struct tx_shape *tx_table_shape(const struct tx_table *table);
 /* NULL is allowed. */
 void tx_relation_free(struct tx_relation *relation);
 
-/* The key of a row; false when it is longer than a key may be. */
+/* The key of a row; false when it is longer than a key may be, or out->no_memory is true. */
 bool tx_relation_key(const struct tx_shape *shape, const struct tx_cell *cells, int64_t rowid,
                      struct tx_tuple *out);
 
-/* An index's entry for a row: its key, and whether the primary key is its value. */
+/* An index's entry for a row: its key, and whether the primary key is its value. `out` says whether
+ * there is room for it. */
 bool tx_relation_entry(const struct tx_shape *shape, int index, const struct tx_cell *cells,
                        const struct tx_tuple *key, struct tx_tuple *out);
 
@@ -75,7 +77,8 @@ bool tx_relation_cells(const struct tx_shape *shape, struct txkv_bytes value,
 
 /*
  * A column as tx_relation_cells gave it, or from the key. `room` is where bytes of the key go; it
- * is not used for a column that is not in the primary key. False when the key is damaged.
+ * is not used for a column that is not in the primary key. False when the key is damaged, or
+ * room->no_memory is true.
  */
 bool tx_relation_complete(const struct tx_shape *shape, struct txkv_bytes key, int column,
                           struct tx_tuple *room, struct tx_cell *cell);

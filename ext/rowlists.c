@@ -77,7 +77,7 @@ add_piece(struct tx_lists *lists)
 int
 tx_lists_add(struct tx_lists *lists, const struct tx_tuple *tuple)
 {
-    uint8_t *data = take_room(lists, tuple->bytes);
+    uint8_t *data = tuple->no_memory ? NULL : take_room(lists, tuple->bytes);
     struct piece *piece = data == NULL ? NULL : add_piece(lists);
 
     if (piece == NULL)
@@ -129,6 +129,21 @@ remove_doubles(struct tx_lists *lists)
 }
 
 void
+tx_ends_init(struct tx_ends *ends)
+{
+    tx_tuple_init(&ends->low);
+    tx_tuple_init(&ends->high);
+    tx_ends_clear(ends);
+}
+
+void
+tx_ends_free(struct tx_ends *ends)
+{
+    tx_tuple_free(&ends->low);
+    tx_tuple_free(&ends->high);
+}
+
+void
 tx_ends_clear(struct tx_ends *ends)
 {
     tx_tuple_clear(&ends->low);
@@ -149,6 +164,7 @@ tx_lists_begin(struct tx_lists **out)
         lists->chunks = NULL;
         lists->pieces = NULL;
         lists->piece_room = 0;
+        tx_ends_init(&lists->tail);
         *out = lists;
     }
     while (lists->chunks != NULL && lists->chunks->next != NULL) { /* one is kept */
@@ -178,6 +194,7 @@ tx_lists_free(struct tx_lists *lists)
         lists->chunks = chunk->next;
         sqlite3_free(chunk);
     }
+    tx_ends_free(&lists->tail);
     sqlite3_free(lists->pieces);
     sqlite3_free(lists);
 }
@@ -245,8 +262,7 @@ tx_lists_next(struct tx_lists *lists, bool reverse, struct tx_ends *ends)
             tx_tuple_append(&ends->low, piece->data, piece->bytes);
         }
     } while (ends->low.too_big); /* no entry is that long */
-    ends->high.bytes = ends->low.bytes;
-    memcpy(ends->high.data, ends->low.data, ends->low.bytes);
+    tx_tuple_copy(&ends->high, &ends->low);
     tx_tuple_append(&ends->low, tail->low.data, tail->low.bytes);
     tx_tuple_append(&ends->high, tail->high.data, tail->high.bytes);
     ends->low.too_big = ends->low.too_big || tail->low.too_big;

@@ -24,7 +24,15 @@ struct tx_ends {
 
 struct tx_lists;
 
+void tx_ends_init(struct tx_ends *ends);
 void tx_ends_clear(struct tx_ends *ends);
+void tx_ends_free(struct tx_ends *ends);
+
+static inline bool
+tx_ends_lack_memory(const struct tx_ends *ends)
+{
+    return ends->low.no_memory || ends->high.no_memory;
+}
 
 /* Make *out, or empty it to be used again. SQLITE_OK or SQLITE_NOMEM. */
 int tx_lists_begin(struct tx_lists **out);

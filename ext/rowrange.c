@@ -123,10 +123,9 @@ static int
 set_pattern(const struct tx_rowplan *plan, sqlite3_value *value, enum tx_collation collation,
             struct tx_ends *ends)
 {
-    const struct tx_tuple prefix = ends->low;
-    const char *text;
+    const size_t prefix_bytes = ends->low.bytes;
     struct tx_cell cell = { .type = SQLITE_TEXT };
-    struct tx_tuple low, high;
+    const char *text;
 
     set_prefix(ends, true);
     ends->no_row = sqlite3_value_type(value) == SQLITE_NULL;
@@ -142,15 +141,13 @@ set_pattern(const struct tx_rowplan *plan, sqlite3_value *value, enum tx_collati
             cell.bytes = i;
     if (cell.bytes == 0)
         return SQLITE_OK;
-    low = prefix;
-    tx_tuple_add_last(&low, &cell, collation);
-    if (low.too_big)
-        return SQLITE_OK;
-    high = low;
-    high.data[high.bytes - 1]++; /* a letter of ASCII */
-    ends->low = low;
-    if (!patterns_match_blobs())
-        ends->high = high;
+    tx_tuple_cut(&ends->low, prefix_bytes);
+    tx_tuple_add_last(&ends->low, &cell, collation);
+    if (!patterns_match_blobs()) {
+        tx_tuple_copy(&ends->high, &ends->low);
+        if (!ends->high.no_memory)
+            ends->high.data[ends->high.bytes - 1]++; /* a letter of ASCII */
+    }
     return SQLITE_OK;
 }
 
@@ -174,16 +171,17 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     const int column = key->columns[plan->equal];
     const enum tx_collation collation = tx_shape_collation(shape, column);
     const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
-    struct tx_tuple prefix;
+    const size_t prefix_bytes = ends->low.bytes;
     struct tx_cell cell;
     enum fit fit = FIT_EXACT;
 
-    tx_tuple_copy(&prefix, &ends->low);
     set_prefix(ends, true);
+    if (tx_ends_lack_memory(ends))
+        return SQLITE_NOMEM;
     if (plan->low) {
         fit = read_value(shape, column, false, *values++, &cell);
         if (fit == FIT_EXACT) {
-            tx_tuple_copy(&ends->low, &prefix);
+            tx_tuple_cut(&ends->low, prefix_bytes);
             add_bound(&ends->low, &cell, collation, is_last, plan->low_open);
             ends->low_open = plan->low_open && is_last;
         }
@@ -191,7 +189,7 @@ set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_v
     if (plan->high && (fit == FIT_EXACT || fit == FIT_UNSURE)) {
         fit = read_value(shape, column, false, *values, &cell);
         if (fit == FIT_EXACT && !may_match_blobs(plan, collation, &cell)) {
-            tx_tuple_copy(&ends->high, &prefix);
+            tx_tuple_cut(&ends->high, prefix_bytes);
             add_bound(&ends->high, &cell, collation, is_last, !plan->high_open);
             ends->high_open = plan->high_open || !is_last;
         }
@@ -264,6 +262,7 @@ add_value(struct tx_lists *lists, const struct tx_shape *shape, const struct tx_
     const int place = tx_lists_count(lists);
     struct tx_tuple tuple;
     struct tx_cell cell;
+    int rc;
 
     *fit = read_value(shape, path_key(shape, plan->path)->columns[place],
                       plan->kind[place] == TX_IS, value, &cell);
@@ -271,9 +270,11 @@ add_value(struct tx_lists *lists, const struct tx_shape *shape, const struct tx_
         return SQLITE_NOMEM;
     if (*fit != FIT_EXACT)
         return SQLITE_OK;
-    tx_tuple_clear(&tuple);
+    tx_tuple_init(&tuple);
     add_equal(shape, plan, place, &cell, &tuple);
-    return tuple.too_big ? SQLITE_OK : tx_lists_add(lists, &tuple); /* no entry is that long */
+    rc = tuple.too_big ? SQLITE_OK : tx_lists_add(lists, &tuple); /* no entry is that long */
+    tx_tuple_free(&tuple);
+    return rc;
 }
 
 /* The values of the next equal column; *sure is false when one of them is not. */
@@ -350,14 +351,18 @@ tx_rowrange_make(const struct tx_shape *shape, const struct tx_rowplan *plan,
     int rc;
 
     *has_lists = needs_lists(shape, plan, values);
-    if (*has_lists)
-        return make_lists(shape, plan, values, lists);
+    if (*has_lists) {
+        rc = make_lists(shape, plan, values, lists);
+        return rc == SQLITE_OK && tx_ends_lack_memory(tx_lists_tail(*lists)) ? SQLITE_NOMEM : rc;
+    }
     tx_ends_clear(ends);
     rc = set_equal(shape, plan, values, ends, &has_null);
-    if (rc != SQLITE_OK || ends->no_row || ends->unsure != 0)
-        return rc;
-    ends->no_row = ends->low.too_big; /* no entry is that long */
-    return ends->no_row ? SQLITE_OK : set_tail(shape, plan, values + plan->equal, has_null, ends);
+    if (rc == SQLITE_OK && !ends->no_row && ends->unsure == 0) {
+        ends->no_row = ends->low.too_big; /* no entry is that long */
+        if (!ends->no_row)
+            rc = set_tail(shape, plan, values + plan->equal, has_null, ends);
+    }
+    return rc == SQLITE_OK && tx_ends_lack_memory(ends) ? SQLITE_NOMEM : rc;
 }
 
 struct txkv_range

@@ -58,11 +58,14 @@ static enum txkv_rc
 next_range(struct tx_cursor *cursor, struct txkv_error *err)
 {
     enum txkv_rc rc = TXKV_NOTFOUND;
-    struct tx_ends ends;
 
-    while (rc == TXKV_NOTFOUND && tx_lists_next(cursor->lists, cursor->reverse, &ends)) {
-        const struct txkv_range range = tx_rowrange_of(&ends, cursor->reverse);
+    while (rc == TXKV_NOTFOUND && tx_lists_next(cursor->lists, cursor->reverse, &cursor->ends)) {
+        const struct txkv_range range = tx_rowrange_of(&cursor->ends, cursor->reverse);
 
+        if (tx_ends_lack_memory(&cursor->ends)) {
+            *err = (struct txkv_error){ .rc = TXKV_NOMEM };
+            return TXKV_NOMEM;
+        }
         rc = txkv_cursor_seek(cursor->walk, &range, err);
     }
     return rc;
@@ -81,11 +84,12 @@ next_entry(struct tx_cursor *cursor, struct txkv_error *err)
  * all entries that may match are looked at, and then visited in the order of what else they have.
  */
 static int
-merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan, const struct tx_ends *ends)
+merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan)
 {
     const struct tx_key *key = path_key(tx_table_shape(tx_cursor_table(cursor)), plan->path);
-    const struct txkv_range range = tx_rowrange_of(ends, false);
+    const struct txkv_range range = tx_rowrange_of(&cursor->ends, false);
     const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
+    const unsigned unsure = cursor->ends.unsure;
     struct txkv_error err;
     enum txkv_rc rc;
     int sql_rc = tx_lists_begin(&cursor->lists);
@@ -94,8 +98,7 @@ merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan, const struc
         return sql_rc;
     rc = txkv_cursor_seek(cursor->walk, &range, &err);
     while (rc == TXKV_OK) {
-        sql_rc =
-            tx_lists_add_key(cursor->lists, txkv_cursor_key(cursor->walk), ends->unsure, columns);
+        sql_rc = tx_lists_add_key(cursor->lists, txkv_cursor_key(cursor->walk), unsure, columns);
         if (sql_rc != SQLITE_OK)
             return sql_rc;
         rc = txkv_cursor_next(cursor->walk, &err);
@@ -207,7 +210,6 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     struct tx_rowplan plan;
     struct txkv_range range;
     struct txkv_error err;
-    struct tx_ends ends;
     enum txkv_rc store_rc;
     int rc;
 
@@ -217,7 +219,8 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     cursor->reverse = plan.reverse;
     rc = prepare_walk(cursor, plan.path);
     if (rc == SQLITE_OK && count > 0)
-        rc = tx_rowrange_make(shape, &plan, arguments, &ends, &cursor->lists, &cursor->has_lists);
+        rc = tx_rowrange_make(shape, &plan, arguments, &cursor->ends, &cursor->lists,
+                              &cursor->has_lists);
     if (rc != SQLITE_OK)
         return rc;
     if (cursor->has_lists) {
@@ -226,11 +229,11 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     }
     range = (struct txkv_range){ .descending = plan.reverse };
     if (count > 0) {
-        if (ends.no_row)
+        if (cursor->ends.no_row)
             return SQLITE_OK;
-        if (ends.unsure != 0 && plan.merge)
-            return merge_texts(cursor, &plan, &ends);
-        range = tx_rowrange_of(&ends, plan.reverse);
+        if (cursor->ends.unsure != 0 && plan.merge)
+            return merge_texts(cursor, &plan);
+        range = tx_rowrange_of(&cursor->ends, plan.reverse);
     }
     store_rc = txkv_cursor_seek(cursor->walk, &range, &err);
     return arrive(cursor, store_rc, &err);
@@ -296,10 +299,15 @@ give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
     struct tx_tuple room;
     struct tx_cell cell;
 
-    if (!tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
-        return fail_damaged(table);
-    tx_cell_result(context, &cell);
-    return SQLITE_OK;
+    int rc = SQLITE_OK;
+
+    tx_tuple_init(&room);
+    if (tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
+        tx_cell_result(context, &cell);
+    else
+        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
+    tx_tuple_free(&room);
+    return rc;
 }
 
 /*
@@ -339,7 +347,7 @@ give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, b
     struct tx_tuple room;
     struct tx_cell cell;
     bool good;
-    const int rc = row_key(cursor, &key);
+    int rc = row_key(cursor, &key);
 
     *given = false;
     if (rc != SQLITE_OK || cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
@@ -352,15 +360,18 @@ give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, b
     }
     if (place < 0 && key_place < 0)
         return SQLITE_OK;
+    tx_tuple_init(&room);
     good = place >= 0 ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
                                       path_key(shape, cursor->path)->count + 1, place, &room, &cell)
                       : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
-    if (!good)
-        return fail_damaged(table);
-    *given = restore(shape, column, &cell);
+    if (good)
+        *given = restore(shape, column, &cell);
     if (*given)
         tx_cell_result(context, &cell);
-    return SQLITE_OK;
+    if (!good)
+        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
+    tx_tuple_free(&room);
+    return rc;
 }
 
 static int

@@ -64,21 +64,23 @@ step(struct look *look)
 static int
 count_values(struct look *look)
 {
-    struct tx_tuple low = look->first;
+    struct tx_tuple low;
+    int values = 0;
 
-    for (int values = 0; values <= VALUES_COUNTED; values++) {
-        struct txkv_bytes key;
+    tx_tuple_init(&low);
+    tx_tuple_copy(&low, &look->first);
+    while (values <= VALUES_COUNTED && !low.too_big && !low.no_memory && seek(look, &low, false)) {
+        const struct txkv_bytes key = txkv_cursor_key(look->cursor);
 
-        if (!seek(look, &low, false))
-            return values;
-        key = txkv_cursor_key(look->cursor);
         tx_tuple_clear(&low);
         tx_tuple_append(&low, key.data, prefix_bytes(key, 1));
         tx_tuple_append(&low, &above_all, 1);
-        if (low.too_big)
-            return 0;
+        values++;
     }
-    return 0;
+    if (low.too_big || low.no_memory || values > VALUES_COUNTED)
+        values = 0;
+    tx_tuple_free(&low);
+    return values;
 }
 
 /* Eight bytes of a key as a number, zeros behind its end. */
@@ -122,7 +124,7 @@ count_changes(struct look *look, int *changes)
     struct tx_tuple before;
     int steps = 0;
 
-    tx_tuple_clear(&before);
+    tx_tuple_init(&before);
     do {
         const struct txkv_bytes key = txkv_cursor_key(look->cursor);
 
@@ -134,6 +136,7 @@ count_changes(struct look *look, int *changes)
         tx_tuple_clear(&before);
         tx_tuple_append(&before, key.data, key.bytes);
     } while (steps++ < STEPS && step(look));
+    tx_tuple_free(&before);
     return steps - 1;
 }
 
@@ -147,9 +150,11 @@ measure(struct look *look, struct tx_rowstat *out)
     for (unsigned place = 0; place < PLACES; place++) {
         struct tx_tuple low;
 
+        tx_tuple_init(&low);
         find_place(look, place, &low);
-        if (seek(look, &low, false))
+        if (!low.no_memory && seek(look, &low, false))
             steps += count_changes(look, changes);
+        tx_tuple_free(&low);
     }
     for (int i = 0; i < look->columns; i++) {
         double most = look->table_rows;
@@ -183,15 +188,20 @@ look_at(struct txkv_session *session, uint32_t number, struct look *look, struct
 
     if (txkv_cursor_open(session, number, &look->cursor, NULL) != TXKV_OK)
         return;
-    tx_tuple_clear(&low);
+    tx_tuple_init(&low);
+    tx_tuple_init(&look->first);
+    tx_tuple_init(&look->last);
     tx_tuple_append(&low, &above_null, 1);
     if (seek(look, &low, true)) {
         copy_key(look, &look->last);
         if (seek(look, &low, false)) {
             copy_key(look, &look->first);
-            measure(look, out);
+            if (!look->first.no_memory && !look->last.no_memory)
+                measure(look, out);
         }
     }
+    tx_tuple_free(&look->first);
+    tx_tuple_free(&look->last);
     txkv_cursor_close(look->cursor);
 }
 

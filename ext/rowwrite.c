@@ -34,7 +34,7 @@ struct write {
     bool changes_keys;  /* a column of the primary key or of an index may be another */
     bool rowid_is_free; /* it has just been chosen */
     int64_t rowid;
-    struct tx_tuple key; /* of the new row */
+    struct tx_tuple *key; /* of the new row */
 };
 
 static struct txkv_bytes
@@ -89,6 +89,15 @@ refuse_long_key(struct write *w, const char *what)
                          w->table->name, what, (int)TXKV_KEY_BYTES_MAX);
 }
 
+/* What is wrong with a key that is too big, or for which there was no memory; or nothing. */
+static int
+check_tuple(struct write *w, const struct tx_tuple *tuple, const char *what)
+{
+    if (tuple->no_memory)
+        return SQLITE_NOMEM;
+    return tuple->too_big ? refuse_long_key(w, what) : SQLITE_OK;
+}
+
 /* ---- rows ---- */
 
 /* Copies the row with row->key out of the store; *found is false when there is none. */
@@ -123,7 +132,7 @@ load_row(struct write *w, struct tx_row *row, bool *found)
 
         if (!tx_relation_complete(w->shape, bytes_of(&row->key), column, &row->rooms[i],
                                   &row->cells[column]))
-            return fail_damaged(w);
+            return row->rooms[i].no_memory ? SQLITE_NOMEM : fail_damaged(w);
     }
     return SQLITE_OK;
 }
@@ -149,10 +158,12 @@ remove_row(struct write *w, struct tx_row *row)
     if (rc != SQLITE_OK || !found)
         return rc;
     for (int i = 0; rc == SQLITE_OK && i < w->shape->index_count; i++) {
-        struct tx_tuple entry;
+        struct tx_tuple *entry = &w->relation->old_entry;
 
-        (void)tx_relation_entry(w->shape, i, row->cells, &row->key, &entry);
-        rc = erase(w, w->relation->index_numbers[i], &entry);
+        (void)tx_relation_entry(w->shape, i, row->cells, &row->key, entry);
+        rc = check_tuple(w, entry, "entry in an index");
+        if (rc == SQLITE_OK)
+            rc = erase(w, w->relation->index_numbers[i], entry);
     }
     return rc == SQLITE_OK ? erase(w, w->table->number, &row->key) : rc;
 }
@@ -187,8 +198,8 @@ choose_rowid(struct write *w)
 
         sqlite3_randomness((int)sizeof(w->rowid), &w->rowid);
         w->rowid = (w->rowid & (INT64_MAX >> 1)) + 1;
-        (void)tx_relation_key(w->shape, NULL, w->rowid, &w->key);
-        rc = txkv_get(w->session, w->table->number, bytes_of(&w->key), &value, &err);
+        (void)tx_relation_key(w->shape, NULL, w->rowid, w->key);
+        rc = txkv_get(w->session, w->table->number, bytes_of(w->key), &value, &err);
         if (rc == TXKV_NOTFOUND)
             return SQLITE_OK;
         if (rc != TXKV_OK)
@@ -273,8 +284,8 @@ read_row(struct write *w, sqlite3_value **argv)
         rc = read_rowid(w, argv);
     if (rc == SQLITE_OK)
         rc = check_not_null(w);
-    if (rc == SQLITE_OK && !tx_relation_key(w->shape, w->relation->cells, w->rowid, &w->key))
-        rc = refuse_long_key(w, "PRIMARY KEY");
+    if (rc == SQLITE_OK && !tx_relation_key(w->shape, w->relation->cells, w->rowid, w->key))
+        rc = check_tuple(w, w->key, "PRIMARY KEY");
     return rc;
 }
 
@@ -291,15 +302,17 @@ check_primary(struct write *w)
     struct txkv_error err;
     enum txkv_rc rc;
 
-    if (w->rowid_is_free || (w->has_old && same_tuple(&w->key, &w->relation->old.key)))
+    if (w->rowid_is_free || (w->has_old && same_tuple(w->key, &w->relation->old.key)))
         return SQLITE_OK;
     if (w->conflict == SQLITE_REPLACE) {
         if (w->shape->index_count == 0)
             return SQLITE_OK; /* the new row is written over it */
-        w->relation->victim.key = w->key;
+        tx_tuple_copy(&w->relation->victim.key, w->key);
+        if (w->relation->victim.key.no_memory)
+            return SQLITE_NOMEM;
         return remove_row(w, &w->relation->victim);
     }
-    rc = txkv_get(w->session, w->table->number, bytes_of(&w->key), &value, &err);
+    rc = txkv_get(w->session, w->table->number, bytes_of(w->key), &value, &err);
     if (rc == TXKV_OK)
         return refuse_row(w, codes[w->shape->row_key], "UNIQUE", &w->shape->primary);
     return rc == TXKV_NOTFOUND ? SQLITE_OK : fail(w, rc, &err);
@@ -308,24 +321,24 @@ check_primary(struct write *w)
 static int
 check_index(struct write *w, int index)
 {
-    struct tx_tuple entry, old;
+    struct tx_tuple *entry = &w->relation->entry, *old = &w->relation->old_entry;
     struct txkv_bytes value;
     struct txkv_error err;
     enum txkv_rc rc;
-    bool has_value = tx_relation_entry(w->shape, index, w->relation->cells, &w->key, &entry);
+    bool has_value = tx_relation_entry(w->shape, index, w->relation->cells, w->key, entry);
+    const int bad = check_tuple(w, entry,
+                                w->shape->indexes[index].unique ? "entry in a UNIQUE index"
+                                                                : "entry in an index");
 
-    if (entry.too_big)
-        return refuse_long_key(w, w->shape->indexes[index].unique ? "entry in a UNIQUE index"
-                                                                  : "entry in an index");
-    if (!has_value)
-        return SQLITE_OK;
+    if (bad != SQLITE_OK || !has_value)
+        return bad;
     if (w->has_old) {
         (void)tx_relation_entry(w->shape, index, w->relation->old.cells, &w->relation->old.key,
-                                &old);
-        if (same_tuple(&entry, &old))
+                                old);
+        if (same_tuple(entry, old))
             return SQLITE_OK;
     }
-    rc = txkv_get(w->session, w->relation->index_numbers[index], bytes_of(&entry), &value, &err);
+    rc = txkv_get(w->session, w->relation->index_numbers[index], bytes_of(entry), &value, &err);
     if (rc == TXKV_NOTFOUND)
         return SQLITE_OK;
     if (rc != TXKV_OK)
@@ -334,6 +347,8 @@ check_index(struct write *w, int index)
         return refuse_row(w, SQLITE_CONSTRAINT_UNIQUE, "UNIQUE", &w->shape->indexes[index]);
     tx_tuple_clear(&w->relation->victim.key);
     tx_tuple_append(&w->relation->victim.key, value.data, value.bytes);
+    if (w->relation->victim.key.no_memory)
+        return SQLITE_NOMEM;
     return remove_row(w, &w->relation->victim);
 }
 
@@ -370,21 +385,23 @@ write_entry(struct write *w, int index)
     static const uint8_t nothing[1];
     const uint32_t number = w->relation->index_numbers[index];
     struct txkv_bytes value = { nothing, 0 };
-    struct tx_tuple entry, old;
-    int rc = SQLITE_OK;
+    struct tx_tuple *entry = &w->relation->entry, *old = &w->relation->old_entry;
+    int rc;
 
-    if (tx_relation_entry(w->shape, index, w->relation->cells, &w->key, &entry))
-        value = bytes_of(&w->key);
-    if (w->has_old) {
+    if (tx_relation_entry(w->shape, index, w->relation->cells, w->key, entry))
+        value = bytes_of(w->key);
+    rc = check_tuple(w, entry, "entry in an index");
+    if (w->has_old && rc == SQLITE_OK) {
         const struct tx_row *row = &w->relation->old;
 
-        (void)tx_relation_entry(w->shape, index, row->cells, &row->key, &old);
-        if (!same_tuple(&entry, &old))
-            rc = erase(w, number, &old);
-        else if (value.bytes == 0 || same_tuple(&w->key, &row->key))
-            return SQLITE_OK;
+        (void)tx_relation_entry(w->shape, index, row->cells, &row->key, old);
+        rc = check_tuple(w, old, "entry in an index");
+        if (rc == SQLITE_OK && !same_tuple(entry, old))
+            rc = erase(w, number, old);
+        else if (value.bytes == 0 || same_tuple(w->key, &row->key))
+            return rc;
     }
-    return rc == SQLITE_OK ? put(w, number, &entry, value) : rc;
+    return rc == SQLITE_OK ? put(w, number, entry, value) : rc;
 }
 
 static int
@@ -403,7 +420,7 @@ write_row(struct write *w)
         if (column->key_place >= 0 && tx_tuple_restores(&stored[i], column->collation))
             stored[i].type = SQLITE_NULL;
     }
-    rc = txkv_put_into(w->session, w->table->number, bytes_of(&w->key), tx_row_bytes(count, stored),
+    rc = txkv_put_into(w->session, w->table->number, bytes_of(w->key), tx_row_bytes(count, stored),
                        &value, &err);
     if (rc != TXKV_OK)
         return fail(w, rc, &err);
@@ -414,7 +431,7 @@ write_row(struct write *w)
 static int
 check_and_write(struct write *w)
 {
-    const bool moves = w->has_old && !same_tuple(&w->key, &w->relation->old.key);
+    const bool moves = w->has_old && !same_tuple(w->key, &w->relation->old.key);
     int rc = check_all(w);
 
     for (int i = 0; rc == SQLITE_OK && i < w->shape->index_count; i++)
@@ -459,7 +476,7 @@ read_old_key(struct write *w, sqlite3_value *value, struct tx_row *row)
         tx_tuple_append(&row->key, cell.data, cell.bytes);
     else
         tx_tuple_add_last(&row->key, &cell, tx_shape_collation(w->shape, column));
-    return SQLITE_OK;
+    return row->key.no_memory ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 static int
@@ -492,7 +509,7 @@ update_row(struct write *w, sqlite3_value **argv)
     if (rc != SQLITE_OK)
         return rc;
     if ((w->shape->index_count == 0 || !w->changes_keys) &&
-        same_tuple(&w->key, &w->relation->old.key))
+        same_tuple(w->key, &w->relation->old.key))
         return write_row(w);
     return run_whole(w, check_and_write);
 }
@@ -514,6 +531,7 @@ tx_rowwrite_update(struct tx_table *table, int argc, sqlite3_value **argv, sqlit
                        .relation = table->relation,
                        .shape = table->relation->shape,
                        .session = table->link->session,
+                       .key = &table->relation->key,
                        .conflict = sqlite3_vtab_on_conflict(table->connection->db) };
     int rc;
 

@@ -41,6 +41,7 @@ new_cursor(const struct tx_table *table)
     cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
     if (shape != NULL && shape->row_key == TX_ROW_KEY_ROWID)
         cursor->rowid_column = shape->primary.columns[0];
+    tx_ends_init(&cursor->ends);
     cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count * sizeof(*cursor->spots));
     if (cursor->spots != NULL)
         return cursor;
@@ -78,6 +79,7 @@ tx_scan_free(struct tx_cursor *cursor)
     sqlite3_free(cursor->copy);
     sqlite3_free(cursor->spots);
     tx_lists_free(cursor->lists);
+    tx_ends_free(&cursor->ends);
     sqlite3_free(cursor);
 }
 

@@ -8,30 +8,37 @@
 
 enum { TAG_NULL = 0x08, TAG_TEXT = 0x20, TAG_BLOB = 0x30, END = 0x00, ESCAPED = 0xff };
 
-void
-tx_tuple_clear(struct tx_tuple *tuple)
+/* Room for more bytes, or for as many as can be; says for how many. */
+static size_t
+make_room(struct tx_tuple *tuple, size_t bytes)
 {
-    tuple->bytes = 0;
-    tuple->too_big = false;
-}
+    size_t room = tuple->bytes + bytes;
+    uint8_t *data;
 
-void
-tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from)
-{
-    memcpy(to->data, from->data, from->bytes);
-    to->bytes = from->bytes;
-    to->too_big = from->too_big;
-}
-
-void
-tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
-{
-    const size_t room = sizeof(tuple->data) - tuple->bytes;
-
-    if (bytes > room) {
+    if (bytes > TXKV_KEY_BYTES_MAX - tuple->bytes) {
         tuple->too_big = true;
-        bytes = room;
+        bytes = TXKV_KEY_BYTES_MAX - tuple->bytes;
+        room = TXKV_KEY_BYTES_MAX;
     }
+    if (room <= tuple->room)
+        return bytes;
+    room = room + room / 2 < TXKV_KEY_BYTES_MAX ? room + room / 2 : TXKV_KEY_BYTES_MAX;
+    data = sqlite3_realloc64(tuple->data == tuple->own ? NULL : tuple->data, room);
+    if (data == NULL) {
+        tuple->no_memory = true;
+        return tuple->room - tuple->bytes;
+    }
+    if (tuple->data == tuple->own)
+        memcpy(data, tuple->own, tuple->bytes);
+    tuple->data = data;
+    tuple->room = room;
+    return bytes;
+}
+
+void
+tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
+{
+    bytes = make_room(tuple, bytes);
     if (bytes > 0)
         memcpy(tuple->data + tuple->bytes, data, bytes);
     tuple->bytes += bytes;
@@ -40,13 +47,16 @@ tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
 static void
 append_byte(struct tx_tuple *tuple, uint8_t byte)
 {
-    tx_tuple_append(tuple, &byte, 1);
+    if (tuple->bytes < tuple->room)
+        tuple->data[tuple->bytes++] = byte;
+    else
+        tx_tuple_append_slow(tuple, &byte, 1);
 }
 
 static void
 append_escaped(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
 {
-    while (bytes > 0 && !tuple->too_big) {
+    while (bytes > 0 && !tuple->too_big && !tuple->no_memory) {
         const uint8_t *zero = memchr(data, 0, bytes);
         const size_t clean = zero == NULL ? bytes : (size_t)(zero - data) + 1;
 
@@ -71,7 +81,7 @@ append_bytes(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_collati
         while (left > 0 && from[left - 1] == ' ')
             left--;
     append_byte(tuple, cell->type == SQLITE_TEXT ? TAG_TEXT : TAG_BLOB);
-    while (left > 0 && !tuple->too_big) {
+    while (left > 0 && !tuple->too_big && !tuple->no_memory) {
         const size_t now = left < sizeof(piece) ? left : sizeof(piece);
 
         memcpy(piece, from, now);
@@ -171,14 +181,16 @@ tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out
     const uint8_t *p = tx_tuple_skip(key.data, end, place);
 
     tx_tuple_clear(out);
-    if (p == NULL || key.bytes > sizeof(out->data))
+    if (p == NULL || key.bytes > TXKV_KEY_BYTES_MAX)
         return false;
     if (place == count - 1) {
         tx_tuple_append(out, p, (size_t)(end - p));
-        return true;
+        return !out->no_memory;
     }
     end = find_end(p, end);
     if (end == NULL)
+        return false;
+    if ((size_t)(end - p) > out->room && make_room(out, (size_t)(end - p)) < (size_t)(end - p))
         return false;
     while (p < end) {
         out->data[out->bytes++] = *p;

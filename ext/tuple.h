@@ -15,23 +15,82 @@
  * NOCASE texts are written in small letters (of ASCII), RTRIM texts without spaces at the end: two
  * that are equal have one encoding.
  *
- * Pure; any thread that owns the cells.
+ * Any thread that owns the cells.
  */
 #ifndef TX_TUPLE_H
 #define TX_TUPLE_H
 
+#include <string.h>
+
 #include "keycodec.h"
 
+/* A longer tuple takes an allocation. */
+#define TX_TUPLE_OWN_BYTES 512u
+
+/* Not to be copied as a struct. */
 struct tx_tuple {
-    uint8_t data[TXKV_KEY_BYTES_MAX];
-    size_t bytes;
-    bool too_big; /* data holds the first TXKV_KEY_BYTES_MAX bytes only */
+    uint8_t *data; /* `own`, or allocated */
+    size_t bytes, room;
+    bool too_big;   /* data holds the first TXKV_KEY_BYTES_MAX bytes only */
+    bool no_memory; /* data holds what there was room for */
+    uint8_t own[TX_TUPLE_OWN_BYTES];
 };
 
-void tx_tuple_clear(struct tx_tuple *tuple);
+static inline void
+tx_tuple_clear(struct tx_tuple *tuple)
+{
+    tuple->bytes = 0;
+    tuple->too_big = tuple->no_memory = false;
+}
 
-/* An assignment that copies no more bytes than there are. */
-void tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from);
+static inline void
+tx_tuple_init(struct tx_tuple *tuple)
+{
+    tuple->data = tuple->own;
+    tuple->room = sizeof(tuple->own);
+    tx_tuple_clear(tuple);
+}
+
+static inline void
+tx_tuple_free(struct tx_tuple *tuple)
+{
+    if (tuple->data != tuple->own)
+        sqlite3_free(tuple->data);
+}
+
+/* tx_tuple_append, where there is no room yet. */
+void tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
+
+/* Append bytes as they are. */
+static inline void
+tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes)
+{
+    if (bytes > tuple->room - tuple->bytes) {
+        tx_tuple_append_slow(tuple, data, bytes);
+        return;
+    }
+    if (bytes > 0)
+        memcpy(tuple->data + tuple->bytes, data, bytes);
+    tuple->bytes += bytes;
+}
+
+/* Make one what the other is. */
+static inline void
+tx_tuple_copy(struct tx_tuple *to, const struct tx_tuple *from)
+{
+    tx_tuple_clear(to);
+    tx_tuple_append(to, from->data, from->bytes);
+    to->too_big = from->too_big;
+    to->no_memory = to->no_memory || from->no_memory;
+}
+
+/* Leave the first bytes, of a tuple that had no more when it was good. */
+static inline void
+tx_tuple_cut(struct tx_tuple *tuple, size_t bytes)
+{
+    tx_tuple_clear(tuple);
+    tuple->bytes = bytes;
+}
 
 /* Append a value with an end. */
 void tx_tuple_add(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_collation collation);
@@ -39,9 +98,6 @@ void tx_tuple_add(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_co
 /* Append the last value, not NULL, without an end. */
 void tx_tuple_add_last(struct tx_tuple *tuple, const struct tx_cell *cell,
                        enum tx_collation collation);
-
-/* Append bytes as they are. */
-void tx_tuple_append(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
 
 /*
  * Whether decoding gives exactly this value back; when it does not (a real that is an integer,
@@ -54,13 +110,13 @@ const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
 
 /*
  * The key (keycodec.h) of value `place` of `count`, the last of which has no end; of a NULL its tag
- * alone. False when the bytes are damaged.
+ * alone. False when the bytes are damaged, or out->no_memory is true.
  */
 bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out);
 
 /*
  * Value `place` of a key of `count` values; only one with an end may be NULL. Its bytes are in
- * `room`, or in the key. False when the key is damaged.
+ * `room`, or in the key. False when the key is damaged, or room->no_memory is true.
  */
 bool tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
                    struct tx_cell *out);

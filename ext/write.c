@@ -52,7 +52,7 @@ encode_key(struct tx_table *table, sqlite3_value *value, struct tx_keybuf *key)
     case TX_KEY_TOOBIG:
         return tx_sql_refuse(&table->base.zErrMsg, SQLITE_TOOBIG,
                              "%s: the key is too long: its text or blob has %d bytes and the limit "
-                             "is %d; keep the long part in the value",
+                             "is %d; keep the long part in the value, and a hash of it in the key",
                              table->name, sqlite3_value_bytes(value), TXKV_KEY_BYTES_MAX - 1);
     case TX_KEY_NOMEM:
         break;
@@ -111,7 +111,10 @@ insert_row(struct tx_table *table, sqlite3_value **argv)
 
     if (rc == SQLITE_OK && conflict_mode(table) != SQLITE_REPLACE)
         rc = check_absent(table, &key);
-    return rc == SQLITE_OK ? put(table, &key, argv[NEW_VALUE]) : rc;
+    if (rc == SQLITE_OK)
+        rc = put(table, &key, argv[NEW_VALUE]);
+    tx_key_free(&key);
+    return rc;
 }
 
 /* Move the row from one key to another: both writes or none. */
@@ -141,31 +144,46 @@ move_row(struct tx_table *table, const struct tx_keybuf *from, const struct tx_k
     return rc;
 }
 
+/* Give the row with this key a value, and perhaps another key. */
+static int
+change_row(struct tx_table *table, const struct tx_keybuf *from, sqlite3_value **argv)
+{
+    struct tx_keybuf to;
+    int rc;
+
+    if (sqlite3_value_nochange(argv[NEW_KEY]))
+        return put(table, from, argv[NEW_VALUE]);
+    rc = encode_key(table, argv[NEW_KEY], &to);
+    if (rc == SQLITE_OK && from->bytes == to.bytes && memcmp(from->data, to.data, to.bytes) == 0)
+        rc = put(table, &to, argv[NEW_VALUE]); /* 1 may have become 1.0: that is in the row */
+    else if (rc == SQLITE_OK)
+        rc = move_row(table, from, &to, argv[NEW_VALUE]);
+    tx_key_free(&to);
+    return rc;
+}
+
 static int
 update_row(struct tx_table *table, sqlite3_value **argv)
 {
-    struct tx_keybuf from, to;
+    struct tx_keybuf from;
     int rc = encode_key(table, argv[OLD_KEY], &from);
 
-    if (rc != SQLITE_OK)
-        return rc;
-    if (sqlite3_value_nochange(argv[NEW_KEY]))
-        return put(table, &from, argv[NEW_VALUE]);
-    rc = encode_key(table, argv[NEW_KEY], &to);
-    if (rc != SQLITE_OK)
-        return rc;
-    if (from.bytes == to.bytes && memcmp(from.data, to.data, from.bytes) == 0)
-        return put(table, &to, argv[NEW_VALUE]); /* 1 may have become 1.0: that is in the row */
-    return move_row(table, &from, &to, argv[NEW_VALUE]);
+    if (rc == SQLITE_OK)
+        rc = change_row(table, &from, argv);
+    tx_key_free(&from);
+    return rc;
 }
 
 static int
 delete_row(struct tx_table *table, sqlite3_value **argv)
 {
     struct tx_keybuf key;
-    const int rc = encode_key(table, argv[OLD_KEY], &key);
+    int rc = encode_key(table, argv[OLD_KEY], &key);
 
-    return rc == SQLITE_OK ? erase(table, &key) : rc;
+    if (rc == SQLITE_OK)
+        rc = erase(table, &key);
+    tx_key_free(&key);
+    return rc;
 }
 
 int

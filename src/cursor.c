@@ -187,8 +187,10 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
         cursor = tx_malloc(sizeof *cursor);
     if (cursor == NULL)
         return tx_fail_nomem(err);
-    /* The two key buffers at the end need no clearing. */
-    memset(cursor, 0, offsetof(struct txkv_cursor, lo_buffer));
+    /* The bounds at the end are large, and their own bytes need no clearing. */
+    memset(cursor, 0, offsetof(struct txkv_cursor, lo_bound));
+    tx_bound_init(&cursor->lo_bound);
+    tx_bound_init(&cursor->hi_bound);
     cursor->session = session;
     cursor->table = cursor->key.table = table;
     *out = cursor;
@@ -253,24 +255,11 @@ txkv_cursor_close(struct txkv_cursor *cursor)
     leave_txn(cursor);
     tx_guard_leave(session);
     tx_free(cursor->copy);
+    tx_bound_free(&cursor->lo_bound);
+    tx_bound_free(&cursor->hi_bound);
     tx_free(cursor->sources);
     tx_free(session->spare_cursor);
     session->spare_cursor = cursor; /* it is large: the next statement need not allocate one */
-}
-
-static enum txkv_rc
-copy_bound(struct txkv_bytes bound, uint32_t table, uint8_t *buffer, struct tx_key *key,
-           struct txkv_error *err)
-{
-    *key = (struct tx_key){ NULL, 0, table };
-    if (bound.data == NULL)
-        return TXKV_OK;
-    if (bound.bytes == 0 || bound.bytes > TXKV_KEY_BYTES_MAX)
-        return tx_fail(err, TXKV_MISUSE, "a bound has 1 to %u bytes, not %zu", TXKV_KEY_BYTES_MAX,
-                       bound.bytes);
-    memcpy(buffer, bound.data, bound.bytes);
-    *key = (struct tx_key){ buffer, (uint32_t)bound.bytes, table };
-    return TXKV_OK;
 }
 
 static enum txkv_rc
@@ -326,9 +315,9 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->lo, cursor->table, cursor->lo_buffer, &cursor->lo, err);
+        rc = tx_bound_copy(&cursor->lo_bound, range->lo, cursor->table, &cursor->lo, err);
     if (rc == TXKV_OK)
-        rc = copy_bound(range->hi, cursor->table, cursor->hi_buffer, &cursor->hi, err);
+        rc = tx_bound_copy(&cursor->hi_bound, range->hi, cursor->table, &cursor->hi, err);
     if (rc != TXKV_OK)
         return rc;
     cursor->lo_open = range->lo_open;

@@ -6,6 +6,7 @@
 #ifndef TX_CURSOR_PRIVATE_H
 #define TX_CURSOR_PRIVATE_H
 
+#include "bound.h"
 #include "cursor.h"
 
 enum place {
@@ -40,13 +41,13 @@ struct txkv_cursor {
     struct source *sources; /* newest first */
     uint32_t source_count, source_room;
 
-    /* The range; data points into the buffers, NULL for an open end. */
+    /* The range; data points into the bounds, NULL for an open end. */
     struct tx_key lo, hi;
     bool lo_open, hi_open;
 
     uint8_t *copy; /* of key and value, where the session has a guard */
     size_t copy_room;
-    uint8_t lo_buffer[TXKV_KEY_BYTES_MAX + 1], hi_buffer[TXKV_KEY_BYTES_MAX + 1];
+    struct tx_bound lo_bound, hi_bound;
 };
 
 /* Place the overlay's sources at the start of the range; those that are at their end are left out.

@@ -11,8 +11,10 @@ enum {
     RANGES_KEPT = 4096, /* a larger array is given back after the transaction */
     POINTS_START = 32,
     POINTS_KEPT = 1 << 14,
-    POINTS_MAX = 1 << 22, /* beyond it every key counts as read */
-    RANGES_MAX = 1 << 18  /* beyond it neighbours are joined */
+    POINTS_MAX = 1 << 22,      /* beyond it every key counts as read */
+    RANGES_MAX = 1 << 18,      /* beyond it neighbours are joined */
+    ENDS_BYTES_MAX = 64 << 20, /* of memory; beyond it long ends of ranges are cut to: */
+    END_BYTES = 512
 };
 
 void
@@ -98,6 +100,29 @@ copy_key(struct tx_readset *set, const struct tx_key *from, struct tx_key *to)
     return true;
 }
 
+/*
+ * An end of a range. A long one is cut when there are many: a lower end to its first bytes, which
+ * are below it, an upper one to what is above all that begins like it.
+ */
+static bool
+copy_end(struct tx_readset *set, const struct tx_key *from, bool is_high, struct tx_key *to)
+{
+    struct tx_key cut = *from;
+
+    if (from->bytes <= END_BYTES || set->arena.bytes < ENDS_BYTES_MAX)
+        return copy_key(set, from, to);
+    cut.bytes = END_BYTES;
+    while (is_high && cut.bytes > 0 && cut.data[cut.bytes - 1] == 0xff)
+        cut.bytes--;
+    if (cut.bytes == 0)
+        cut.data = NULL;
+    if (!copy_key(set, &cut, to))
+        return false;
+    if (is_high && cut.bytes > 0)
+        ((uint8_t *)(uintptr_t)to->data)[cut.bytes - 1]++;
+    return true;
+}
+
 enum txkv_rc
 tx_readset_add_point(struct tx_readset *set, const struct tx_key *key, uint64_t hash,
                      struct txkv_error *err)
@@ -166,7 +191,7 @@ tx_readset_add(struct tx_readset *set, const struct tx_key *lo, const struct tx_
         set->ranges = ranges;
         set->room = room;
     }
-    if (!copy_key(set, lo, &range.lo) || !copy_key(set, hi, &range.hi))
+    if (!copy_end(set, lo, false, &range.lo) || !copy_end(set, hi, true, &range.hi))
         return tx_fail_nomem(err);
     set->ranges[set->count++] = range;
     return TXKV_OK;

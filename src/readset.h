@@ -6,7 +6,8 @@
  * cursor adds it when it is placed anew, closed, or when the transaction commits, so a step costs
  * nothing here. tx_readset_seal sorts and joins the ranges so that a key can be looked up by binary
  * search. Past a limit neighbouring ranges are joined across the gap between them: that can only
- * add conflicts, never hide one.
+ * add conflicts, never hide one. Likewise the ends of ranges are cut where long ones have taken
+ * much memory.
  *
  * Threads: the session's. Layer 5: skiplist.h (struct tx_key), mem.h.
  */

@@ -164,7 +164,7 @@ open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_err
     if (e == 0)
         e = mdb_env_set_mapsize(tree->env, tx_round_up(map_size, PAGE_BYTES));
     if (e == 0)
-        e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + 1);
+        e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + TX_TREE_OWN_DBS);
     if (e == 0)
         e = mdb_env_set_maxreaders(tree->env, READERS_MAX);
     if (e == 0 && !readonly && (e = reserve_lock_file(tree->dir)) != 0)
@@ -221,7 +221,7 @@ make_file(const char *dir, const char *path, uint64_t map_size, const char *wal_
     if (e == 0)
         e = mdb_env_set_mapsize(env, tx_round_up(map_size, PAGE_BYTES));
     if (e == 0)
-        e = mdb_env_set_maxdbs(env, 1);
+        e = mdb_env_set_maxdbs(env, TX_TREE_OWN_DBS);
     if (e == 0)
         e = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
     rc = e == 0 ? tx_tree_put_meta(env, dir, wal_dir, err) : fail_open(err, e, dir);
@@ -284,6 +284,8 @@ open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *i
         tree->meta.others = st.st_mode & 077;
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
+    if (rc == TXKV_OK && use == TX_TREE_ALONE)
+        rc = tx_tree_upgrade(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, is_new, err);
     if (rc == TXKV_OK && *is_new && use != TX_TREE_ALONE)

@@ -2,7 +2,8 @@
  * tree.h - the LMDB environment that checkpoints fill and reads fall through to; the only user of
  * lmdb.h.
  *
- * One named database a table ("table-<number>"), and "meta": format version, store id, log
+ * One named database a table ("table-<number>"); "long", where keys that are longer than LMDB's go
+ * on (tree_long.h); and "meta": format version, store id, log
  * directory, the catalog, the checkpoint LSN and the chain's value there. What stands under "meta"
  * is in docs/file-format.md.
  *
@@ -18,7 +19,7 @@
 #include "error.h"
 #include "record.h"
 
-#define TX_TREE_FORMAT     1u
+#define TX_TREE_FORMAT     2u
 #define TX_TREE_TABLES_MAX 1000u
 
 struct tx_tree;
@@ -49,7 +50,8 @@ enum tx_tree_use {
  * use       what this process may do: see below.
  * A new store gets a random id and an empty catalog, synced. Opens a handle for every table of the
  * catalog. Reaps readers that died (mdb_reader_check). MDB_NOTLS, maxreaders 4096, maxdbs
- * TX_TREE_TABLES_MAX + 1, mode 0600.
+ * TX_TREE_TABLES_MAX + 2, mode 0600. A store of format 1 is turned into one of TX_TREE_FORMAT,
+ * which reads all of it once, where this process has it alone.
  *
  * TXKV_FORMAT for an LMDB file that is not a txkv store or a store of a newer format (nothing is
  * changed); TXKV_CORRUPT, TXKV_CANTOPEN, TXKV_READONLY, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
@@ -104,12 +106,13 @@ TX_MUST_CHECK enum txkv_rc tx_tree_get(struct tx_tree_read *read, uint32_t table
                                        const uint8_t **value, uint32_t *value_bytes,
                                        struct txkv_error *err);
 
-/* Rows of a table in LMDB. */
+/* Rows of a table in LMDB: exact. */
 uint64_t tx_tree_rows(struct tx_tree_read *read, uint32_t table);
 
 /*
  * A cursor over one table within a begun read. Every step leaves the pair in *key, *value, valid
- * until tx_tree_read_end; TXKV_NOTFOUND off either end, and from there until the next seek. NULL
+ * until tx_tree_read_end, but for a key of 511 bytes or more, which is valid until the next but one
+ * step of the cursor; TXKV_NOTFOUND off either end, and from there until the next seek. NULL
  * key for seek_ge: the first pair; for seek_le: the last. Closed cursors are kept by their read for
  * the next tx_tree_cursor_open of the same table (mdb_cursor_renew).
  */

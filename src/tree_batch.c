@@ -5,7 +5,8 @@
  * mostly on the page where the cursor stands. Keys beyond the table's last one are appended, which
  * fills pages instead of leaving them half empty: once a key was greater than the last key that the
  * table had when the batch came to it, all that follow are. LMDB compares an appended key with the
- * last one all the same and refuses it when it is not greater.
+ * last one all the same and refuses it when it is not greater. Of a key that is longer than LMDB's
+ * (tree_long.h) all that is about the entry that it begins with.
  *
  * Threads: one batch at a time, from begin to commit or abort in one thread (LMDB's writer mutex).
  */
@@ -15,7 +16,7 @@
 #include "atomic.h"
 #include "bytes.h"
 #include "mem.h"
-#include "tree_private.h"
+#include "tree_long.h"
 
 /* One table in a batch. */
 struct writer {
@@ -24,7 +25,8 @@ struct writer {
     bool is_new;    /* this batch made its database */
     bool appending; /* the keys from here on are beyond the last one */
     uint32_t last_bytes;
-    uint8_t last[TXKV_KEY_BYTES_MAX]; /* the last key when the batch came to the table */
+    uint8_t last[TX_TREE_ENTRY_BYTES]; /* LMDB's last key when the batch came to the table */
+    struct tx_tree_long_writer keys;   /* of long keys */
 };
 
 struct tx_tree_batch {
@@ -120,6 +122,9 @@ open_writer(struct tx_tree_batch *batch, uint32_t table, MDB_dbi dbi, struct wri
     e = mdb_cursor_open(batch->txn, dbi, &w->cursor);
     if (e != 0)
         return e;
+    w->keys = (struct tx_tree_long_writer){
+        .txn = batch->txn, .table_cursor = w->cursor, .dbi = batch->tree->long_dbi, .table = table
+    };
     e = mdb_cursor_get(w->cursor, &key, &value, MDB_LAST);
     if (e == MDB_NOTFOUND) {
         w->appending = true;
@@ -205,7 +210,7 @@ tx_tree_batch_define(struct tx_tree_batch *batch, const struct tx_table_def *def
 
 /* Whether a key is beyond the last one that the table had. */
 static bool
-is_beyond_last(const struct writer *w, const uint8_t *key, uint32_t key_bytes)
+is_beyond_last(const struct writer *w, const uint8_t *key, uint64_t key_bytes)
 {
     const int order = memcmp(key, w->last, tx_min_u64(key_bytes, w->last_bytes));
 
@@ -220,14 +225,20 @@ tx_tree_batch_put(struct tx_tree_batch *batch, uint32_t table, const uint8_t *ke
     MDB_val k = tx_tree_val(key, key_bytes), v = tx_tree_val(value, value_bytes);
     struct writer *w;
     enum txkv_rc rc = TXKV_OK;
+    unsigned flags;
     int e;
 
     w = find_writer(batch, table, &rc, map_full, err);
     if (w == NULL)
         return rc;
     if (!w->appending)
-        w->appending = is_beyond_last(w, key, key_bytes);
-    e = mdb_cursor_put(w->cursor, &k, &v, w->appending ? MDB_APPEND : 0);
+        w->appending = is_beyond_last(w, key, tx_min_u64(key_bytes, TX_TREE_ENTRY_BYTES));
+    flags = w->appending ? MDB_APPEND : 0;
+    if (key_bytes < TX_TREE_ENTRY_BYTES)
+        e = mdb_cursor_put(w->cursor, &k, &v, flags);
+    else
+        e = tx_tree_long_put(&w->keys, (struct txkv_bytes){ key, key_bytes },
+                             (struct txkv_bytes){ value, value_bytes }, flags);
     return e == 0 ? TXKV_OK : fail_batch(batch, e, "writing", map_full, err);
 }
 
@@ -245,11 +256,15 @@ tx_tree_batch_delete(struct tx_tree_batch *batch, uint32_t table, const uint8_t 
         return rc;
     if (w->appending)
         return TXKV_OK; /* nothing stands beyond the last key */
-    e = mdb_cursor_get(w->cursor, &k, &v, MDB_SET);
-    if (e == 0)
-        e = mdb_cursor_del(w->cursor, 0);
-    if (e == MDB_NOTFOUND)
-        e = 0;
+    if (key_bytes < TX_TREE_ENTRY_BYTES) {
+        e = mdb_cursor_get(w->cursor, &k, &v, MDB_SET);
+        if (e == 0)
+            e = mdb_cursor_del(w->cursor, 0);
+        if (e == MDB_NOTFOUND)
+            e = 0;
+    } else {
+        e = tx_tree_long_delete(&w->keys, (struct txkv_bytes){ key, key_bytes });
+    }
     return e == 0 ? TXKV_OK : fail_batch(batch, e, "deleting", map_full, err);
 }
 
@@ -271,21 +286,34 @@ publish_handles(struct tx_tree_batch *batch, uint64_t txn_id, bool visible)
     }
 }
 
+/* Write the checkpoint LSN, and what the tables have besides their rows. LMDB's result. */
+static int
+put_meta(struct tx_tree_batch *batch, uint64_t checkpoint_lsn, uint64_t checkpoint_check)
+{
+    uint8_t bytes[TX_TREE_CHECKPOINT_BYTES];
+    MDB_val k = tx_tree_val(TX_TREE_KEY_CHECKPOINT, strlen(TX_TREE_KEY_CHECKPOINT));
+    MDB_val v = tx_tree_val(bytes, sizeof bytes);
+    int e;
+
+    tx_put_u64(bytes, checkpoint_lsn);
+    tx_put_u64(bytes + 8, checkpoint_check);
+    e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, 0);
+    for (uint32_t t = 1; t <= TX_TREE_TABLES_MAX && e == 0; t++)
+        if (batch->writers[t] != NULL)
+            e = tx_tree_long_count(&batch->writers[t]->keys, batch->tree->meta_dbi);
+    return e;
+}
+
 enum txkv_rc
 tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
                      uint64_t checkpoint_check, bool *map_full, struct txkv_error *err)
 {
     const uint64_t txn_id = mdb_txn_id(batch->txn);
-    uint8_t bytes[TX_TREE_CHECKPOINT_BYTES];
-    MDB_val k = tx_tree_val(TX_TREE_KEY_CHECKPOINT, strlen(TX_TREE_KEY_CHECKPOINT));
-    MDB_val v = tx_tree_val(bytes, sizeof bytes);
     enum txkv_rc rc = TXKV_OK;
     int e;
 
     *map_full = false;
-    tx_put_u64(bytes, checkpoint_lsn);
-    tx_put_u64(bytes + 8, checkpoint_check);
-    e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, 0);
+    e = put_meta(batch, checkpoint_lsn, checkpoint_check);
     if (e != 0) {
         mdb_txn_abort(batch->txn);
     } else {

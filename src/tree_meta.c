@@ -2,7 +2,8 @@
  * tree_meta.c - what stands in data.mdb: the "meta" database, the catalog, a new store's contents.
  *
  * data.mdb holds one named database a table, "table-<number>" in decimal, whose pairs are the
- * table's keys and values as they are, and one named "meta". Integers under "meta" are
+ * table's keys and values as they are, as far as LMDB's keys are long enough; one named "long" for
+ * the rest of longer ones (tree_long.h); and one named "meta". Integers under "meta" are
  * little-endian, its keys are these bytes without a NUL:
  *
  *   key                     value
@@ -13,6 +14,8 @@
  *   "table/" and 4 bytes    catalog entry, encoded as the body of a TX_RECORD_TABLE (record.h). The
  *                           4 bytes are the table's number, big-endian, so that the entries stand
  *                           in its order
+ *   "extra/" and 4 bytes    8 bytes: how many more keys the table, whose number the 4 bytes are
+ *                           likewise, has than its database has pairs; absent for none
  *
  * All of it is written in one synced transaction when the store is created; after that a checkpoint
  * writes "checkpoint", new catalog entries and the tables in one transaction.
@@ -32,9 +35,13 @@
 #include "bytes.h"
 #include "mem.h"
 #include "os.h"
-#include "tree_private.h"
+#include "tree_long.h"
+
+/* Where an LMDB key of full length was a key as it stands. */
+#define OLD_FORMAT 1u
 
 static const char table_prefix[] = "table/";
+static const char long_name[] = "long";
 
 static_assert(sizeof table_prefix - 1 + 4 == TX_TREE_TABLE_KEY_BYTES, "key of a catalog entry");
 
@@ -117,6 +124,11 @@ check_format(const struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     format = tx_get_u32(value.mv_data);
     if (format == TX_TREE_FORMAT)
         return TXKV_OK;
+    if (format == OLD_FORMAT)
+        return tx_fail(err, TXKV_FORMAT,
+                       "%s is a store of format %u, and this txkv works with format %u: close it "
+                       "everywhere, and open it once with permission to write, which converts it",
+                       tree->dir, OLD_FORMAT, TX_TREE_FORMAT);
     return tx_fail(err, TXKV_FORMAT,
                    "%s is a store of format %" PRIu32
                    ", and this txkv reads format %u; open it with "
@@ -330,6 +342,9 @@ load_store_in(struct tx_tree *tree, MDB_txn *txn, bool *is_new, struct txkv_erro
         e = mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi);
     if (e == 0) {
         rc = load_meta(tree, txn, err);
+        if (rc == TXKV_OK && (e = mdb_dbi_open(txn, long_name, 0, &tree->long_dbi)) != 0)
+            rc = e == MDB_NOTFOUND ? fail_meta(tree, "the database of long keys", err)
+                                   : tx_tree_fail(err, e, tree->dir, "opening long keys");
         return rc == TXKV_OK ? walk_catalog(tree, txn, open_handle, &arg, err) : rc;
     }
     if (e != MDB_NOTFOUND)
@@ -379,7 +394,9 @@ put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
 
     tx_put_u32(format, TX_TREE_FORMAT);
     tx_put_u64(id, store_id);
-    e = mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi);
+    e = mdb_dbi_open(txn, long_name, MDB_CREATE, &dbi);
+    if (e == 0)
+        e = mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi);
     if (e == 0)
         e = put_meta(txn, dbi, "format", format, sizeof format);
     if (e == 0)
@@ -410,4 +427,103 @@ tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv
             mdb_txn_abort(txn);
     }
     return e == 0 ? TXKV_OK : tx_tree_fail(err, e, dir, "creating the store");
+}
+
+/* ---- a store of format 1 ---- */
+
+struct upgrade {
+    struct tx_tree *tree;
+    MDB_txn *txn;
+    bool *map_full;
+};
+
+static enum txkv_rc
+fail_upgrade(const struct upgrade *u, int e, struct txkv_error *err)
+{
+    *u->map_full = e == MDB_MAP_FULL;
+    return tx_tree_fail(err, e, u->tree->dir, "converting the store");
+}
+
+static enum txkv_rc
+upgrade_table(void *arg, const struct tx_table_def *def, struct txkv_error *err)
+{
+    const struct upgrade *u = arg;
+    char name[TX_TREE_DB_NAME_BYTES];
+    MDB_dbi dbi;
+    int e;
+
+    tx_tree_db_name(name, def->table);
+    e = mdb_dbi_open(u->txn, name, 0, &dbi);
+    if (e == MDB_NOTFOUND)
+        return fail_meta(u->tree, "the catalog (a table of it is missing)", err);
+    if (e == 0)
+        e = tx_tree_long_upgrade(u->txn, dbi);
+    return e == 0 ? TXKV_OK : fail_upgrade(u, e, err);
+}
+
+/* *old: the store's format is the old one. Of what is no store at all tx_tree_load speaks. */
+static enum txkv_rc
+look_at_format(struct tx_tree *tree, MDB_txn *txn, bool *old, struct txkv_error *err)
+{
+    MDB_val value;
+    enum txkv_rc rc = TXKV_NOTFOUND;
+
+    *old = false;
+    if (mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi) == 0)
+        rc = get_meta(tree, txn, "format", &value, err);
+    if (rc == TXKV_OK)
+        *old = value.mv_size == 4 && tx_get_u32(value.mv_data) == OLD_FORMAT;
+    return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
+}
+
+static enum txkv_rc
+upgrade_in(struct upgrade *u, struct txkv_error *err)
+{
+    uint8_t format[4];
+    MDB_dbi dbi;
+    enum txkv_rc rc;
+    bool old;
+    int e;
+
+    rc = look_at_format(u->tree, u->txn, &old, err);
+    if (rc == TXKV_OK && old)
+        rc = walk_catalog(u->tree, u->txn, upgrade_table, u, err);
+    if (rc != TXKV_OK || !old) {
+        mdb_txn_abort(u->txn);
+        return rc;
+    }
+    tx_put_u32(format, TX_TREE_FORMAT);
+    e = mdb_dbi_open(u->txn, long_name, MDB_CREATE, &dbi);
+    if (e == 0)
+        e = put_meta(u->txn, u->tree->meta_dbi, "format", format, sizeof format);
+    if (e == 0)
+        e = mdb_txn_commit(u->txn);
+    else
+        mdb_txn_abort(u->txn);
+    return e == 0 ? TXKV_OK : fail_upgrade(u, e, err);
+}
+
+enum txkv_rc
+tx_tree_upgrade(struct tx_tree *tree, struct txkv_error *err)
+{
+    bool old, map_full = false;
+    struct upgrade u = { .tree = tree, .map_full = &map_full };
+    int e = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &u.txn);
+    enum txkv_rc rc;
+
+    if (e != 0)
+        return tx_tree_fail(err, e, tree->dir, "looking at the format");
+    rc = look_at_format(tree, u.txn, &old, err);
+    mdb_txn_abort(u.txn);
+    while (rc == TXKV_OK && old) {
+        map_full = false;
+        e = mdb_txn_begin(tree->env, NULL, 0, &u.txn);
+        if (e != 0)
+            return fail_upgrade(&u, e, err);
+        rc = upgrade_in(&u, err);
+        old = map_full;
+        if (map_full)
+            rc = tx_tree_grow(tree, 0, err);
+    }
+    return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * tree_private.h - what tree.c, tree_meta.c, tree_read.c and tree_batch.c share.
+ * tree_private.h - what the files tree*.c share.
  *
  * Layer 4: the only header that includes lmdb.h.
  */
@@ -16,12 +16,14 @@
 #define TX_TREE_CHECKPOINT_BYTES 16u
 #define TX_TREE_TABLE_KEY_BYTES  10u /* "table/" and the number */
 #define TX_TREE_DB_NAME_BYTES    20u /* "table-1000", with room */
+/* Named databases that are no table's: "meta" and "long". */
+#define TX_TREE_OWN_DBS 2u
 
 struct tx_tree {
     /* Fixed after open. */
     MDB_env *env;
     char *dir;
-    MDB_dbi main_dbi, meta_dbi;
+    MDB_dbi main_dbi, meta_dbi, long_dbi;
     struct tx_tree_meta meta;
 
     /*
@@ -60,6 +62,16 @@ struct tx_tree_read {
     struct tx_tree_read *prev, *next;
 };
 
+struct tx_tree_cursor {
+    struct tx_tree_read *read;
+    struct tx_tree_cursor *next; /* among the kept ones */
+    MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
+    uint32_t table;
+    bool placed;               /* false before a seek and off either end */
+    uint32_t depth;            /* of its key, in nodes: tree_long.h; 0 for short keys */
+    struct tx_tree_path *path; /* NULL before the first long key */
+};
+
 /* The sentence and the code for LMDB's result `e` of `doing` ("reading", say) in `dir`. */
 enum txkv_rc tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing);
 
@@ -76,6 +88,10 @@ TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, M
  * was read. TXKV_FORMAT, TXKV_CORRUPT.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err);
+
+/* Turn a store of format 1 into one of TX_TREE_FORMAT; nothing for any other. Before tx_tree_load,
+ * where no other process has the store. */
+TX_MUST_CHECK enum txkv_rc tx_tree_upgrade(struct tx_tree *tree, struct txkv_error *err);
 
 /* Open the handles of tables that another process has made. Takes over a larger map, too. */
 TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err);

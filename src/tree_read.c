@@ -22,15 +22,7 @@
 
 #include "atomic.h"
 #include "mem.h"
-#include "tree_private.h"
-
-struct tx_tree_cursor {
-    struct tx_tree_read *read;
-    struct tx_tree_cursor *next; /* among the kept ones */
-    MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
-    uint32_t table;
-    bool placed; /* false before a seek and off either end */
-};
+#include "tree_long.h"
 
 enum txkv_rc
 tx_tree_read_create(struct tx_tree *tree, struct tx_tree_read **out, struct txkv_error *err)
@@ -62,6 +54,7 @@ tx_tree_read_free(struct tx_tree_read *read)
     for (struct tx_tree_cursor *c = read->kept, *next; c != NULL; c = next) {
         next = c->next;
         mdb_cursor_close(c->mdb);
+        tx_tree_long_free(c);
         tx_free(c);
     }
     mdb_txn_abort(read->txn);
@@ -117,7 +110,7 @@ static enum handles
 look_at_handles(const struct tx_tree_read *read)
 {
     const uint64_t table_max = tx_load_acquire_64(&read->tree->table_max);
-    uint64_t known = 1; /* "meta" */
+    uint64_t known = TX_TREE_OWN_DBS;
     MDB_stat stat;
 
     for (uint32_t t = 1; t <= table_max; t++) {
@@ -225,6 +218,20 @@ tx_tree_read_end(struct tx_tree_read *read)
     tx_store_release_32(&read->active, 0); /* [T1] */
 }
 
+static enum txkv_rc
+get_long(struct tx_tree_read *read, uint32_t table, MDB_dbi dbi, struct txkv_bytes key,
+         const uint8_t **value, uint32_t *value_bytes, struct txkv_error *err)
+{
+    struct txkv_bytes found;
+    const enum txkv_rc rc = tx_tree_long_get(read, table, dbi, key, &found, err);
+
+    if (rc == TXKV_OK) {
+        *value = found.data;
+        *value_bytes = (uint32_t)found.bytes;
+    }
+    return rc;
+}
+
 enum txkv_rc
 tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint32_t key_bytes,
             const uint8_t **value, uint32_t *value_bytes, struct txkv_error *err)
@@ -238,6 +245,9 @@ tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint3
     *value_bytes = 0;
     if (handle == 0)
         return TXKV_NOTFOUND;
+    if (key_bytes >= TX_TREE_ENTRY_BYTES)
+        return get_long(read, table, tx_tree_handle_dbi(handle),
+                        (struct txkv_bytes){ key, key_bytes }, value, value_bytes, err);
     e = mdb_get(read->txn, tx_tree_handle_dbi(handle), &k, &v);
     if (e == MDB_NOTFOUND)
         return TXKV_NOTFOUND;
@@ -257,7 +267,7 @@ tx_tree_rows(struct tx_tree_read *read, uint32_t table)
     assert(read->active == 1);
     if (handle == 0 || mdb_stat(read->txn, tx_tree_handle_dbi(handle), &stat) != 0)
         return 0;
-    return stat.ms_entries;
+    return stat.ms_entries + tx_tree_long_extra(read, table);
 }
 
 /* A kept cursor over the table, off the list, or a new one without an LMDB cursor; or NULL. */
@@ -294,9 +304,11 @@ tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table, struct tx_tree_cu
     cursor = take_cursor(read, table);
     if (cursor == NULL)
         return tx_fail_nomem(err);
-    if (cursor->mdb != NULL)
+    if (cursor->mdb != NULL) {
         e = mdb_cursor_renew(read->txn, cursor->mdb);
-    else if (handle != 0)
+        if (e == 0 && cursor->path != NULL)
+            e = tx_tree_long_renew(cursor);
+    } else if (handle != 0)
         e = mdb_cursor_open(read->txn, tx_tree_handle_dbi(handle), &cursor->mdb);
     if (e != 0) {
         tx_tree_cursor_close(cursor);
@@ -316,8 +328,8 @@ tx_tree_cursor_close(struct tx_tree_cursor *cursor)
     cursor->read->kept = cursor;
 }
 
-/* Move by op; *key is the key to look for and becomes the one found. LMDB's result. Inline, for a
- * scan comes here with every row. */
+/* Move in the table by op; *key is the LMDB key to look for and becomes the one found. LMDB's
+ * result. Inline, for a scan comes here with every row. */
 __attribute__((always_inline)) static inline int
 move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct tx_tree_pair *pair)
 {
@@ -338,11 +350,92 @@ move_mdb(struct tx_tree_cursor *cursor, MDB_cursor_op op, MDB_val *key, struct t
     return 0;
 }
 
+/* From where move_mdb has come, with this result, to a key. */
+static inline int
+settle(struct tx_tree_cursor *cursor, int e, bool backward, struct tx_tree_pair *pair)
+{
+    if (__builtin_expect(e == 0 && pair->key_bytes == TX_TREE_ENTRY_BYTES, 0))
+        e = tx_tree_long_enter(cursor, backward, pair);
+    return e;
+}
+
+/* The first key of the table, or the last. */
+static int
+go_to_end(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair)
+{
+    MDB_val k;
+
+    return settle(cursor, move_mdb(cursor, backward ? MDB_LAST : MDB_FIRST, &k, pair), backward,
+                  pair);
+}
+
+static inline int
+go_on(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair)
+{
+    MDB_val k;
+
+    return settle(cursor, move_mdb(cursor, backward ? MDB_PREV : MDB_NEXT, &k, pair), backward,
+                  pair);
+}
+
+static bool
+is_key(const struct tx_tree_pair *pair, const uint8_t *key, uint32_t key_bytes)
+{
+    return pair->key_bytes == key_bytes && memcmp(pair->key, key, key_bytes) == 0;
+}
+
+/* The first key that is not less, or, backward, the last that is not greater. */
+static int
+seek_short(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool backward,
+           struct tx_tree_pair *pair)
+{
+    MDB_val k = tx_tree_val(key, key_bytes);
+    const int e = move_mdb(cursor, MDB_SET_RANGE, &k, pair);
+
+    if (!backward)
+        return settle(cursor, e, false, pair);
+    if (e == MDB_NOTFOUND) /* every key is less */
+        return go_to_end(cursor, true, pair);
+    return e != 0 || is_key(pair, key, key_bytes) ? e : go_on(cursor, true, pair);
+}
+
+static int
+seek_long(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool backward,
+          struct tx_tree_pair *pair)
+{
+    const struct txkv_bytes rest = { key + TX_TREE_ENTRY_BYTES, key_bytes - TX_TREE_ENTRY_BYTES };
+    MDB_val k = tx_tree_val(key, TX_TREE_ENTRY_BYTES);
+    int e = move_mdb(cursor, MDB_SET_RANGE, &k, pair);
+
+    if (e == 0 && is_key(pair, key, TX_TREE_ENTRY_BYTES)) {
+        e = tx_tree_long_seek(cursor, rest, backward, pair);
+        return e == MDB_NOTFOUND ? go_on(cursor, backward, pair) : e;
+    }
+    if (!backward)
+        return settle(cursor, e, false, pair);
+    if (e == MDB_NOTFOUND)
+        return go_to_end(cursor, true, pair);
+    return e != 0 ? e : go_on(cursor, true, pair);
+}
+
+static int
+seek(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool backward,
+     struct tx_tree_pair *pair)
+{
+    cursor->depth = 0;
+    if (key == NULL)
+        return go_to_end(cursor, backward, pair);
+    if (key_bytes < TX_TREE_ENTRY_BYTES)
+        return seek_short(cursor, key, key_bytes, backward, pair);
+    return seek_long(cursor, key, key_bytes, backward, pair);
+}
+
 static inline enum txkv_rc
-result_of(const struct tx_tree_cursor *cursor, int e, struct txkv_error *err)
+result_of(struct tx_tree_cursor *cursor, int e, struct txkv_error *err)
 {
     if (e == 0)
         return TXKV_OK;
+    cursor->placed = false;
     if (e == MDB_NOTFOUND)
         return TXKV_NOTFOUND;
     return tx_tree_fail(err, e, cursor->read->tree->dir, "reading");
@@ -352,50 +445,41 @@ enum txkv_rc
 tx_tree_cursor_seek_ge(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes,
                        struct tx_tree_pair *pair, struct txkv_error *err)
 {
-    MDB_val k = tx_tree_val(key, key_bytes);
-
-    return result_of(cursor, move_mdb(cursor, key == NULL ? MDB_FIRST : MDB_SET_RANGE, &k, pair),
-                     err);
+    return result_of(cursor, seek(cursor, key, key_bytes, false, pair), err);
 }
 
 enum txkv_rc
 tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes,
                        struct tx_tree_pair *pair, struct txkv_error *err)
 {
-    MDB_val k = tx_tree_val(key, key_bytes);
-    int e = MDB_NOTFOUND;
-
-    if (key != NULL) {
-        e = move_mdb(cursor, MDB_SET_RANGE, &k, pair);
-        if (e == 0 && (pair->key_bytes != key_bytes || memcmp(pair->key, key, key_bytes) != 0))
-            return result_of(cursor, move_mdb(cursor, MDB_PREV, &k, pair), err);
-    }
-    if (e == MDB_NOTFOUND) /* every key is less, or none was given */
-        e = move_mdb(cursor, MDB_LAST, &k, pair);
-    return result_of(cursor, e, err);
+    return result_of(cursor, seek(cursor, key, key_bytes, true, pair), err);
 }
 
 static inline enum txkv_rc
-step(struct tx_tree_cursor *cursor, MDB_cursor_op op, struct tx_tree_pair *pair,
+step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
      struct txkv_error *err)
 {
-    MDB_val k;
+    int e = MDB_NOTFOUND;
 
     if (!cursor->placed)
         return TXKV_NOTFOUND;
-    return result_of(cursor, move_mdb(cursor, op, &k, pair), err);
+    if (__builtin_expect(cursor->depth > 0, 0))
+        e = tx_tree_long_step(cursor, backward, pair);
+    if (e == MDB_NOTFOUND)
+        e = go_on(cursor, backward, pair);
+    return result_of(cursor, e, err);
 }
 
 enum txkv_rc
 tx_tree_cursor_next(struct tx_tree_cursor *cursor, struct tx_tree_pair *pair,
                     struct txkv_error *err)
 {
-    return step(cursor, MDB_NEXT, pair, err);
+    return step(cursor, false, pair, err);
 }
 
 enum txkv_rc
 tx_tree_cursor_prev(struct tx_tree_cursor *cursor, struct tx_tree_pair *pair,
                     struct txkv_error *err)
 {
-    return step(cursor, MDB_PREV, pair, err);
+    return step(cursor, true, pair, err);
 }

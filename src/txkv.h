@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 #define TXKV_VERSION              "0.1.0"
-#define TXKV_KEY_BYTES_MAX        511u /* LMDB's limit */
+#define TXKV_KEY_BYTES_MAX        262144u
 #define TXKV_VALUE_BYTES_MAX      0x7fff0000u
 #define TXKV_TABLE_NAME_BYTES_MAX 255u
 

@@ -504,5 +504,6 @@ txkv_session_close(struct txkv_session *session)
     unlink_session(session);
     tx_epoch_unregister(session->record);
     tx_free(session->value);
+    tx_free(session->conflict_key);
     tx_free(session);
 }

@@ -63,7 +63,8 @@ struct txkv_session {
     uint32_t losses;   /* conflicts in a row, counted up to TX_WAY_LOSSES */
     uint64_t begun_us; /* when the transaction began, if the one before it lost; else 0 */
     uint32_t conflict_table, conflict_key_bytes; /* of the last conflict; bytes 0: none */
-    uint8_t conflict_key[TXKV_KEY_BYTES_MAX];
+    uint8_t *conflict_key;                       /* grows; NULL before the first conflict */
+    size_t conflict_key_room;
     uint8_t *value; /* a copy, for txkv_get outside a transaction or with a guard */
     size_t value_room;
     struct tx_event done; /* the leader signals it */

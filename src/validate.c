@@ -11,15 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_TEXT_BYTES = 80 };
+enum { KEY_TEXT_BYTES = 80, CONFLICT_KEY_SPARE = 64 };
 
 static enum txkv_rc
-fail_on(struct txkv_session *session, const struct tx_key *key, bool written)
+fail_on(struct txkv_session *session, const struct tx_key *key, bool written,
+        struct txkv_error *err)
 {
     struct tx_counters *counters = &session->core->counters;
 
     tx_count(written ? &counters->conflicts_written : &counters->conflicts_read, 1);
     session->conflict_table = key->table;
+    if (key->bytes > session->conflict_key_room) {
+        uint8_t *room = tx_realloc(session->conflict_key, key->bytes + CONFLICT_KEY_SPARE);
+
+        if (room == NULL) /* a conflict all the same */
+            return tx_fail(err, TXKV_CONFLICT,
+                           "a key was changed by another transaction after this one read it (no "
+                           "memory to say which); run the transaction again");
+        session->conflict_key = room;
+        session->conflict_key_room = key->bytes + CONFLICT_KEY_SPARE;
+    }
     session->conflict_key_bytes = key->bytes;
     memcpy(session->conflict_key, key->data, key->bytes);
     return TXKV_CONFLICT;
@@ -27,17 +38,17 @@ fail_on(struct txkv_session *session, const struct tx_key *key, bool written)
 
 /* A key that was read has a version that the snapshot lacks: does that matter? */
 static enum txkv_rc
-judge(struct txkv_session *session, const struct tx_key *key, uint64_t hash)
+judge(struct txkv_session *session, const struct tx_key *key, uint64_t hash, struct txkv_error *err)
 {
     const bool written = tx_writeset_find(&session->current->writes, key, hash) != NULL;
 
     if (!written && session->isolation == TXKV_SNAPSHOT)
         return TXKV_OK;
-    return fail_on(session, key, written);
+    return fail_on(session, key, written, err);
 }
 
 static enum txkv_rc
-check_points(struct txkv_session *session, const struct tx_view *view)
+check_points(struct txkv_session *session, const struct tx_view *view, struct txkv_error *err)
 {
     const struct tx_txn *txn = session->current;
     const uint64_t snap = txn->snapshot.snap;
@@ -54,7 +65,7 @@ check_points(struct txkv_session *session, const struct tx_view *view)
 
             if (newest == NULL || newest->lsn < snap)
                 continue;
-            rc = judge(session, key, hash);
+            rc = judge(session, key, hash, err);
             break;
         }
     }
@@ -63,7 +74,8 @@ check_points(struct txkv_session *session, const struct tx_view *view)
 
 /* One transaction that was committed after the snapshot. */
 static enum txkv_rc
-check_record(struct txkv_session *session, const uint8_t *body, const uint8_t *end)
+check_record(struct txkv_session *session, const uint8_t *body, const uint8_t *end,
+             struct txkv_error *err)
 {
     const struct tx_readset *reads = &session->current->reads;
     struct tx_op op;
@@ -74,13 +86,13 @@ check_record(struct txkv_session *session, const uint8_t *body, const uint8_t *e
         const uint64_t hash = tx_key_hash(&key);
 
         if (tx_readset_covers(reads, &key, hash))
-            rc = judge(session, &key, hash);
+            rc = judge(session, &key, hash, err);
     }
     return rc;
 }
 
 static enum txkv_rc
-check_history(struct txkv_session *session, const struct tx_view *view)
+check_history(struct txkv_session *session, const struct tx_view *view, struct txkv_error *err)
 {
     const uint64_t snap = session->current->snapshot.snap;
     enum txkv_rc rc = TXKV_OK;
@@ -89,7 +101,7 @@ check_history(struct txkv_session *session, const struct tx_view *view)
         const struct tx_recent *recent = view->memtables[m]->recent;
 
         for (; recent != NULL && recent->lsn >= snap; recent = recent->older) {
-            rc = check_record(session, recent->body, recent->body + recent->body_bytes);
+            rc = check_record(session, recent->body, recent->body + recent->body_bytes, err);
             if (rc != TXKV_OK)
                 return rc;
         }
@@ -129,8 +141,8 @@ tx_validate(struct txkv_session *session, struct txkv_error *err)
                        (unsigned long long)snap, (unsigned long long)view->history_lsn);
     }
     if (tx_readset_is_small(&txn->reads))
-        return check_points(session, view);
-    return check_history(session, view);
+        return check_points(session, view, err);
+    return check_history(session, view, err);
 }
 
 /* A key for a message: printable characters as they are, the rest as \xNN. */

@@ -9,11 +9,11 @@ CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/foreign');
 CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store');
 INSERT INTO kv VALUES('a', 1);
 -- keys
-INSERT INTO kv VALUES(hex(zeroblob(400)), 1);
-INSERT INTO kv VALUES(zeroblob(511), 1);
-INSERT INTO kv VALUES(zeroblob(510), 1);
-UPDATE kv SET key = hex(zeroblob(400)) WHERE key = 'a';
-UPDATE OR IGNORE kv SET key = hex(zeroblob(400)) WHERE key = 'a';
+INSERT INTO kv VALUES(hex(zeroblob(200000)), 1);
+INSERT INTO kv VALUES(zeroblob(262144), 1);
+INSERT INTO kv VALUES(zeroblob(262143), 1);
+UPDATE kv SET key = hex(zeroblob(200000)) WHERE key = 'a';
+UPDATE OR IGNORE kv SET key = hex(zeroblob(200000)) WHERE key = 'a';
 SELECT count(*), count(DISTINCT key) FROM kv;
 INSERT INTO kv VALUES(1, 2, 3);
 INSERT INTO kv(nothing) VALUES(1);

@@ -58,13 +58,13 @@ SELECT 'long <=', count(*) FROM kv WHERE key <= 'a' || hex(zeroblob(400));
 SELECT 'long >', count(*) FROM kv WHERE key > 'a' || hex(zeroblob(400));
 SELECT 'long >=', count(*) FROM kv WHERE key >= 'a' || hex(zeroblob(400));
 SELECT 'long between', count(*) FROM kv WHERE key > 'A' || hex(zeroblob(400)) AND key < 'b' || hex(zeroblob(400));
--- 510 zeros are the longest text that fits: the bound of 511 zeros lies just above it
-INSERT INTO kv VALUES(substr(hex(zeroblob(300)), 1, 510), 22);
-SELECT 'edge =', value FROM kv WHERE key = substr(hex(zeroblob(300)), 1, 510);
-SELECT 'edge <', max(value) FROM kv WHERE key < substr(hex(zeroblob(300)), 1, 511) AND key > '';
-SELECT 'edge <=', max(value) FROM kv WHERE key <= substr(hex(zeroblob(300)), 1, 511) AND key > '';
-SELECT 'edge >', count(*) FROM kv WHERE key > substr(hex(zeroblob(300)), 1, 511) AND key < 'A';
-SELECT 'edge >=', count(*) FROM kv WHERE key >= substr(hex(zeroblob(300)), 1, 511) AND key < 'A';
+-- 262143 zeros are the longest text that fits: the bound of 262144 zeros lies just above it
+INSERT INTO kv VALUES(substr(hex(zeroblob(131100)), 1, 262143), 22);
+SELECT 'edge =', value FROM kv WHERE key = substr(hex(zeroblob(131100)), 1, 262143);
+SELECT 'edge <', max(value) FROM kv WHERE key < substr(hex(zeroblob(131100)), 1, 262144) AND key > '';
+SELECT 'edge <=', max(value) FROM kv WHERE key <= substr(hex(zeroblob(131100)), 1, 262144) AND key > '';
+SELECT 'edge >', count(*) FROM kv WHERE key > substr(hex(zeroblob(131100)), 1, 262144) AND key < 'A';
+SELECT 'edge >=', count(*) FROM kv WHERE key >= substr(hex(zeroblob(131100)), 1, 262144) AND key < 'A';
 -- a row does not move out from under a query that reads it twice
 SELECT count(*) FROM kv AS a, kv AS b WHERE a.key = b.key;
 SELECT a.value, b.value FROM kv AS a JOIN kv AS b ON b.key > a.key WHERE a.key >= x'00' ORDER BY a.key, b.key;

@@ -340,7 +340,8 @@ print_goals(const struct report *p, const struct config *config, size_t work)
         print_goal("txkv / SQLite", RATIO(txkv, &cells[ENGINE_SQLITE], value),
                    goal->sqlite_ratio_min, false, "x");
     /* What other programs on the machine take from a run is not in this one. */
-    if (bench_works[work].in_transaction && cells[ENGINE_SQLITE].runs > 0)
+    if ((bench_works[work].in_transaction || bench_works[work].columns) &&
+        cells[ENGINE_SQLITE].runs > 0)
         print_goal("the same by CPU time", RATIO(txkv, &cells[ENGINE_SQLITE], per_cpu), 0, false,
                    "x");
     if (goal->beside_ratio_min > 0 && cells[ENGINE_SQLITE].runs > 0) {

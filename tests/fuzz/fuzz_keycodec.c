@@ -95,6 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(tx_key_encode(value, &key) == TX_KEY_OK);
     check(key.bytes == input.bytes && memcmp(key.data, input.key, key.bytes) == 0);
     check(key.note == input.note);
+    tx_key_free(&key);
     sqlite3_value_free(value);
     return 0;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct key {
-    uint8_t data[TXKV_KEY_BYTES_MAX];
+    uint8_t data[KEY_BYTES_MAX];
     uint32_t bytes;
 };
 
@@ -31,6 +31,18 @@ compare_keys(const void *a, const void *b)
     return compare_bytes(x->data, x->bytes, y->data, y->bytes);
 }
 
+/* How much a key shares with the others: little, up to what LMDB takes as a key, or about a
+ * boundary of the pieces in which longer ones stand there. */
+static uint32_t
+make_prefix(struct rng *rng)
+{
+    if (rng_chance(rng, 50))
+        return rng_below(rng, 6);
+    if (rng_chance(rng, 50))
+        return rng_below(rng, 511);
+    return 507 + 499 * rng_below(rng, 5) + rng_below(rng, 6);
+}
+
 /* Keys share a long prefix to different lengths; bytes are few, the extremes among them. */
 void
 make_keys(struct rng *rng)
@@ -40,12 +52,12 @@ make_keys(struct rng *rng)
 
     while (made < KEYS) {
         struct key *k = &keys[made];
-        const uint32_t prefix = rng_chance(rng, 50) ? rng_below(rng, 6) : rng_below(rng, 511);
-        const uint32_t rest = 1 + rng_below(rng, 4);
+        const uint32_t prefix = make_prefix(rng);
+        const uint32_t rest = 1 + rng_below(rng, rng_chance(rng, 10) ? 600 : 4);
         bool fresh = true;
 
-        k->bytes = prefix + rest > TXKV_KEY_BYTES_MAX || rng_chance(rng, 4) ? TXKV_KEY_BYTES_MAX
-                                                                            : prefix + rest;
+        k->bytes =
+            prefix + rest > KEY_BYTES_MAX || rng_chance(rng, 4) ? KEY_BYTES_MAX : prefix + rest;
         for (uint32_t i = 0; i < k->bytes; i++)
             k->data[i] = i < prefix ? (uint8_t)(i % 7 == 0 ? 'p' : 0)
                                     : alphabet[rng_below(rng, sizeof alphabet)];
@@ -132,7 +144,7 @@ make_bound(uint8_t *buffer, struct txkv_bytes *bound, bool *open, bool is_low)
     bound->data = buffer;
     bound->bytes = keys[k].bytes;
     memcpy(buffer, keys[k].data, keys[k].bytes);
-    if (roll(4) == 0 && bound->bytes < TXKV_KEY_BYTES_MAX)
+    if (roll(4) == 0 && bound->bytes < KEY_BYTES_MAX)
         buffer[bound->bytes++] = (uint8_t)(roll(2) * 0x80);
     else if (roll(4) == 0 && bound->bytes > 1)
         bound->bytes--;

@@ -13,6 +13,7 @@
 enum {
     TABLES = 3,
     KEYS = 48,
+    KEY_BYTES_MAX = 3000, /* beyond LMDB's 511, several times */
     SESSIONS = 3,
     SAVEPOINTS_MAX = 5,
     VALUE_BYTES_MAX = 100000,
@@ -84,7 +85,7 @@ struct session {
 struct bounds {
     struct txkv_range range;
     uint32_t lo, hi; /* key numbers lo <= k < hi are inside */
-    uint8_t lo_bytes[TXKV_KEY_BYTES_MAX], hi_bytes[TXKV_KEY_BYTES_MAX];
+    uint8_t lo_bytes[KEY_BYTES_MAX], hi_bytes[KEY_BYTES_MAX];
 };
 
 /* What outlives a crash, in shared memory. */

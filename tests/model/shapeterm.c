@@ -46,6 +46,16 @@ shape_add_value(struct text *t, bool may_be_null)
                                        "'~'" };
     size_t number;
 
+    if (shape_roll(40) == 0 && !shape->rowid_is_column) {
+        /* Beyond what LMDB takes as a key, where a piece of it ends, or two, and longer. */
+        static const uint32_t lengths[] = { 500, 509, 510, 1008, 1009, 3000, 65536 };
+        const bool as_blob = shape_roll(3) == 0;
+
+        text_add(t, "%sprintf('%%.%uc', '%c') || '%c'%s", as_blob ? "CAST(" : "",
+                 lengths[shape_roll(7)] + shape_roll(3), shape_roll(4) == 0 ? 'A' : 'a',
+                 (int)('a' + shape_roll(3)), as_blob ? " AS BLOB)" : "");
+        return;
+    }
     switch (shape_roll(12)) {
     case 0:
         text_add(t, "%s", may_be_null ? "NULL" : "7");

@@ -341,7 +341,8 @@ drop_index(struct slt_schema *schema, const char *sql, char *name, char *reason)
                 return make_anew(schema, table, reason);
             }
     }
-    return SLT_DDL_DONE; /* one that was left out */
+    sql_run(schema->db, "DROP INDEX IF EXISTS \"%s\"", name); /* a native table's, or left out */
+    return SLT_DDL_DONE;
 }
 
 enum slt_ddl

@@ -57,12 +57,13 @@ gen_value(struct gen *g, char column, bool may_be_null)
 
 /* ---- records ---- */
 
-static void
+static bool
 write_statement(struct gen *g)
 {
     const int rc = sqlite3_exec(g->db, g->sql.data, NULL, NULL, NULL);
 
     (void)fprintf(g->out, "statement %s\n%s\n\n", rc == SQLITE_OK ? "ok" : "error", g->sql.data);
+    return rc == SQLITE_OK;
 }
 
 static void
@@ -128,17 +129,23 @@ create_index(struct gen *g)
                                            "r DESC", "i DESC, s", "s, n", "j, r", "n, s, j",
                                            "id",     "id, i",     "i, id" };
 
+    const char *column = columns[gen_roll(g, sizeof columns / sizeof columns[0])];
+    const int table = (int)gen_roll(g, GEN_TABLES);
+    const bool unique = gen_roll(g, 6) == 0; /* it may be contradicted */
+
     buffer_clear(&g->sql);
     if (gen_roll(g, 3) == 0) {
         buffer_add(&g->sql, "DROP INDEX IF EXISTS x%u", gen_roll(g, (uint32_t)g->next_index + 1));
-    } else {
-        const bool unique = gen_roll(g, 6) == 0; /* it may be contradicted */
-
-        buffer_add(&g->sql, "CREATE %sINDEX x%d ON %s(%s)", unique ? "UNIQUE " : "",
-                   g->next_index++, gen_table(g, -1),
-                   columns[gen_roll(g, sizeof columns / sizeof columns[0])]);
+        (void)write_statement(g);
+        return;
     }
-    write_statement(g);
+    buffer_add(&g->sql, "CREATE %sINDEX x%d ON %s(%s)", unique ? "UNIQUE " : "", g->next_index++,
+               gen_table(g, table), column);
+    if (!write_statement(g) || !unique)
+        return;
+    for (const char *c = "ijsnr"; *c != '\0'; c++)
+        if (strchr(column, *c) != NULL && strchr(g->unique[table], *c) == NULL)
+            g->unique[table][strlen(g->unique[table])] = *c;
 }
 
 /* ---- rows ---- */
@@ -183,49 +190,6 @@ insert_select(struct gen *g)
     buffer_add(&g->sql, " ORDER BY id, i, j, s, n, r LIMIT %u", 1 + gen_roll(g, 8));
 }
 
-/* Of columns that nothing unique depends on, for any rows. What an index demands in addition makes
- * some fail, on both sides after the same row only when there is one. */
-static void
-update_rows(struct gen *g)
-{
-    const int i = (int)gen_roll(g, GEN_TABLES);
-    const char *table = gen_table(g, i);
-
-    switch (gen_roll(g, g->keyed_by_id[i] ? 5 : 4)) {
-    case 0:
-        buffer_add(&g->sql, "UPDATE %s SET r = coalesce(r, 0) + 0.25 WHERE ", table);
-        gen_predicate(g, "", 1);
-        return;
-    case 1:
-        if (g->texts_are_key[i])
-            buffer_add(&g->sql, "UPDATE %s SET r = i WHERE ", table);
-        else
-            buffer_add(&g->sql, "UPDATE %s SET s = coalesce(s, '') || 'a' WHERE length(s) < 5 AND ",
-                       table);
-        gen_predicate(g, "", 1);
-        return;
-    case 2:
-        if (g->numbers_are_key[i])
-            buffer_add(&g->sql, "UPDATE %s SET r = j - 0.5 WHERE ", table);
-        else
-            buffer_add(&g->sql, "UPDATE %s SET i = j, j = i %% 6 WHERE i < 1000 AND ", table);
-        gen_predicate(g, "", 1);
-        return;
-    case 3:
-        buffer_add(&g->sql, "UPDATE %s SET r = (SELECT max(y.r) FROM %s AS y WHERE y.i = %s.i)",
-                   table, gen_table(g, -1), table);
-        buffer_add(&g->sql, " WHERE ");
-        gen_predicate(g, "", 1);
-        return;
-    default:
-        buffer_add(&g->sql,
-                   "UPDATE OR %s %s SET id = %u, i = ", gen_roll(g, 2) == 0 ? "REPLACE" : "IGNORE",
-                   table, 1 + gen_roll(g, IDS_MAX));
-        gen_value(g, 'i', true);
-        buffer_add(&g->sql, " WHERE id = %u", 1 + gen_roll(g, IDS_MAX));
-    }
-}
-
 static void
 delete_rows(struct gen *g)
 {
@@ -234,6 +198,49 @@ delete_rows(struct gen *g)
     buffer_add(&g->sql, " AND ");
     gen_predicate(g, "", 1);
     buffer_add(&g->sql, " AND id %% 3 = %u", gen_roll(g, 3));
+}
+
+/* An UPDATE of several rows that moves them over each other in a UNIQUE depends on their order. */
+static bool
+may_change(const struct gen *g, int table, const char *columns)
+{
+    const bool key = (g->texts_are_key[table] && strpbrk(columns, "s") != NULL) ||
+                     (g->numbers_are_key[table] && strpbrk(columns, "ij") != NULL);
+
+    return !key && strpbrk(g->unique[table], columns) == NULL;
+}
+
+static void
+update_rows(struct gen *g)
+{
+    const int i = (int)gen_roll(g, GEN_TABLES);
+    const uint32_t kind = gen_roll(g, g->keyed_by_id[i] ? 5 : 4);
+    const char *table = gen_table(g, i);
+
+    if (kind == 4) { /* one row, and anything of it */
+        buffer_add(&g->sql,
+                   "UPDATE OR %s %s SET id = %u, i = ", gen_roll(g, 2) == 0 ? "REPLACE" : "IGNORE",
+                   table, 1 + gen_roll(g, IDS_MAX));
+        gen_value(g, 'i', true);
+        buffer_add(&g->sql, " WHERE id = %u", 1 + gen_roll(g, IDS_MAX));
+        return;
+    }
+    if (kind == 0 && may_change(g, i, "s")) {
+        buffer_add(&g->sql, "UPDATE %s SET s = coalesce(s, '') || 'a' WHERE length(s) < 5 AND ",
+                   table);
+    } else if (kind == 1 && may_change(g, i, "ij")) {
+        buffer_add(&g->sql, "UPDATE %s SET i = j, j = i %% 6 WHERE i < 1000 AND ", table);
+    } else if (kind == 2 && may_change(g, i, "r")) {
+        buffer_add(&g->sql,
+                   "UPDATE %s SET r = (SELECT max(y.r) FROM %s AS y WHERE y.i = %s.i) WHERE ",
+                   table, gen_table(g, -1), table);
+    } else if (may_change(g, i, "r")) {
+        buffer_add(&g->sql, "UPDATE %s SET r = coalesce(r, 0) + 0.25 WHERE ", table);
+    } else {
+        delete_rows(g);
+        return;
+    }
+    gen_predicate(g, "", 1);
 }
 
 static void

@@ -27,6 +27,7 @@ struct gen {
     int next_id; /* of rows */
     int next_index;
     bool no_patterns, no_collations; /* none in conditions, for now */
+    char unique[GEN_TABLES][8];      /* columns that have been in a UNIQUE index, some of "ijsnr" */
     bool keyed_by_id[GEN_TABLES], texts_are_key[GEN_TABLES], numbers_are_key[GEN_TABLES];
 };
 

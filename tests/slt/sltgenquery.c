@@ -127,13 +127,14 @@ query_join(struct gen *g)
 {
     static const char *const kinds[] = { "JOIN",       "JOIN",       "LEFT JOIN", "CROSS JOIN",
                                          "INNER JOIN", "RIGHT JOIN", "FULL JOIN" };
-    const uint32_t count = sqlite3_libversion_number() < 3039000 ? 5 : 7;
+    const uint32_t kind = gen_roll(g, sqlite3_libversion_number() < 3039000 ? 5 : 7);
 
     ADD("SELECT %sx.id, y.id, x.s, y.n, y.r", gen_chance(g, 4) ? "DISTINCT " : "");
     add_from(g, "x");
-    ADD(" %s %s AS y ON ", kinds[gen_roll(g, count)], gen_table(g, -1));
+    ADD(" %s %s AS y ON ", kinds[kind], gen_table(g, -1));
     add_on(g, "x", "y");
-    add_where(g, gen_chance(g, 3) ? "y" : "x");
+    if (kind < 5) /* SQLite 3.40 gives rows of a FULL JOIN twice for some WHERE with OR */
+        add_where(g, gen_chance(g, 3) ? "y" : "x");
     return "IITTR";
 }
 

@@ -113,6 +113,15 @@ add_strings(void)
         add(value_text(&values, string, bytes));
         add(value_blob(&values, string, bytes));
     }
+    for (size_t bytes = TX_KEY_OWN_BYTES - 3; bytes < TX_KEY_OWN_BYTES + 3; bytes++) {
+        static char whole[70000];
+
+        memset(whole, 'k', sizeof(whole));
+        add(value_text(&values, whole, bytes));
+        add(value_blob(&values, whole, bytes));
+        whole[bytes * 100] = 'l';
+        add(value_text(&values, whole, sizeof(whole)));
+    }
     add(value_text(&values, "\xf4\x8f\xbf\xbf", 4));
     add(value_text(&values, "\xef\xbf\xbd", 3));
 }
@@ -131,6 +140,7 @@ call_decode(sqlite3_context *context, int argc, sqlite3_value **argv)
     } else {
         good = tx_key_encode(argv[0], &key) == TX_KEY_OK &&
                tx_key_result(context, key.data, key.bytes, key.note);
+        tx_key_free(&key);
     }
     if (!good)
         sqlite3_result_error(context, "no key", -1);
@@ -161,8 +171,11 @@ static int
 tear_down(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < item_count; i++)
+    for (size_t i = 0; i < item_count; i++) {
         sqlite3_value_free(items[i].value);
+        if (items[i].key.bytes > TX_KEY_OWN_BYTES)
+            sqlite3_free(items[i].key.data);
+    }
     free(items);
     sqlite3_finalize(compare);
     sqlite3_finalize(decode);
@@ -170,12 +183,19 @@ tear_down(void **state)
     return 0;
 }
 
+/* Of an item that has been moved. */
+static const uint8_t *
+data_of(const struct tx_keybuf *key)
+{
+    return key->bytes <= TX_KEY_OWN_BYTES ? key->own : key->data;
+}
+
 /* The order of a store: memcmp, the shorter first. */
 static int
 order_of_bytes(const void *x, const void *y)
 {
     const struct tx_keybuf *a = &((const struct item *)x)->key, *b = &((const struct item *)y)->key;
-    const int order = memcmp(a->data, b->data, a->bytes < b->bytes ? a->bytes : b->bytes);
+    const int order = memcmp(data_of(a), data_of(b), a->bytes < b->bytes ? a->bytes : b->bytes);
 
     if (order != 0)
         return order < 0 ? -1 : 1;
@@ -206,8 +226,8 @@ assert_same_order(const struct item *a, const struct item *b)
 
     if (order_of_sqlite(a->value, b->value) == order)
         return;
-    tx_key_describe(a->key.data, a->key.bytes, a_text, sizeof(a_text));
-    tx_key_describe(b->key.data, b->key.bytes, b_text, sizeof(b_text));
+    tx_key_describe(data_of(&a->key), a->key.bytes, a_text, sizeof(a_text));
+    tx_key_describe(data_of(&b->key), b->key.bytes, b_text, sizeof(b_text));
     fail_msg("the keys of %s and %s order as %d, the values do not", a_text, b_text, order);
 }
 
@@ -237,7 +257,7 @@ every_value_comes_back_with_its_type_and_bits(void **state)
 
         sqlite3_bind_value(decode, 1, items[i].value);
         back = value_of_statement(decode);
-        tx_key_describe(items[i].key.data, items[i].key.bytes, text, sizeof(text));
+        tx_key_describe(data_of(&items[i].key), items[i].key.bytes, text, sizeof(text));
         if (back == NULL || !same_value(items[i].value, back))
             fail_msg("%s does not come back as it was", text);
         sqlite3_value_free(back);
@@ -253,6 +273,7 @@ assert_encoding(sqlite3_value *value, enum tx_key_note note, const char *expecte
     assert_int_equal(key.bytes, bytes);
     assert_memory_equal(key.data, expected, bytes);
     assert_int_equal(key.note, note);
+    tx_key_free(&key);
     sqlite3_value_free(value);
 }
 
@@ -315,8 +336,8 @@ text_that_sqlite_holds_as_utf16_has_the_key_of_its_utf8(void **state)
 static void
 a_key_that_is_too_long_is_cut_to_a_bound(void **state)
 {
-    char longest[TXKV_KEY_BYTES_MAX - 1], whole[600];
-    struct item at = { NULL, { { 0 }, 0, TX_KEY_AS_IS } }, bound = at;
+    static char longest[TXKV_KEY_BYTES_MAX - 1], whole[TXKV_KEY_BYTES_MAX + 100];
+    struct item at, bound;
 
     (void)state;
     memset(whole, 'k', sizeof(whole));
@@ -334,8 +355,10 @@ a_key_that_is_too_long_is_cut_to_a_bound(void **state)
         else
             assert_true(order_of_bytes(&at, &bound) > 0);
         sqlite3_value_free(at.value);
+        tx_key_free(&at.key);
     }
     sqlite3_value_free(bound.value);
+    tx_key_free(&bound.key);
 }
 
 static bool
@@ -358,7 +381,7 @@ decodes(const char *key, size_t bytes, int note)
 static void
 bytes_that_no_value_has_are_refused(void **state)
 {
-    char longer[TXKV_KEY_BYTES_MAX + 1] = { '\x20' };
+    static char longer[TXKV_KEY_BYTES_MAX + 1] = { '\x20' };
 
     (void)state;
     assert_false(DECODES("", 0));
@@ -400,6 +423,7 @@ call_encode_without_memory(sqlite3_context *context, int argc, sqlite3_value **a
     sqlite3_hard_heap_limit64(sqlite3_memory_used());
     rc = tx_key_encode(argv[0], &key);
     sqlite3_hard_heap_limit64(0);
+    tx_key_free(&key);
     *(enum tx_key_rc *)sqlite3_user_data(context) = rc;
 }
 
@@ -426,6 +450,11 @@ running_out_of_memory_while_converting_is_told(void **state)
     sqlite3_reset(statement);
     rc = TX_KEY_OK;
     sqlite3_bind_zeroblob(statement, 1, 100000);
+    (void)sqlite3_step(statement);
+    assert_int_equal(rc, TX_KEY_NOMEM);
+    sqlite3_reset(statement);
+    rc = TX_KEY_OK;
+    sqlite3_bind_blob(statement, 1, text16, sizeof(text16), SQLITE_STATIC); /* the key's own room */
     (void)sqlite3_step(statement);
     assert_int_equal(rc, TX_KEY_NOMEM);
     sqlite3_finalize(statement);
@@ -459,10 +488,10 @@ an_integer_below_2_to_53_is_read_without_a_cell(void **state)
         bool is_small;
         int64_t integer;
 
-        assert_true(tx_key_cell(key->data, key->bytes, TX_KEY_AS_IS, &cell));
+        assert_true(tx_key_cell(data_of(key), key->bytes, TX_KEY_AS_IS, &cell));
         is_small = cell.type == SQLITE_INTEGER && cell.integer > -(INT64_C(1) << 53) &&
                    cell.integer < INT64_C(1) << 53;
-        assert_int_equal(tx_key_integer(key->data, key->bytes, &integer), is_small);
+        assert_int_equal(tx_key_integer(data_of(key), key->bytes, &integer), is_small);
         if (is_small)
             assert_int_equal(integer, cell.integer);
         found += is_small;

@@ -53,6 +53,8 @@ static const char *const scenario[] = {
     "SAVEPOINT s",
     "INSERT INTO kv VALUES('gone', zeroblob(5000))",
     "UPDATE kv SET key = 'gone too' WHERE key = 'gone'",
+    "INSERT INTO kv VALUES(printf('gone%.3000c', 'k'), 1), (printf('gone%.3001c', 'k'), 2)",
+    "UPDATE kv SET key = key || 'l' WHERE key >= printf('gone%.3000c', 'k')",
     "ROLLBACK TO s",
     "UPDATE kv SET value = value + 1 WHERE key = 'y'",
     "DELETE FROM kv WHERE key = 'gone'",
@@ -64,6 +66,10 @@ static const char *const scenario[] = {
     "SELECT id FROM t WHERE name IN ('name', 'other', zeroblob(400)) AND id IN (SELECT id FROM t)",
     "SELECT id FROM t WHERE age = CAST(1 AS INTEGER) ORDER BY id DESC",
     "SELECT id FROM t WHERE name LIKE (SELECT 'o%')",
+    "REPLACE INTO t VALUES(5, printf('l%.3000c', 'k'), printf('%.3000c', 'm'))",
+    "REPLACE INTO t VALUES(6, printf('l%.3000c', 'k'), printf('%.3001c', 'm'))",
+    "UPDATE t SET name = name || 'l', age = age || 'm' WHERE age > printf('%.3000c', 'm')",
+    "SELECT id FROM t WHERE age = printf('%.3001c', 'm') || 'm' OR name = printf('l%.3000c', 'k')",
     "DELETE FROM t WHERE name >= 'a'",
     "COMMIT",
     "SELECT txkv_checkpoint('kv')",
@@ -150,7 +156,7 @@ no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
 static void
 no_failed_allocation_of_the_store_leaves_half_a_transaction(void **state)
 {
-    enum { REACHED = 250 };
+    enum { REACHED = 350 };
     int failures = 0;
     sqlite3 *db;
 

@@ -41,8 +41,8 @@ errors_have_extended_codes_and_messages(void **state)
     assert_string_equal(sqlite3_errmsg(db), "UNIQUE constraint failed: kv.key");
     assert_int_equal(run(db, "INSERT INTO kv VALUES(NULL, 2)"), SQLITE_CONSTRAINT_NOTNULL);
     assert_string_equal(sqlite3_errmsg(db), "NOT NULL constraint failed: kv.key");
-    assert_int_equal(run(db, "INSERT INTO kv VALUES(zeroblob(511), 2)"), SQLITE_TOOBIG);
-    assert_non_null(strstr(sqlite3_errmsg(db), "limit is 510"));
+    assert_int_equal(run(db, "INSERT INTO kv VALUES(zeroblob(262144), 2)"), SQLITE_TOOBIG);
+    assert_non_null(strstr(sqlite3_errmsg(db), "limit is 262143"));
     assert_int_equal(run(db, "INSERT OR IGNORE INTO kv VALUES('a', 2)"), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }

@@ -29,11 +29,13 @@ random_value(size_t i)
     static const char letters[] = { '\0', ' ', 'a', 'A', 'b', '\x01', '\xff' };
     static const double reals[] = { -0.0, 0.5, 1.0, 1e300, -1.5, 9007199254740992.0 };
     static const int64_t integers[] = { 0, 1, -1, 256, 9007199254740993, INT64_MAX, INT64_MIN };
-    char text[5];
-    const size_t bytes = random_below(5);
+    char text[700];
+    const size_t same = i % 50 < 10 ? 505 : 0; /* now and then one that takes an allocation */
+    const size_t bytes = same + random_below(5);
 
+    memset(text, 'a', same);
     /* NOCASE stops at a zero byte, in a way that no key can follow: only blobs have them. */
-    for (size_t j = 0; j < bytes; j++)
+    for (size_t j = same; j < bytes; j++)
         text[j] = letters[random_below(sizeof(letters) - 1 - (i % 5 != 1)) + (i % 5 != 1)];
     switch (i % 5) {
     case 0:
@@ -74,7 +76,7 @@ tear_down(void **state)
 static void
 encode(sqlite3_value *const *columns, bool as_primary, struct tx_tuple *out)
 {
-    tx_tuple_clear(out);
+    tx_tuple_init(out);
     for (int i = 0; i < COLUMNS; i++) {
         struct tx_cell cell;
 
@@ -150,6 +152,8 @@ check_pair(bool as_primary)
     for (int i = 0; i < COLUMNS && expected == 0; i++)
         expected = compare_column(a[i], b[i], i);
     assert_int_equal(compare_bytes(&key_a, &key_b), expected);
+    tx_tuple_free(&key_a);
+    tx_tuple_free(&key_b);
 }
 
 static void
@@ -186,6 +190,7 @@ what_a_key_restores_comes_back_exactly(void **state)
             do
                 columns[i] = pool[random_below(VALUES)];
             while (sqlite3_value_type(columns[i]) == SQLITE_NULL);
+        tx_tuple_init(&room);
         encode(columns, true, &key);
         for (int i = 0; i < COLUMNS; i++) {
             struct tx_cell cell, back;
@@ -198,6 +203,8 @@ what_a_key_restores_comes_back_exactly(void **state)
             assert_true(same_cell(&cell, &back));
             restored++;
         }
+        tx_tuple_free(&key);
+        tx_tuple_free(&room);
     }
     assert_true(restored > TUPLES);
 }
@@ -220,23 +227,91 @@ the_values_of_an_index_end_where_the_primary_key_begins(void **state)
         tx_tuple_append(&key, primary, 1 + random_below(3));
         assert_ptr_equal(tx_tuple_skip(key.data, key.data + key.bytes, COLUMNS), key.data + bytes);
         assert_null(tx_tuple_skip(key.data, key.data + bytes - 1, COLUMNS));
+        tx_tuple_free(&key);
     }
 }
 
 static void
 a_key_that_is_too_big_keeps_its_first_bytes(void **state)
 {
-    static uint8_t blob[600];
+    static uint8_t blob[TXKV_KEY_BYTES_MAX];
     const struct tx_cell cell = { .type = SQLITE_BLOB, .data = blob, .bytes = sizeof(blob) };
     struct tx_tuple key;
 
     (void)state;
     memset(blob, 'x', sizeof(blob));
-    tx_tuple_clear(&key);
+    tx_tuple_init(&key);
     tx_tuple_add(&key, &cell, TX_COLLATION_BINARY);
     assert_true(key.too_big);
+    assert_false(key.no_memory);
     assert_int_equal(key.bytes, TXKV_KEY_BYTES_MAX);
     assert_int_equal(key.data[TXKV_KEY_BYTES_MAX - 1], 'x');
+    tx_tuple_free(&key);
+}
+
+static void
+a_tuple_grows_is_copied_and_cut(void **state)
+{
+    static uint8_t blob[70000]; /* of zeros, which take two bytes each */
+    const struct tx_cell zeros = { .type = SQLITE_BLOB, .data = blob, .bytes = sizeof(blob) };
+    const struct tx_cell one = { .type = SQLITE_INTEGER, .integer = 1 };
+    struct tx_tuple key, copy, room;
+    struct tx_cell back;
+
+    (void)state;
+    tx_tuple_init(&key);
+    tx_tuple_init(&copy);
+    tx_tuple_init(&room);
+    tx_tuple_add(&key, &one, TX_COLLATION_BINARY);
+    tx_tuple_copy(&copy, &key);
+    tx_tuple_add(&copy, &zeros, TX_COLLATION_BINARY);
+    assert_int_equal(copy.bytes, key.bytes + 1 + 2 * sizeof(blob) + 1);
+    tx_tuple_add_last(&copy, &one, TX_COLLATION_BINARY);
+    assert_false(copy.too_big || copy.no_memory);
+    for (int place = 0; place < 3; place++) {
+        assert_true(
+            tx_tuple_cell((struct txkv_bytes){ copy.data, copy.bytes }, 3, place, &room, &back));
+        assert_int_equal(back.type, place == 1 ? SQLITE_BLOB : SQLITE_INTEGER);
+        assert_true(place != 1 ||
+                    (back.bytes == sizeof(blob) && memcmp(back.data, blob, sizeof(blob)) == 0));
+    }
+    tx_tuple_cut(&copy, key.bytes);
+    assert_int_equal(copy.bytes, key.bytes);
+    assert_memory_equal(copy.data, key.data, key.bytes);
+    tx_tuple_free(&key);
+    tx_tuple_free(&copy);
+    tx_tuple_free(&room);
+}
+
+static void
+no_memory_for_a_long_tuple_is_told(void **state)
+{
+    static uint8_t blob[5000];
+    const struct tx_cell cell = { .type = SQLITE_BLOB, .data = blob, .bytes = sizeof(blob) };
+    struct tx_tuple key, room;
+    struct tx_cell back;
+
+    (void)state;
+    memset(blob, 'x', sizeof(blob));
+    tx_tuple_init(&key);
+    tx_tuple_init(&room);
+    sqlite3_hard_heap_limit64(sqlite3_memory_used());
+    tx_tuple_add(&key, &cell, TX_COLLATION_BINARY);
+    sqlite3_hard_heap_limit64(0);
+    assert_true(key.no_memory);
+    assert_false(key.too_big);
+    tx_tuple_clear(&key);
+    tx_tuple_add(&key, &cell, TX_COLLATION_BINARY);
+    tx_tuple_add_last(&key, &cell, TX_COLLATION_BINARY);
+    assert_false(key.no_memory);
+    sqlite3_hard_heap_limit64(sqlite3_memory_used());
+    assert_false(tx_tuple_cell((struct txkv_bytes){ key.data, key.bytes }, 2, 0, &room, &back));
+    sqlite3_hard_heap_limit64(0);
+    assert_true(room.no_memory);
+    assert_true(tx_tuple_cell((struct txkv_bytes){ key.data, key.bytes }, 2, 0, &room, &back));
+    assert_int_equal(back.bytes, sizeof(blob));
+    tx_tuple_free(&key);
+    tx_tuple_free(&room);
 }
 
 static void
@@ -265,7 +340,7 @@ the_bytes_of_a_tuple_are_those_of_the_file_format(void **state)
     struct tx_tuple key;
 
     (void)state;
-    tx_tuple_clear(&key);
+    tx_tuple_init(&key);
     tx_tuple_add(&key, &text, TX_COLLATION_BINARY);
     tx_tuple_add_last(&key, &seven, TX_COLLATION_BINARY);
     assert_bytes(&key, "\x20\x61\x00\x10\xc0\x1c", 6);
@@ -295,6 +370,8 @@ main(void)
         cmocka_unit_test(the_values_of_an_index_end_where_the_primary_key_begins),
         cmocka_unit_test(the_bytes_of_a_tuple_are_those_of_the_file_format),
         cmocka_unit_test(a_key_that_is_too_big_keeps_its_first_bytes),
+        cmocka_unit_test(a_tuple_grows_is_copied_and_cut),
+        cmocka_unit_test(no_memory_for_a_long_tuple_is_told),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

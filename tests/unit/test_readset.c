@@ -274,6 +274,50 @@ a_range_without_memory_leaves_the_others(void **state)
     assert_true(covers("c"));
 }
 
+/*
+ * Goal: ranges with long ends do not take memory without a limit, and still cover what they
+ * covered. Method: far more of them than the limit allows whole; each is asked for its ends and its
+ * middle.
+ */
+static void
+many_long_ends_are_cut_and_hide_nothing(void **state)
+{
+    enum { RANGES = 3000, BYTES = 65536 };
+    static uint8_t lo[BYTES], hi[BYTES], low[100];
+    struct tx_key l = { lo, BYTES, 1 }, h = { hi, BYTES, 1 };
+    const struct tx_key below = { low, sizeof low, 1 }, other = { lo, BYTES, 2 };
+
+    (void)state;
+    memset(lo, 0xff, sizeof lo);
+    memset(hi, 0xff, sizeof hi);
+    for (uint32_t i = 0; i < 2 * RANGES; i++) { /* written, then looked for */
+        lo[0] = hi[0] = (uint8_t)(1 + i % RANGES / 250);
+        lo[1] = hi[1] = (uint8_t)(1 + i % 250);
+        lo[2] = 'a';
+        hi[2] = i % 2 == 0 ? 'b' : 0xff; /* all that is left of the end is 0xff */
+        lo[BYTES - 1] = 5;
+        if (i < RANGES)
+            assert_int_equal(tx_readset_add(&set, &l, &h, &err), TXKV_OK);
+        if (i == RANGES - 1)
+            tx_readset_seal(&set);
+        if (i >= RANGES) {
+            assert_true(tx_readset_covers(&set, &l, tx_key_hash(&l)));
+            assert_true(tx_readset_covers(&set, &h, tx_key_hash(&h)));
+            hi[2] = 'a';
+            assert_true(tx_readset_covers(&set, &h, tx_key_hash(&h)));
+        }
+    }
+    assert_true(set.arena.bytes < 80U << 20);
+    memset(low, 1, sizeof low);
+    assert_false(tx_readset_covers(&set, &below, tx_key_hash(&below)));
+    assert_false(tx_readset_covers(&set, &other, tx_key_hash(&other)));
+    memset(hi, 0xff, sizeof hi); /* an end that nothing is above when it is cut */
+    lo[0] = 0xf0;
+    assert_int_equal(tx_readset_add(&set, &l, &h, &err), TXKV_OK);
+    tx_readset_seal(&set);
+    assert_true(tx_readset_covers(&set, &h, tx_key_hash(&h)));
+}
+
 int
 main(void)
 {
@@ -290,6 +334,7 @@ main(void)
         TEST(a_set_past_its_limit_still_covers_all_that_was_read),
         TEST(joining_with_an_empty_range_does_not_shorten),
         TEST(a_range_without_memory_leaves_the_others),
+        TEST(many_long_ends_are_cut_and_hide_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,8 +120,7 @@ a_seal_with_a_body_or_an_unknown_type_is_damaged(void **state)
 static void
 operations_decode_to_what_was_encoded(void **state)
 {
-    uint8_t buffer[2048];
-    uint8_t key[TXKV_KEY_BYTES_MAX];
+    static uint8_t buffer[TXKV_KEY_BYTES_MAX + 2048], key[TXKV_KEY_BYTES_MAX];
     uint8_t *end = buffer;
     const uint8_t *p = buffer;
     uint8_t *key_at;

@@ -59,7 +59,7 @@ static void
 the_longest_key_an_empty_value_and_a_large_one_come_back(void **state)
 {
     static uint8_t large[3 * MIB];
-    char key[TXKV_KEY_BYTES_MAX + 2];
+    static char key[TXKV_KEY_BYTES_MAX + 2];
     struct tx_tree *tree = open_tree(16 * MIB);
     struct tx_tree_read *read = new_read(tree);
     struct tx_tree_batch *batch = begin_batch(tree);
