@@ -128,8 +128,14 @@ tx_connection_find(struct tx_connection *connection, const char *name)
     return table;
 }
 
+/* The store speaks of an index by its own name, which means nothing in SQL: its table is meant. */
 int
 tx_table_fail(struct tx_table *table, enum txkv_rc rc, const struct txkv_error *err)
 {
-    return tx_sql_fail(&table->base.zErrMsg, table->name, rc, err);
+    const char *index = strchr(err->text, TX_INDEX_SEPARATOR);
+    const char *rest = index == NULL ? "" : index + 1 + strspn(index + 1, "0123456789");
+    const int head = (int)(index == NULL ? strlen(err->text) : (size_t)(index - err->text));
+
+    return tx_sql_refuse(&table->base.zErrMsg, tx_sql_code(rc), "%s: %.*s%s", table->name, head,
+                         err->text, rest);
 }

@@ -74,6 +74,9 @@ struct tx_table {
     struct tx_cursor *spare; /* a closed cursor for the next xOpen, or NULL */
 };
 
+/* Between a table's name and the number of its index; no name of a table may have it. */
+#define TX_INDEX_SEPARATOR '\x01'
+
 /* A new connection state with one reference, or NULL. */
 struct tx_connection *tx_connection_new(sqlite3 *db);
 struct tx_connection *tx_connection_ref(struct tx_connection *connection);

@@ -6,6 +6,7 @@
 
 #include "connection.h"
 #include "rowcodec.h"
+#include "rowlists.h"
 
 enum tx_row_state {
     TX_ROW_NONE, /* before the first row or behind the last */
@@ -22,6 +23,10 @@ struct tx_cursor {
     struct txkv_bytes key, value; /* of a kept row */
     uint8_t *copy;
     size_t copy_bytes_max;
+    struct tx_ends ends;    /* of walk, while they are made */
+    struct tx_lists *lists; /* NULL: not needed yet */
+    bool has_lists;         /* when walk's range has ended the next one of lists follows */
+    bool reverse;
 
     /* Of a table with declared columns. */
     int path;                  /* what walk is on: 0 the table, else an index, from 1 */

@@ -9,9 +9,6 @@
 #include "rowcodec.h"
 #include "sqlerror.h"
 
-/* Between a table's name and the number of its index; no name of a table may have it. */
-#define INDEX_SEPARATOR '\x01'
-
 /* Room for it and two digits. */
 enum { INDEX_SUFFIX_BYTES = 3 };
 
@@ -95,6 +92,7 @@ tx_relation_free(struct tx_relation *relation)
     tx_row_free(&relation->old, relation->shape);
     tx_row_free(&relation->victim, relation->shape);
     tx_shape_free(relation->shape);
+    sqlite3_free(relation->statistics);
     sqlite3_free(relation->cells);
     sqlite3_free(relation->stored);
     sqlite3_free(relation);
@@ -105,13 +103,13 @@ tx_relation_stored_name(const char *name, int index)
 {
     if (index == 0)
         return sqlite3_mprintf("%s", name);
-    return sqlite3_mprintf("%s%c%d", name, INDEX_SEPARATOR, index);
+    return sqlite3_mprintf("%s%c%d", name, TX_INDEX_SEPARATOR, index);
 }
 
 bool
 tx_relation_is_index(const char *name)
 {
-    return strchr(name, INDEX_SEPARATOR) != NULL;
+    return strchr(name, TX_INDEX_SEPARATOR) != NULL;
 }
 
 bool
@@ -119,7 +117,7 @@ tx_relation_is_index_of(const char *name, const char *table, int *index)
 {
     const size_t bytes = strlen(table);
 
-    if (strncmp(name, table, bytes) != 0 || name[bytes] != INDEX_SEPARATOR)
+    if (strncmp(name, table, bytes) != 0 || name[bytes] != TX_INDEX_SEPARATOR)
         return false;
     *index = (int)strtol(name + bytes + 1, NULL, 10);
     return true;
@@ -130,8 +128,24 @@ tx_relation_name_fits(const struct tx_table *table, const char *name)
 {
     const bool has_indexes = table->relation != NULL && table->relation->shape->index_count > 0;
 
-    return strchr(name, INDEX_SEPARATOR) == NULL &&
+    return strchr(name, TX_INDEX_SEPARATOR) == NULL &&
            strlen(name) + (has_indexes ? INDEX_SUFFIX_BYTES : 0) <= TXKV_TABLE_NAME_BYTES_MAX;
+}
+
+const struct tx_shape *
+tx_table_shape(const struct tx_table *table)
+{
+    static char key[] = "key", value[] = "value", no_type[] = "";
+    static struct tx_column columns[] = {
+        { .name = key, .type = no_type, .not_null = true, .is_indexed = true, .key_place = 0 },
+        { .name = value, .type = no_type, .key_place = -1 }
+    };
+    static const struct tx_shape key_value = { .column_count = 2,
+                                               .columns = columns,
+                                               .row_key = TX_ROW_KEY_COLUMN,
+                                               .primary = { .count = 1, .columns = { 0 } } };
+
+    return table->relation == NULL ? &key_value : table->relation->shape;
 }
 
 static int
@@ -220,7 +234,7 @@ tx_relation_open(struct tx_table *table, const char *name, bool create, char **m
     enum txkv_rc store_rc;
     int rc = SQLITE_OK;
 
-    if (strchr(name, INDEX_SEPARATOR) != NULL)
+    if (strchr(name, TX_INDEX_SEPARATOR) != NULL)
         return tx_sql_refuse(message, SQLITE_ERROR,
                              "%s: the table's name in the store has a control character: give "
                              "another with table=",

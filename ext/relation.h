@@ -41,6 +41,7 @@ TXKV_MUST_CHECK int tx_row_read(struct tx_row *row, const struct tx_shape *shape
 struct tx_relation {
     struct tx_shape *shape;
     uint32_t index_numbers[TX_INDEXES_MAX]; /* in the store */
+    struct tx_rowstat *statistics;          /* of each index (rowstat.h); NULL: none needed yet */
 
     /* For the one xUpdate that runs. */
     struct tx_tuple key, entry, old_entry; /* of the new row, and entries in an index */
@@ -71,6 +72,9 @@ bool tx_relation_is_index_of(const char *name, const char *table, int *index);
 
 /* Whether the table may have that name in the store. */
 bool tx_relation_name_fits(const struct tx_table *table, const char *name);
+
+/* The table's shape; without declared columns, that of one key and one value. */
+const struct tx_shape *tx_table_shape(const struct tx_table *table);
 
 /* NULL is allowed. */
 void tx_relation_free(struct tx_relation *relation);

@@ -1,63 +1,57 @@
 /*
- * rowplan.c - xBestIndex for a table with declared columns.
+ * rowplan.c - xBestIndex: how a query of one table is answered.
  */
 #include "rowplan.h"
 
-enum { NONE = -2, MASK_SHIFT = 10, MASK_BITS = TX_KEY_COLUMNS_MAX, FLAG_SHIFT = 20 };
+#include <math.h>
 
-/* As plan.c: what a prepared statement may meet later. */
-static const double rows_min = 1000.0;
+#include "rowstat.h"
+
+enum { NONE = -2 };
+
+/* As what a table is taken at least: a prepared statement may be kept while the table grows, and a
+ * join that walks over it for each row of another table cannot be made good then. */
+static const double rows_min = 100.0;
 
 /* Placing a cursor, and fetching the row of an index's entry, in steps over a row. */
 static const double seek_cost = 5.0;
 static const double fetch_cost = 3.0;
 
-/* How many rows one value of an index's first column is taken to have, without statistics. */
-static const double rows_of_value = 10.0;
+/* A step over an entry of an index, which is shorter than a row. */
+static const double entry_cost = 0.9;
+
+/* One row in so many is taken to be within a bound: a little less than would make a search as dear
+ * as a scan, since a wrong search costs some times the scan, a wrong scan any number of searches.
+ */
+static const double rows_of_bound = 5.0;
+
+/* One row in so many is taken to pass an equality that no key helps with, as in SQLite. */
+static const double rows_of_check = 4.0;
+
+/* How many values a list is taken to have: SQLite does not tell. */
+static const double values_of_list = 10.0;
 
 /* What is looked at within one xBestIndex. */
 struct planner {
     sqlite3_index_info *info;
-    const struct tx_table *table;
+    struct tx_table *table;
     const struct tx_shape *shape;
-    double table_rows;
+    double rows_now, table_rows; /* as there are, and as are to be reckoned with */
+    double limit;                /* rows that are wanted at most */
+    bool has_groups;             /* the order is for GROUP BY or DISTINCT */
+    bool own_like, own_glob;     /* SQLite's own functions are asked for */
 };
 
 /* One way to do it. */
 struct candidate {
     struct tx_rowplan plan;
     int equal_terms[TX_KEY_COLUMNS_MAX];
-    int low_term, high_term;
-    bool certain; /* every equality means the one value that xFilter gets */
+    int low_term, high_term; /* IS NOT NULL is a low one */
+    bool certain;            /* every equality means the one value that xFilter gets */
+    bool has_list;
     bool one_row, ordered;
     double rows, cost;
 };
-
-int
-tx_rowplan_pack(const struct tx_rowplan *plan)
-{
-    const unsigned flags = (unsigned)plan->low | (unsigned)plan->low_open << 1 |
-                           (unsigned)plan->high << 2 | (unsigned)plan->high_open << 3 |
-                           (unsigned)plan->reverse << 4;
-
-    return (int)((unsigned)plan->path | (unsigned)plan->equal << 6 | plan->is_mask << MASK_SHIFT |
-                 flags << FLAG_SHIFT);
-}
-
-void
-tx_rowplan_unpack(int number, struct tx_rowplan *out)
-{
-    const unsigned bits = (unsigned)number, flags = bits >> FLAG_SHIFT;
-
-    *out = (struct tx_rowplan){ .path = (int)(bits & 63),
-                                .equal = (int)(bits >> 6 & 15),
-                                .is_mask = bits >> MASK_SHIFT & ((1u << MASK_BITS) - 1),
-                                .low = (flags & 1) != 0,
-                                .low_open = (flags & 2) != 0,
-                                .high = (flags & 4) != 0,
-                                .high_open = (flags & 8) != 0,
-                                .reverse = (flags & 16) != 0 };
-}
 
 static double
 larger(double a, double b)
@@ -65,10 +59,25 @@ larger(double a, double b)
     return a > b ? a : b;
 }
 
+static double
+smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 static const struct tx_key *
 path_key(const struct tx_shape *shape, int path)
 {
     return path == 0 ? &shape->primary : &shape->indexes[path - 1];
+}
+
+static bool
+is_in_key(const struct tx_key *key, int column)
+{
+    for (int i = 0; i < key->count; i++)
+        if (key->columns[i] == column)
+            return true;
+    return false;
 }
 
 /* ---- terms ---- */
@@ -93,31 +102,60 @@ same_collation(const struct planner *p, int term, int column)
                            names[tx_shape_collation(p->shape, column)]) == 0;
 }
 
+/* Whether it is a term of this kind on the column, and SQLite has its value. */
+static bool
+is_usable(const struct planner *p, int term, int column, int op)
+{
+    const struct sqlite3_index_constraint *c = &p->info->aConstraint[term];
+
+    return c->usable && c->op == op && column_of(p, c->iColumn) == column;
+}
+
 /* The first usable term of one of two kinds on the column, or NONE. */
 static int
 find_term(const struct planner *p, int column, int op, int other_op)
 {
-    for (int i = 0; i < p->info->nConstraint; i++) {
-        const struct sqlite3_index_constraint *term = &p->info->aConstraint[i];
-
-        if (term->usable && (term->op == op || term->op == other_op) &&
-            column_of(p, term->iColumn) == column && same_collation(p, i, column))
+    for (int i = 0; i < p->info->nConstraint; i++)
+        if ((is_usable(p, i, column, op) || is_usable(p, i, column, other_op)) &&
+            same_collation(p, i, column))
             return i;
-    }
     return NONE;
 }
 
+/* The first usable term on the column that does not depend on its collation, or NONE. */
 static int
-find_null_term(const struct planner *p, int column)
+find_any_term(const struct planner *p, int column, int op)
 {
-    for (int i = 0; i < p->info->nConstraint; i++) {
-        const struct sqlite3_index_constraint *term = &p->info->aConstraint[i];
-
-        if (term->usable && term->op == SQLITE_INDEX_CONSTRAINT_ISNULL &&
-            column_of(p, term->iColumn) == column)
+    for (int i = 0; i < p->info->nConstraint; i++)
+        if (is_usable(p, i, column, op))
             return i;
-    }
     return NONE;
+}
+
+/* The term that makes the column equal to something: to one value rather than to a list. */
+static int
+find_equality(const struct planner *p, int column, enum tx_rowplan_kind *kind)
+{
+    int list = NONE, term;
+
+    for (int i = 0; i < p->info->nConstraint; i++) {
+        if (!is_usable(p, i, column, SQLITE_INDEX_CONSTRAINT_EQ) || !same_collation(p, i, column))
+            continue;
+        *kind = TX_EQUALS;
+        if (!sqlite3_vtab_in(p->info, i, -1))
+            return i;
+        if (list == NONE)
+            list = i;
+    }
+    *kind = TX_IS;
+    term = find_term(p, column, SQLITE_INDEX_CONSTRAINT_IS, SQLITE_INDEX_CONSTRAINT_IS);
+    if (term == NONE)
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNULL);
+    if (term == NONE) {
+        *kind = TX_IN;
+        term = list;
+    }
+    return term;
 }
 
 /* Whether the term can only mean the value that xFilter gets: see rowplan.h. */
@@ -126,7 +164,8 @@ is_certain(const struct planner *p, int term, int column)
 {
     sqlite3_value *value;
 
-    if (tx_shape_affinity(p->shape, column) != TX_AFFINITY_TEXT)
+    if (tx_shape_affinity(p->shape, column) != TX_AFFINITY_TEXT ||
+        p->info->aConstraint[term].op == SQLITE_INDEX_CONSTRAINT_ISNULL)
         return true;
     return sqlite3_vtab_rhs_value(p->info, term, &value) == SQLITE_OK &&
            (sqlite3_value_type(value) == SQLITE_TEXT || sqlite3_value_type(value) == SQLITE_BLOB);
@@ -136,23 +175,41 @@ static void
 find_equalities(const struct planner *p, const struct tx_key *key, struct candidate *c)
 {
     for (int i = 0; i < key->count; i++) {
-        const int column = key->columns[i];
-        int term = find_term(p, column, SQLITE_INDEX_CONSTRAINT_EQ, SQLITE_INDEX_CONSTRAINT_EQ);
+        enum tx_rowplan_kind kind;
+        const int term = find_equality(p, key->columns[i], &kind);
 
-        if (term == NONE) {
-            term = find_term(p, column, SQLITE_INDEX_CONSTRAINT_IS, SQLITE_INDEX_CONSTRAINT_IS);
-            if (term == NONE)
-                term = find_null_term(p, column);
-            if (term != NONE)
-                c->plan.is_mask |= 1u << i;
-        }
         if (term == NONE)
             return;
-        c->certain =
-            c->certain && (p->info->aConstraint[term].op == SQLITE_INDEX_CONSTRAINT_ISNULL ||
-                           is_certain(p, term, column));
+        c->certain = c->certain && is_certain(p, term, key->columns[i]);
+        c->has_list = c->has_list || kind == TX_IN;
+        c->plan.kind[i] = kind;
         c->equal_terms[c->plan.equal++] = term;
     }
+}
+
+/*
+ * A pattern whose beginning is a range of the column's texts. SQLite makes ranges of patterns, too,
+ * but of those alone that it knows when it plans, and of a virtual table's alone that begin with
+ * nothing that could be a number.
+ */
+static int
+find_pattern(const struct planner *p, int column, enum tx_rowplan_pattern *pattern)
+{
+    const enum tx_collation collation = tx_shape_collation(p->shape, column);
+    int term = NONE;
+
+    if (tx_shape_affinity(p->shape, column) != TX_AFFINITY_TEXT)
+        return NONE;
+    if (collation == TX_COLLATION_NOCASE && p->own_like) {
+        *pattern = TX_LIKE;
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_LIKE);
+    } else if (collation == TX_COLLATION_BINARY && p->own_glob) {
+        *pattern = TX_GLOB;
+        term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_GLOB);
+    }
+    if (term == NONE)
+        *pattern = TX_NO_PATTERN;
+    return term;
 }
 
 static void
@@ -170,39 +227,63 @@ find_range(const struct planner *p, const struct tx_key *key, struct candidate *
         c->plan.high = true;
         c->plan.high_open = p->info->aConstraint[c->high_term].op == SQLITE_INDEX_CONSTRAINT_LT;
     }
+    if (c->low_term != NONE || c->high_term != NONE)
+        return;
+    c->low_term = find_pattern(p, column, &c->plan.pattern);
+    if (c->low_term != NONE)
+        return;
+    c->low_term = find_any_term(p, column, SQLITE_INDEX_CONSTRAINT_ISNOTNULL);
+    c->plan.not_null = c->low_term != NONE;
 }
 
 /* ---- order ---- */
 
-/* The columns that the path is ordered by: an index's, and then those of the primary key. */
+/*
+ * The columns that the path is ordered by: an index's, and then those of the primary key. One that
+ * comes a second time orders nothing there, which OF_NO_USE says.
+ */
+enum { OF_NO_USE = -3 };
+
 static int
 order_column(const struct planner *p, int path, int place)
 {
     const struct tx_key *key = path_key(p->shape, path);
+    int column;
 
     if (place < key->count)
         return key->columns[place];
     place -= key->count;
-    return path > 0 && place < p->shape->primary.count ? p->shape->primary.columns[place] : NONE;
+    if (path == 0 || place >= p->shape->primary.count)
+        return NONE;
+    column = p->shape->primary.columns[place];
+    return is_in_key(key, column) ? OF_NO_USE : column;
 }
 
+/*
+ * Whether all rows of the path have one value in the column, as far as their order counts. Groups
+ * tell texts apart that are equal to one number.
+ */
 static bool
-is_equal_column(const struct candidate *c, const struct tx_key *key, int column)
+is_constant(const struct planner *p, const struct candidate *c, int column)
 {
-    for (int i = 0; c->certain && i < c->plan.equal; i++)
+    const struct tx_key *key = path_key(p->shape, c->plan.path);
+
+    for (int i = 0; i < c->plan.equal && (c->certain || !p->has_groups); i++)
         if (key->columns[i] == column)
-            return true;
+            return c->plan.kind[i] != TX_IN;
     return false;
 }
 
 /*
  * Whether the path, forwards or backwards, has the order that is asked for. Columns that are equal
  * to one value count neither way; behind the path's last column no two rows are left to order.
+ *
+ * For GROUP BY, any order that has equal rows beside each other would do, says SQLite; but 3.40
+ * takes it for that of ORDER BY, too, when the two have the same columns.
  */
 static void
 find_order(const struct planner *p, struct candidate *c)
 {
-    const struct tx_key *key = path_key(p->shape, c->plan.path);
     int place = 0, directed = 0;
 
     c->ordered = true;
@@ -211,11 +292,11 @@ find_order(const struct planner *p, struct candidate *c)
         const bool reverse = p->info->aOrderBy[i].desc != 0;
         int next;
 
-        if (is_equal_column(c, key, column))
+        if (is_constant(p, c, column))
             continue;
         do
             next = order_column(p, c->plan.path, place++);
-        while (next != NONE && next != column && is_equal_column(c, key, next));
+        while (next == OF_NO_USE || (next != NONE && next != column && is_constant(p, c, next)));
         if (next == NONE)
             break;
         if (next != column || (directed++ > 0 && c->plan.reverse != reverse)) {
@@ -225,82 +306,92 @@ find_order(const struct planner *p, struct candidate *c)
         }
         c->plan.reverse = reverse;
     }
+    c->plan.merge = !c->certain && !p->has_groups && p->info->nOrderBy > 0;
 }
 
 /* ---- cost ---- */
+
+/* The most columns of a row that SQLite tells apart when it says which it uses. */
+enum { COLUMNS_TOLD = 63 };
+
+/* Whether the index's entries have all that is asked for, unless a value is an odd one. */
+static bool
+is_covering(const struct planner *p, int path)
+{
+    const int told = p->shape->column_count < COLUMNS_TOLD ? p->shape->column_count : COLUMNS_TOLD;
+
+    if (path == 0 || (p->shape->column_count >= COLUMNS_TOLD && p->info->colUsed >> 63 != 0))
+        return false;
+    for (int i = 0; i < told; i++)
+        if ((p->info->colUsed >> i & 1) != 0 &&
+            !(tx_shape_restores(p->shape, i) &&
+              (is_in_key(path_key(p->shape, path), i) || is_in_key(&p->shape->primary, i))))
+            return false;
+    return true;
+}
 
 static void
 set_cost(const struct planner *p, struct candidate *c)
 {
     const struct tx_key *key = path_key(p->shape, c->plan.path);
-    const bool is_unique = c->plan.path == 0 || (key->unique && c->plan.is_mask == 0);
-    double rows = p->table_rows;
+    bool is_unique = c->plan.path == 0 || key->unique;
+    double rows = p->table_rows, seeks = 1.0, step = 1.0;
 
-    if (c->plan.equal == key->count && is_unique)
+    for (int i = 0; i < c->plan.equal; i++) {
+        is_unique = is_unique && (c->plan.path == 0 || c->plan.kind[i] != TX_IS);
+        if (c->plan.kind[i] == TX_IN)
+            seeks *= values_of_list;
+    }
+    is_unique = is_unique && c->plan.equal == key->count;
+    if (is_unique)
         rows = 1.0;
     else if (c->plan.equal > 0)
-        rows = larger(rows_of_value - c->plan.equal + 1, 2.0);
-    if (c->plan.low)
-        rows /= 4; /* SQLite's own guess for one inequality */
-    if (c->plan.high)
-        rows /= 4;
-    c->one_row = c->plan.equal == key->count && is_unique && c->certain;
+        rows = tx_rowstat_rows(p->table, c->plan.path, c->plan.equal, p->rows_now);
+    rows = smaller(rows * seeks, p->table_rows);
+    if (c->plan.low || c->plan.pattern != TX_NO_PATTERN)
+        rows /= rows_of_bound;
+    if (c->plan.high || c->plan.pattern != TX_NO_PATTERN)
+        rows /= rows_of_bound;
+    c->one_row = is_unique && c->certain && !c->has_list;
     c->rows = larger(rows, 1.0);
-    c->cost = seek_cost + c->rows * (c->plan.path == 0 ? 1.0 : 1.0 + fetch_cost);
+    c->plan.covering = is_covering(p, c->plan.path);
+    if (c->plan.path > 0)
+        step = c->plan.covering ? entry_cost : 1.0 + fetch_cost;
+    c->cost = seek_cost * smaller(seeks, larger(c->rows, 1.0)) + c->rows * step;
 }
 
-/* The cost with what SQLite would take to sort the rows. */
+/* Whether no term is left for SQLite to check. */
+static bool
+takes_all_terms(const struct planner *p, const struct candidate *c)
+{
+    int given = 0;
+
+    for (int i = 0; i < p->info->nConstraint; i++)
+        given += p->info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_LIMIT &&
+                 p->info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_OFFSET;
+    return given == c->plan.equal + (c->low_term != NONE) + (c->high_term != NONE);
+}
+
+/* The rows that are left when SQLite has checked what the scan does not. */
+static double
+rows_left(const struct planner *p, const struct candidate *c)
+{
+    for (int i = 0; i < p->info->nConstraint; i++)
+        if (p->info->aConstraint[i].usable && p->info->aConstraintUsage[i].argvIndex == 0 &&
+            p->info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_EQ)
+            return larger(c->rows / rows_of_check, 1.0);
+    return c->rows;
+}
+
+/* The cost with what SQLite would take to sort the rows, and without rows that it will not want. */
 static double
 total_cost(const struct planner *p, const struct candidate *c)
 {
-    if (p->info->nOrderBy == 0 || c->ordered || c->rows < 2.0)
-        return c->cost;
-    return c->cost + c->rows * (64 - __builtin_clzll((unsigned long long)c->rows));
-}
-
-/* ---- the words ---- */
-
-static void
-append_column(sqlite3_str *out, const struct planner *p, int column, const char *compare,
-              int *terms)
-{
-    sqlite3_str_appendf(out, "%s%s%s", *terms == 0 ? " (" : " AND ",
-                        tx_shape_column_name(p->shape, column), compare);
-    ++*terms;
-}
-
-/* "SEARCH users INDEX(name, age) (name=? AND age>?)"; NULL: no memory. */
-static char *
-describe(const struct planner *p, const struct candidate *c)
-{
-    const struct tx_key *key = path_key(p->shape, c->plan.path);
-    sqlite3_str *out = sqlite3_str_new(NULL);
-    const bool is_search = c->plan.equal > 0 || c->plan.low || c->plan.high;
-    int terms = 0;
-
-    sqlite3_str_appendf(out, "%s %s", is_search ? "SEARCH" : "SCAN", p->table->name);
-    if (c->plan.path > 0) {
-        sqlite3_str_appendall(out, key->unique ? " UNIQUE(" : " INDEX(");
-        for (int i = 0; i < key->count; i++)
-            sqlite3_str_appendf(out, "%s%s", i == 0 ? "" : ", ",
-                                tx_shape_column_name(p->shape, key->columns[i]));
-        sqlite3_str_appendchar(out, 1, ')');
-    } else if (is_search) {
-        sqlite3_str_appendall(out, " KEY");
-    }
-    for (int i = 0; i < c->plan.equal; i++)
-        append_column(out, p, key->columns[i], (c->plan.is_mask >> i & 1) != 0 ? " IS ?" : "=?",
-                      &terms);
-    if (c->plan.low)
-        append_column(out, p, key->columns[c->plan.equal], c->plan.low_open ? ">?" : ">=?", &terms);
-    if (c->plan.high)
-        append_column(out, p, key->columns[c->plan.equal], c->plan.high_open ? "<?" : "<=?",
-                      &terms);
-    if (terms > 0)
-        sqlite3_str_appendchar(out, 1, ')');
-    if (c->plan.reverse)
-        sqlite3_str_appendall(out, " DESC");
-    return sqlite3_str_finish(out);
+    if (p->info->nOrderBy > 0 && !c->ordered && c->rows >= 2.0)
+        return c->cost + c->rows * (64 - __builtin_clzll((unsigned long long)c->rows));
+    if (p->limit < c->rows && takes_all_terms(p, c))
+        return c->cost * p->limit / c->rows;
+    return c->cost;
 }
 
 /* ---- the choice ---- */
@@ -321,6 +412,41 @@ try_path(const struct planner *p, int path)
     return c;
 }
 
+/* Whether the path is a key all of whose columns are equal to one value. */
+static bool
+finds_one_row(const struct planner *p, int path)
+{
+    const struct tx_key *key = path_key(p->shape, path);
+    struct candidate c = { .plan = { .path = path } };
+
+    if (path > 0 && !key->unique)
+        return false;
+    find_equalities(p, key, &c);
+    for (int i = 0; i < c.plan.equal; i++)
+        if (c.plan.kind[i] != TX_EQUALS)
+            return false;
+    return c.plan.equal == key->count;
+}
+
+/* Where one row is found nothing is better; no other index is looked at for what it would cost. */
+static struct candidate
+choose(const struct planner *p)
+{
+    struct candidate best;
+
+    for (int path = 0; path <= p->shape->index_count; path++)
+        if (finds_one_row(p, path))
+            return try_path(p, path);
+    best = try_path(p, 0);
+    for (int path = 1; path <= p->shape->index_count; path++) {
+        const struct candidate c = try_path(p, path);
+
+        if (total_cost(p, &c) < total_cost(p, &best))
+            best = c;
+    }
+    return best;
+}
+
 /*
  * SQLite leaves out its own check of a term that is exact. None is behind an equality that xFilter
  * may widen, for it then leaves out the terms behind.
@@ -328,11 +454,14 @@ try_path(const struct planner *p, int path)
 static void
 take(const struct planner *p, int term, bool is_narrow, int *arguments)
 {
-    const int column = column_of(p, p->info->aConstraint[term].iColumn);
+    struct sqlite3_index_constraint_usage *usage = &p->info->aConstraintUsage[term];
+    int column;
 
-    p->info->aConstraintUsage[term].argvIndex = ++*arguments;
-    p->info->aConstraintUsage[term].omit =
-        is_narrow && tx_affinity_is_numeric(tx_shape_affinity(p->shape, column));
+    if (term == NONE)
+        return;
+    column = column_of(p, p->info->aConstraint[term].iColumn);
+    usage->argvIndex = ++*arguments;
+    usage->omit = is_narrow && tx_shape_affinity(p->shape, column) != TX_AFFINITY_TEXT;
 }
 
 static void
@@ -340,37 +469,86 @@ take_all(const struct planner *p, const struct candidate *c)
 {
     int arguments = 0;
 
-    for (int i = 0; i < c->plan.equal; i++)
+    for (int i = 0; i < c->plan.equal; i++) {
         take(p, c->equal_terms[i], c->certain, &arguments);
-    if (c->low_term != NONE)
-        take(p, c->low_term, c->certain, &arguments);
-    if (c->high_term != NONE)
-        take(p, c->high_term, c->certain, &arguments);
+        if (c->plan.kind[i] == TX_IN)
+            (void)sqlite3_vtab_in(p->info, c->equal_terms[i], 1);
+    }
+    take(p, c->low_term, c->certain, &arguments);
+    take(p, c->high_term, c->certain, &arguments);
+}
+
+/*
+ * Whether the query has such a pattern and it is for SQLite's own function: an application may have
+ * put another in its place.
+ */
+static bool
+is_for_own(const struct tx_table *table, const sqlite3_index_info *info, int op,
+           const char *function)
+{
+    sqlite3_stmt *query;
+    bool is_own = false;
+    int term = 0;
+
+    while (term < info->nConstraint && info->aConstraint[term].op != op)
+        term++;
+    if (term == info->nConstraint ||
+        sqlite3_prepare_v2(
+            table->connection->db,
+            "SELECT min(builtin) FROM pragma_function_list WHERE name = ? AND narg = 2", -1, &query,
+            NULL) != SQLITE_OK)
+        return false;
+    (void)sqlite3_bind_text(query, 1, function, -1, SQLITE_STATIC);
+    if (sqlite3_step(query) == SQLITE_ROW)
+        is_own = sqlite3_column_int(query, 0) == 1;
+    (void)sqlite3_finalize(query);
+    return is_own;
+}
+
+/* What LIMIT says, with OFFSET; SQLite tells of it when it is about this table's rows alone. */
+static double
+find_limit(sqlite3_index_info *info)
+{
+    double limit = 0;
+
+    for (int i = 0; i < info->nConstraint; i++) {
+        const int op = info->aConstraint[i].op;
+        sqlite3_value *value;
+
+        if (op != SQLITE_INDEX_CONSTRAINT_LIMIT && op != SQLITE_INDEX_CONSTRAINT_OFFSET)
+            continue;
+        if (sqlite3_vtab_rhs_value(info, i, &value) != SQLITE_OK || sqlite3_value_int64(value) < 0)
+            return HUGE_VAL;
+        limit += sqlite3_value_double(value);
+    }
+    return limit > 0 ? limit : HUGE_VAL;
 }
 
 int
-tx_rowplan_make(sqlite3_index_info *info, const struct tx_table *table, uint64_t rows)
+tx_rowplan_make(sqlite3_index_info *info, struct tx_table *table)
 {
+    const double rows = (double)txkv_row_estimate(table->link->session, table->number);
     const struct planner p = { .info = info,
                                .table = table,
-                               .shape = table->relation->shape,
-                               .table_rows = larger((double)rows, rows_min) };
-    struct candidate best = try_path(&p, 0);
+                               .shape = tx_table_shape(table),
+                               .rows_now = rows,
+                               .table_rows = larger(rows, rows_min),
+                               .limit = find_limit(info),
+                               .has_groups = sqlite3_vtab_distinct(info) != 0,
+                               .own_like =
+                                   is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_LIKE, "like"),
+                               .own_glob =
+                                   is_for_own(table, info, SQLITE_INDEX_CONSTRAINT_GLOB, "glob") };
+    const struct candidate best = choose(&p);
 
-    for (int path = 1; path <= p.shape->index_count; path++) {
-        const struct candidate c = try_path(&p, path);
-
-        if (total_cost(&p, &c) < total_cost(&p, &best))
-            best = c;
-    }
     take_all(&p, &best);
     info->idxNum = tx_rowplan_pack(&best.plan);
-    info->idxStr = describe(&p, &best);
+    info->idxStr = tx_rowplan_words(&best.plan, p.shape, table->name);
     info->needToFreeIdxStr = 1;
     info->orderByConsumed = info->nOrderBy > 0 && best.ordered;
     if (best.one_row)
         info->idxFlags |= SQLITE_INDEX_SCAN_UNIQUE;
-    info->estimatedRows = (sqlite3_int64)best.rows;
+    info->estimatedRows = (sqlite3_int64)rows_left(&p, &best);
     info->estimatedCost = best.cost;
     return info->idxStr == NULL ? SQLITE_NOMEM : SQLITE_OK;
 }

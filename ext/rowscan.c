@@ -1,5 +1,5 @@
 /*
- * rowscan.c - reading a table with declared columns: by its primary key, or through an index.
+ * rowscan.c - reading a table by its primary key, or through an index.
  */
 #include "rowscan.h"
 
@@ -7,27 +7,8 @@
 
 #include "rowcodec.h"
 #include "rowplan.h"
+#include "rowrange.h"
 #include "sqlerror.h"
-
-/* Above a NULL and below every other value, behind the end of the values before. */
-static const uint8_t above_null = 0x09;
-/* Above every value. */
-static const uint8_t above_all = 0xff;
-
-/* What a value of xFilter's is for the column that it is compared with. */
-enum fit {
-    FIT_EXACT,
-    FIT_NONE,   /* no row can match */
-    FIT_UNSURE, /* a number and a TEXT column: which texts match depends on where it comes from */
-    FIT_NOMEM
-};
-
-/* The two ends of a scan while they are made from the values. */
-struct ends {
-    struct tx_tuple low, high;
-    bool low_open, high_open;
-    bool no_row;
-};
 
 static const struct tx_key *
 path_key(const struct tx_shape *shape, int path)
@@ -36,169 +17,6 @@ path_key(const struct tx_shape *shape, int path)
 }
 
 /* ---- placing ---- */
-
-static enum fit
-read_value(const struct tx_shape *shape, int column, bool may_be_null, sqlite3_value *value,
-           struct tx_cell *out)
-{
-    enum tx_affinity affinity = tx_shape_affinity(shape, column);
-
-    /* A comparison with a REAL or INTEGER column makes a text a number, but no 1 a 1.0. */
-    if (tx_affinity_is_numeric(affinity))
-        affinity = TX_AFFINITY_NUMERIC;
-    else if (affinity == TX_AFFINITY_TEXT && (sqlite3_value_type(value) == SQLITE_INTEGER ||
-                                              sqlite3_value_type(value) == SQLITE_FLOAT))
-        return FIT_UNSURE;
-    if (!tx_cell_read(value, affinity, out))
-        return FIT_NOMEM;
-    return out->type == SQLITE_NULL && !may_be_null ? FIT_NONE : FIT_EXACT;
-}
-
-/* The range below a prefix of values with ends: everything, or all that is not NULL. */
-static void
-set_prefix(struct ends *ends, bool without_null)
-{
-    tx_tuple_copy(&ends->high, &ends->low);
-    if (without_null)
-        tx_tuple_append(&ends->low, &above_null, 1);
-    tx_tuple_append(&ends->high, &above_all, 1);
-    ends->high_open = true;
-}
-
-/* All texts that may be equal to a number: what SQLite reads as one begins with white space, a
- * sign, a point or a digit, all from tab to 9. */
-static void
-set_numeric_texts(struct ends *ends)
-{
-    static const struct tx_cell first = { .type = SQLITE_TEXT,
-                                          .data = (const uint8_t *)"\t",
-                                          .bytes = 1 };
-    static const struct tx_cell end = { .type = SQLITE_TEXT,
-                                        .data = (const uint8_t *)":",
-                                        .bytes = 1 };
-
-    tx_tuple_copy(&ends->high, &ends->low);
-    tx_tuple_add_last(&ends->low, &first, TX_COLLATION_BINARY);
-    tx_tuple_add_last(&ends->high, &end, TX_COLLATION_BINARY);
-    ends->high_open = true;
-}
-
-/* One bound of the range behind the prefix that `tuple` holds. */
-static void
-add_bound(struct tx_tuple *tuple, const struct tx_cell *cell, enum tx_collation collation,
-          bool is_last, bool beyond)
-{
-    if (is_last) {
-        tx_tuple_add_last(tuple, cell, collation);
-    } else {
-        tx_tuple_add(tuple, cell, collation);
-        if (beyond)
-            tx_tuple_append(tuple, &above_all, 1);
-    }
-}
-
-static int
-set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values,
-          struct ends *ends)
-{
-    const struct tx_key *key = path_key(shape, plan->path);
-    const int column = key->columns[plan->equal];
-    const enum tx_collation collation = tx_shape_collation(shape, column);
-    const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
-    const size_t prefix_bytes = ends->low.bytes;
-    struct tx_cell cell;
-    enum fit fit = FIT_EXACT;
-
-    set_prefix(ends, true);
-    if (ends->high.no_memory)
-        return SQLITE_NOMEM;
-    if (plan->low) {
-        fit = read_value(shape, column, false, *values++, &cell);
-        if (fit == FIT_EXACT) {
-            tx_tuple_cut(&ends->low, prefix_bytes);
-            add_bound(&ends->low, &cell, collation, is_last, plan->low_open);
-            ends->low_open = plan->low_open && is_last;
-        }
-    }
-    if (plan->high && (fit == FIT_EXACT || fit == FIT_UNSURE)) {
-        fit = read_value(shape, column, false, *values, &cell);
-        if (fit == FIT_EXACT) {
-            tx_tuple_cut(&ends->high, prefix_bytes);
-            add_bound(&ends->high, &cell, collation, is_last, !plan->high_open);
-            ends->high_open = plan->high_open || !is_last;
-        }
-    }
-    ends->no_row = fit == FIT_NONE;
-    return fit == FIT_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
-}
-
-/* One row at most, or the rows below a prefix that is the whole key. */
-static void
-set_whole(const struct tx_shape *shape, const struct tx_rowplan *plan, bool has_null,
-          struct ends *ends)
-{
-    if (plan->path == 0 || (shape->indexes[plan->path - 1].unique && !has_null)) {
-        tx_tuple_copy(&ends->high, &ends->low);
-        ends->no_row = ends->low.too_big;
-    } else {
-        set_prefix(ends, false);
-    }
-}
-
-static int
-make_ends(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values,
-          struct ends *ends)
-{
-    const struct tx_key *key = path_key(shape, plan->path);
-    bool has_null = false;
-
-    ends->low_open = ends->high_open = ends->no_row = false;
-    for (int i = 0; i < plan->equal; i++) {
-        const int column = key->columns[i];
-        const enum tx_collation collation = tx_shape_collation(shape, column);
-        struct tx_cell cell;
-
-        switch (read_value(shape, column, (plan->is_mask >> i & 1) != 0, values[i], &cell)) {
-        case FIT_NOMEM:
-            return SQLITE_NOMEM;
-        case FIT_NONE:
-            ends->no_row = true;
-            return SQLITE_OK;
-        case FIT_UNSURE:
-            set_numeric_texts(ends);
-            return SQLITE_OK;
-        case FIT_EXACT:
-            break;
-        }
-        has_null = has_null || cell.type == SQLITE_NULL;
-        if (plan->path == 0 && i == key->count - 1 && cell.type != SQLITE_NULL)
-            tx_tuple_add_last(&ends->low, &cell, collation);
-        else
-            tx_tuple_add(&ends->low, &cell, collation);
-    }
-    if (ends->low.no_memory)
-        return SQLITE_NOMEM;
-    if (ends->low.too_big)
-        ends->no_row = true; /* no entry is that long */
-    else if (plan->low || plan->high)
-        return set_range(shape, plan, values + plan->equal, ends);
-    else if (plan->equal == key->count)
-        set_whole(shape, plan, has_null, ends);
-    else
-        set_prefix(ends, false);
-    return SQLITE_OK;
-}
-
-/* What the ends mean to the store; a cut end is as tx_key_encode says. */
-static struct txkv_range
-range_of(const struct ends *ends, bool reverse)
-{
-    return (struct txkv_range){ .lo = { ends->low.data, ends->low.bytes },
-                                .hi = { ends->high.data, ends->high.bytes },
-                                .lo_open = ends->low_open || ends->low.too_big,
-                                .hi_open = ends->high_open && !ends->high.too_big,
-                                .descending = reverse };
-}
 
 /* A cursor of the store on one of the table's ranges of keys. */
 static int
@@ -214,57 +32,83 @@ open_walk(struct tx_cursor *cursor, int path, struct txkv_cursor **out)
 }
 
 static int
-place_walk(struct tx_cursor *cursor, int path, const struct txkv_range *range)
+prepare_walk(struct tx_cursor *cursor, int path)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
-    struct txkv_error err;
-    enum txkv_rc rc;
-    int sql_rc;
-
     if (cursor->walk != NULL && cursor->path != path) {
         txkv_cursor_close(cursor->walk);
         cursor->walk = NULL;
     }
-    if (cursor->walk == NULL) {
-        sql_rc = open_walk(cursor, path, &cursor->walk);
-        if (sql_rc != SQLITE_OK)
-            return sql_rc;
-        cursor->path = path;
-    }
-    rc = txkv_cursor_seek(cursor->walk, range, &err);
-    if (rc == TXKV_OK)
-        cursor->row = TX_ROW_LIVE;
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+    cursor->path = path;
+    return cursor->walk == NULL ? open_walk(cursor, path, &cursor->walk) : SQLITE_OK;
 }
 
-int
-tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments)
+/* Sets the cursor's state from what the store answered to a seek or a step. */
+static int
+arrive(struct tx_cursor *cursor, enum txkv_rc rc, const struct txkv_error *err)
 {
-    struct tx_rowplan plan;
-    struct txkv_range range;
-    struct ends ends;
-    int rc;
-
-    tx_rowplan_unpack(number, &plan);
+    cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
     cursor->row_found = false;
-    cursor->disturbed = false;
     cursor->decoded = false;
-    if (count == 0) {
-        range = (struct txkv_range){ .descending = plan.reverse };
-        return place_walk(cursor, plan.path, &range);
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
+                                                : tx_table_fail(tx_cursor_table(cursor), rc, err);
+}
+
+/* To the first row of the lists' next range that has one. */
+static enum txkv_rc
+next_range(struct tx_cursor *cursor, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_NOTFOUND;
+
+    while (rc == TXKV_NOTFOUND && tx_lists_next(cursor->lists, cursor->reverse, &cursor->ends)) {
+        const struct txkv_range range = tx_rowrange_of(&cursor->ends, cursor->reverse);
+
+        if (tx_ends_lack_memory(&cursor->ends)) {
+            *err = (struct txkv_error){ .rc = TXKV_NOMEM };
+            return TXKV_NOMEM;
+        }
+        rc = txkv_cursor_seek(cursor->walk, &range, err);
     }
-    tx_tuple_init(&ends.low);
-    tx_tuple_init(&ends.high);
-    rc = make_ends(tx_cursor_table(cursor)->relation->shape, &plan, arguments, &ends);
-    if (rc == SQLITE_OK && (ends.low.no_memory || ends.high.no_memory))
-        rc = SQLITE_NOMEM;
-    if (rc == SQLITE_OK && !ends.no_row) {
-        range = range_of(&ends, plan.reverse);
-        rc = place_walk(cursor, plan.path, &range);
-    }
-    tx_tuple_free(&ends.low);
-    tx_tuple_free(&ends.high);
     return rc;
+}
+
+static enum txkv_rc
+next_entry(struct tx_cursor *cursor, struct txkv_error *err)
+{
+    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, err);
+
+    return rc == TXKV_NOTFOUND && cursor->has_lists ? next_range(cursor, err) : rc;
+}
+
+/*
+ * A number stands for several texts of a column that the order leaves out, as '1' and '1.0' for 1:
+ * all entries that may match are looked at, and then visited in the order of what else they have.
+ */
+static int
+merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan)
+{
+    const struct tx_key *key = path_key(tx_table_shape(tx_cursor_table(cursor)), plan->path);
+    const struct txkv_range range = tx_rowrange_of(&cursor->ends, false);
+    const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
+    const unsigned unsure = cursor->ends.unsure;
+    struct txkv_error err;
+    enum txkv_rc rc;
+    int sql_rc = tx_lists_begin(&cursor->lists);
+
+    if (sql_rc != SQLITE_OK)
+        return sql_rc;
+    rc = txkv_cursor_seek(cursor->walk, &range, &err);
+    while (rc == TXKV_OK) {
+        sql_rc = tx_lists_add_key(cursor->lists, txkv_cursor_key(cursor->walk), unsure, columns);
+        if (sql_rc != SQLITE_OK)
+            return sql_rc;
+        rc = txkv_cursor_next(cursor->walk, &err);
+    }
+    if (rc == TXKV_NOTFOUND) {
+        tx_lists_sort_keys(cursor->lists);
+        cursor->has_lists = true;
+        rc = next_range(cursor, &err);
+    }
+    return arrive(cursor, rc, &err);
 }
 
 /* ---- the row ---- */
@@ -296,7 +140,7 @@ row_key(struct tx_cursor *cursor, struct txkv_bytes *key)
     primary = tx_tuple_skip(key->data, end, path_key(table->relation->shape, cursor->path)->count);
     if (primary == NULL)
         return fail_damaged(table);
-    if (primary == end)
+    if (primary == end) /* UNIQUE */
         *key = txkv_cursor_value(cursor->walk);
     else
         *key = (struct txkv_bytes){ primary, (size_t)(end - primary) };
@@ -333,8 +177,12 @@ find_row(struct tx_cursor *cursor, struct txkv_bytes key)
     return rc == SQLITE_OK && !cursor->row_found ? fail_damaged(tx_cursor_table(cursor)) : rc;
 }
 
-int
-tx_rowscan_settle(struct tx_cursor *cursor)
+/*
+ * Steps over entries whose rows the connection has deleted since the cursor was placed: the store's
+ * cursor may have had the next entry in its hands already.
+ */
+static int
+settle(struct tx_cursor *cursor)
 {
     struct txkv_error err;
     enum txkv_rc rc = TXKV_OK;
@@ -347,10 +195,58 @@ tx_rowscan_settle(struct tx_cursor *cursor)
             sql_rc = look_for_row(cursor, key);
         if (sql_rc != SQLITE_OK || cursor->row_found)
             return sql_rc;
-        rc = txkv_cursor_next(cursor->walk, &err);
+        rc = next_entry(cursor, &err);
     }
     cursor->row = TX_ROW_NONE;
     return rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(tx_cursor_table(cursor), rc, &err);
+}
+
+/* ---- the methods ---- */
+
+int
+tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments)
+{
+    const struct tx_shape *shape = tx_table_shape(tx_cursor_table(cursor));
+    struct tx_rowplan plan;
+    struct txkv_range range;
+    struct txkv_error err;
+    enum txkv_rc store_rc;
+    int rc;
+
+    tx_rowplan_unpack(number, &plan);
+    cursor->disturbed = false;
+    cursor->has_lists = false;
+    cursor->reverse = plan.reverse;
+    rc = prepare_walk(cursor, plan.path);
+    if (rc == SQLITE_OK && count > 0)
+        rc = tx_rowrange_make(shape, &plan, arguments, &cursor->ends, &cursor->lists,
+                              &cursor->has_lists);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (cursor->has_lists) {
+        store_rc = next_range(cursor, &err);
+        return arrive(cursor, store_rc, &err);
+    }
+    range = (struct txkv_range){ .descending = plan.reverse };
+    if (count > 0) {
+        if (cursor->ends.no_row)
+            return SQLITE_OK;
+        if (cursor->ends.unsure != 0 && plan.merge)
+            return merge_texts(cursor, &plan);
+        range = tx_rowrange_of(&cursor->ends, plan.reverse);
+    }
+    store_rc = txkv_cursor_seek(cursor->walk, &range, &err);
+    return arrive(cursor, store_rc, &err);
+}
+
+int
+tx_rowscan_next(struct tx_cursor *cursor)
+{
+    struct txkv_error err;
+    const enum txkv_rc store_rc = next_entry(cursor, &err);
+    const int rc = arrive(cursor, store_rc, &err);
+
+    return cursor->disturbed && store_rc == TXKV_OK ? settle(cursor) : rc;
 }
 
 int
@@ -415,37 +311,67 @@ give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
 }
 
 /*
- * A column of the primary key that its bytes alone give: a rowid, or an integer of a column that
- * has no reals that are integers. *given is false when the row is needed.
+ * What a key's bytes say of a column; false when the row has to tell, since they stand for several
+ * values: equal numbers of two types, texts that the collation makes one.
  */
-static int
-give_from_key(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
+static bool
+restore(const struct tx_shape *shape, int column, struct tx_cell *cell)
+{
+    const enum tx_affinity affinity = tx_shape_affinity(shape, column);
+
+    if (cell->type == SQLITE_TEXT)
+        return tx_shape_collation(shape, column) == TX_COLLATION_BINARY;
+    if (cell->type != SQLITE_INTEGER)
+        return true; /* a real that no integer equals, too */
+    if (affinity == TX_AFFINITY_REAL) {
+        cell->real = (double)cell->integer;
+        cell->type = SQLITE_FLOAT;
+        return true;
+    }
+    /* Such a column has no real that an int64 equals, but for this one. */
+    return tx_affinity_is_numeric(affinity) && cell->integer != INT64_MIN;
+}
+
+/*
+ * A column that the index's entry or the primary key has, which spares fetching the row and finding
+ * its columns. *given is false when the row is needed. Not inline, for its room.
+ */
+__attribute__((noinline)) static int
+give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct tx_shape *shape = table->relation->shape;
-    const struct tx_column *what = &shape->columns[column];
-    const uint8_t *p, *end;
+    const int key_place = shape->columns[column].key_place;
+    int place = -1;
     struct txkv_bytes key;
-    int64_t integer;
-    const int rc = row_key(cursor, &key);
+    struct tx_tuple room;
+    struct tx_cell cell;
+    bool good;
+    int rc = row_key(cursor, &key);
 
     *given = false;
-    if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK || cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
         return rc;
-    if (shape->row_key == TX_ROW_KEY_ROWID) {
-        if (!tx_relation_rowid(key, &integer))
-            return fail_damaged(table);
-    } else {
-        end = key.data + key.bytes;
-        p = tx_tuple_skip(key.data, end, what->key_place);
-        if (what->key_place < shape->primary.count - 1 || what->affinity < TX_AFFINITY_NUMERIC ||
-            what->affinity == TX_AFFINITY_REAL || p == NULL ||
-            !tx_key_integer(p, (size_t)(end - p), &integer))
-            return SQLITE_OK;
+    if (cursor->path > 0) {
+        const struct tx_key *index = path_key(shape, cursor->path);
+
+        for (int i = 0; i < index->count && place < 0; i++)
+            place = index->columns[i] == column ? i : -1;
     }
-    *given = true;
-    sqlite3_result_int64(context, integer);
-    return SQLITE_OK;
+    if (place < 0 && key_place < 0)
+        return SQLITE_OK;
+    tx_tuple_init(&room);
+    good = place >= 0 ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
+                                      path_key(shape, cursor->path)->count + 1, place, &room, &cell)
+                      : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
+    if (good)
+        *given = restore(shape, column, &cell);
+    if (*given)
+        tx_cell_result(context, &cell);
+    if (!good)
+        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
+    tx_tuple_free(&room);
+    return rc;
 }
 
 static int
@@ -469,8 +395,8 @@ give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
 
     if (column == shape->column_count)
         return give_hidden_key(cursor, context);
-    if (shape->columns[column].key_place >= 0)
-        rc = give_from_key(cursor, context, column, &given);
+    if (!cursor->decoded)
+        rc = give_from_keys(cursor, context, column, &given);
     if (rc == SQLITE_OK && !given && !cursor->decoded)
         rc = decode_row(cursor);
     if (rc != SQLITE_OK || given)

@@ -1,8 +1,8 @@
 /*
- * rowscan.h - reading a table with declared columns: by its primary key, or through an index.
+ * rowscan.h - reading a table by its primary key, or through an index.
  *
- * While a cursor walks over an index, a second cursor of the store fetches the rows, one when its
- * columns are asked for: count(*) and a rowid need the index alone.
+ * While a cursor walks over an index, a second cursor of the store fetches the rows, one when a
+ * column is asked for that the index's entry cannot give.
  *
  * Threads: whoever holds the connection's mutex.
  */
@@ -12,14 +12,11 @@
 #include "cursor.h"
 
 int tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments);
+int tx_rowscan_next(struct tx_cursor *cursor);
+
+/* These two are for tables with declared columns. */
 int tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column);
 int tx_rowscan_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid);
-
-/*
- * Step over entries whose rows the connection has deleted since the cursor was placed: the store's
- * cursor may have had the next entry in its hands already.
- */
-int tx_rowscan_settle(struct tx_cursor *cursor);
 
 /* The row that the cursor stands on; live rows are the store's until it is called again. */
 int tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_bytes *value);

@@ -10,9 +10,9 @@
 
 #include "cursor.h"
 #include "keycodec.h"
-#include "plan.h"
 #include "rowcodec.h"
 #include "rowplan.h"
+#include "rowlists.h"
 #include "rowscan.h"
 #include "sqlerror.h"
 #include "transaction.h"
@@ -26,14 +26,7 @@ cursor_of(sqlite3_vtab_cursor *base)
 int
 tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
 {
-    const struct tx_table *table = (struct tx_table *)vtab;
-
-    const uint64_t rows = txkv_row_estimate(table->link->session, table->number);
-
-    if (table->relation != NULL)
-        return tx_rowplan_make(info, table, rows);
-    tx_plan_make(info, rows);
-    return SQLITE_OK;
+    return tx_rowplan_make(info, (struct tx_table *)vtab);
 }
 
 static struct tx_cursor *
@@ -48,6 +41,7 @@ new_cursor(const struct tx_table *table)
     cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
     if (shape != NULL && shape->row_key == TX_ROW_KEY_ROWID)
         cursor->rowid_column = shape->primary.columns[0];
+    tx_ends_init(&cursor->ends);
     cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count * sizeof(*cursor->spots));
     if (cursor->spots != NULL)
         return cursor;
@@ -84,6 +78,8 @@ tx_scan_free(struct tx_cursor *cursor)
         return;
     sqlite3_free(cursor->copy);
     sqlite3_free(cursor->spots);
+    tx_lists_free(cursor->lists);
+    tx_ends_free(&cursor->ends);
     sqlite3_free(cursor);
 }
 
@@ -113,133 +109,22 @@ tx_scan_close(sqlite3_vtab_cursor *base)
     return SQLITE_OK;
 }
 
-/* ---- placing ---- */
-
-/*
- * Encode one bound of the range into `buffer` and set *open as asked for. False when no row can
- * match: the bound is NULL, or it is a key that is too long to be stored. A bound that is too long
- * is replaced by its first bytes, see tx_key_encode.
- */
-static bool
-set_bound(enum tx_key_rc rc, const struct tx_keybuf *buffer, bool is_low, struct txkv_bytes *bound,
-          bool *open)
-{
-    if (rc == TX_KEY_NULL)
-        return false;
-    *bound = (struct txkv_bytes){ buffer->data, buffer->bytes };
-    if (rc == TX_KEY_TOOBIG)
-        *open = is_low;
-    return true;
-}
-
-/* The range of a plan that is not TX_PLAN_EQUAL; *matches is false when no row can be in it. */
-static int
-plan_range(int plan, sqlite3_value **arguments, struct tx_keybuf buffers[2],
-           struct txkv_range *range, bool *matches)
-{
-    int next = 0;
-
-    *range = (struct txkv_range){ .lo_open = (plan & TX_PLAN_LOW_OPEN) != 0,
-                                  .hi_open = (plan & TX_PLAN_HIGH_OPEN) != 0,
-                                  .descending = (plan & TX_PLAN_REVERSE) != 0 };
-    *matches = true;
-    if (plan & TX_PLAN_LOW) {
-        const enum tx_key_rc rc = tx_key_encode(arguments[next++], &buffers[0]);
-
-        if (rc == TX_KEY_NOMEM)
-            return SQLITE_NOMEM;
-        *matches = set_bound(rc, &buffers[0], true, &range->lo, &range->lo_open);
-    }
-    if (*matches && plan & TX_PLAN_HIGH) {
-        const enum tx_key_rc rc = tx_key_encode(arguments[next], &buffers[1]);
-
-        if (rc == TX_KEY_NOMEM)
-            return SQLITE_NOMEM;
-        *matches = set_bound(rc, &buffers[1], false, &range->hi, &range->hi_open);
-    }
-    return SQLITE_OK;
-}
-
-static int
-seek(struct tx_cursor *cursor, const struct txkv_range *range)
-{
-    struct tx_table *table = tx_cursor_table(cursor);
-    struct txkv_error err;
-    enum txkv_rc rc = TXKV_OK;
-
-    if (cursor->walk == NULL)
-        rc = txkv_cursor_open(table->link->session, table->number, &cursor->walk, &err);
-    if (rc == TXKV_OK)
-        rc = txkv_cursor_seek(cursor->walk, range, &err);
-    if (rc == TXKV_OK)
-        cursor->row = TX_ROW_LIVE;
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
-}
-
-static int
-filter_one(struct tx_cursor *cursor, sqlite3_value *wanted)
-{
-    struct tx_keybuf key;
-    struct txkv_range range = { .lo_open = false };
-    int rc = SQLITE_OK;
-
-    switch (tx_key_encode(wanted, &key)) {
-    case TX_KEY_NOMEM:
-        rc = SQLITE_NOMEM;
-        break;
-    case TX_KEY_NULL:
-    case TX_KEY_TOOBIG:
-        break; /* no such row */
-    case TX_KEY_OK:
-        range.lo = (struct txkv_bytes){ key.data, key.bytes };
-        range.hi = range.lo;
-        rc = seek(cursor, &range);
-    }
-    tx_key_free(&key);
-    return rc;
-}
-
 int
-tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int count,
+tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int count,
                sqlite3_value **arguments)
 {
     struct tx_cursor *cursor = cursor_of(base);
-    struct tx_keybuf buffers[2];
-    struct txkv_range range;
-    bool matches;
-    int rc = tx_transaction_read(tx_cursor_table(cursor));
+    const int rc = tx_transaction_read(tx_cursor_table(cursor));
 
-    (void)unused;
+    (void)words;
     cursor->row = TX_ROW_NONE;
-    if (rc != SQLITE_OK)
-        return rc;
-    if (tx_cursor_table(cursor)->relation != NULL)
-        return tx_rowscan_filter(cursor, plan, count, arguments);
-    if (plan == TX_PLAN_EQUAL)
-        return filter_one(cursor, arguments[0]);
-    buffers[0].data = buffers[1].data = NULL;
-    rc = plan_range(plan, arguments, buffers, &range, &matches);
-    if (rc == SQLITE_OK && matches)
-        rc = seek(cursor, &range);
-    tx_key_free(&buffers[0]);
-    tx_key_free(&buffers[1]);
-    return rc;
+    return rc == SQLITE_OK ? tx_rowscan_filter(cursor, plan, count, arguments) : rc;
 }
 
 int
 tx_scan_next(sqlite3_vtab_cursor *base)
 {
-    struct tx_cursor *cursor = cursor_of(base);
-    struct txkv_error err;
-    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, &err);
-
-    cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
-    cursor->row_found = false;
-    cursor->decoded = false;
-    if (cursor->disturbed && rc == TXKV_OK)
-        return tx_rowscan_settle(cursor);
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
-                                                : tx_table_fail(tx_cursor_table(cursor), rc, &err);
+    return tx_rowscan_next(cursor_of(base));
 }
 
 int

@@ -17,7 +17,7 @@
 int tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);
 int tx_scan_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out);
 int tx_scan_close(sqlite3_vtab_cursor *base);
-int tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int count,
+int tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int count,
                    sqlite3_value **arguments);
 int tx_scan_next(sqlite3_vtab_cursor *base);
 int tx_scan_eof(sqlite3_vtab_cursor *base);

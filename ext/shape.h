@@ -92,6 +92,9 @@ enum tx_affinity tx_shape_affinity(const struct tx_shape *shape, int column);
 enum tx_collation tx_shape_collation(const struct tx_shape *shape, int column);
 const char *tx_shape_column_name(const struct tx_shape *shape, int column);
 
+/* Whether keys give the column's values back as they were stored, odd ones aside. */
+bool tx_shape_restores(const struct tx_shape *shape, int column);
+
 /* Whether the rows have a rowid, that SQLite knows them by. */
 bool tx_shape_has_rowid(const struct tx_shape *shape);
 

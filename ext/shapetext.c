@@ -134,6 +134,16 @@ tx_shape_column_name(const struct tx_shape *shape, int column)
 }
 
 bool
+tx_shape_restores(const struct tx_shape *shape, int column)
+{
+    const enum tx_affinity affinity = tx_shape_affinity(shape, column);
+
+    return tx_affinity_is_numeric(affinity) ||
+           (affinity == TX_AFFINITY_TEXT &&
+            tx_shape_collation(shape, column) == TX_COLLATION_BINARY);
+}
+
+bool
 tx_shape_has_rowid(const struct tx_shape *shape)
 {
     return shape->row_key == TX_ROW_KEY_ROWID || shape->row_key == TX_ROW_KEY_HIDDEN_ROWID;

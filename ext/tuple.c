@@ -208,6 +208,11 @@ tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room
 
         return p != NULL && tx_key_cell(p, (size_t)(end - p), TX_KEY_AS_IS, out);
     }
-    return tx_tuple_value(key, count, place, room) &&
-           tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
+    if (!tx_tuple_value(key, count, place, room))
+        return false;
+    if (room->bytes == 1 && room->data[0] == TAG_NULL) {
+        out->type = SQLITE_NULL;
+        return true;
+    }
+    return tx_key_cell(room->data, room->bytes, TX_KEY_AS_IS, out);
 }

@@ -115,8 +115,8 @@ const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
 bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out);
 
 /*
- * Value `place` of a primary key of `count` values. Its bytes are in `room`, or in the key. False
- * when the key is damaged, or room->no_memory is true.
+ * Value `place` of a key of `count` values; only one with an end may be NULL. Its bytes are in
+ * `room`, or in the key. False when the key is damaged, or room->no_memory is true.
  */
 bool tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
                    struct tx_cell *out);

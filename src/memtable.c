@@ -62,6 +62,7 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
     const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
     struct tx_version *version;
+    uint64_t *of_table;
 
     assert(lsn >= memtable->first_lsn);
     if (node == NULL) {
@@ -69,6 +70,8 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
         if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
             return TXKV_NOMEM;
         tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);
+        of_table = &memtable->table_keys[key->table % TX_MEMTABLE_COUNTS];
+        tx_store_relaxed_64(of_table, *of_table + 1);
         link_or_keep(memtable, node);
         return TXKV_OK;
     }

@@ -25,6 +25,9 @@ struct tx_recent {
     uint32_t body_bytes;
 };
 
+/* Tables whose numbers are equal modulo this are counted together. */
+enum { TX_MEMTABLE_COUNTS = 64 };
+
 struct tx_memtable {
     struct tx_arena arena;
     struct tx_skiplist linked; /* for tx_order_for_scan, which completes it: order.h */
@@ -37,10 +40,11 @@ struct tx_memtable {
     uint32_t scanned; /* atomic, relaxed: 1 since a scan has looked at it */
     bool links;       /* fixed at creation: new nodes go into the list at once, scanned or not */
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
-    uint64_t first_lsn;             /* fixed at creation */
-    uint64_t end_lsn;               /* atomic: end of the last record entered; fixed once frozen */
-    uint64_t records;               /* atomic: transactions entered */
-    uint64_t log_bytes;             /* atomic: their records' bytes */
+    uint64_t first_lsn; /* fixed at creation */
+    uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
+    uint64_t records;   /* atomic: transactions entered */
+    uint64_t log_bytes; /* atomic: their records' bytes */
+    uint64_t table_keys[TX_MEMTABLE_COUNTS]; /* atomic: of each table, for planners */
     const struct tx_recent *recent; /* the newest first, without what recovery entered; leader's */
     uint32_t refs;                  /* views that list it; leader's */
     struct tx_segment **segments;
@@ -80,6 +84,13 @@ void tx_memtable_forget(struct tx_memtable *memtable);
 /* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
                                                    struct tx_segment *segment);
+
+/* How many keys of the table it has, or a few more: see TX_MEMTABLE_COUNTS. Any thread. */
+static inline uint64_t
+tx_memtable_table_keys(const struct tx_memtable *memtable, uint32_t table)
+{
+    return tx_load_relaxed_64(&memtable->table_keys[table % TX_MEMTABLE_COUNTS]);
+}
 
 /* The node of a key, or NULL; hash is tx_key_hash(key). For its versions only: a node that is being
  * inserted can be found here before it is in the list. */

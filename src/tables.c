@@ -365,7 +365,7 @@ txkv_row_estimate(struct txkv_session *session, uint32_t table)
         rows = tx_tree_rows(snapshot->read, table);
         for (uint32_t i = 0; i < snapshot->view->count; i++)
             if (tx_snapshot_sees(snapshot, snapshot->view->memtables[i]))
-                rows += tx_load_relaxed_64(&snapshot->view->memtables[i]->keys);
+                rows += tx_memtable_table_keys(snapshot->view->memtables[i], table);
     }
     tx_txn_unref(txn);
     tx_guard_leave(session);

@@ -1,5 +1,4 @@
 -- What the planner is told: seeks instead of scans, and no sorter where the key gives the order.
--- The index number is the set of bits of ext/plan.h.
 .load ./txkv
 CREATE VIRTUAL TABLE temp.kv USING txkv('@DIR@/store');
 CREATE TABLE native(id INTEGER PRIMARY KEY, k, note);

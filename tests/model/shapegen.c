@@ -7,82 +7,9 @@
 #include <string.h>
 
 #include "answer.h"
+#include "shapeterm.h"
 
-static struct rng *rng;
 static const struct shape *shape;
-
-static uint32_t
-roll(uint32_t n)
-{
-    return rng_below(rng, n);
-}
-
-/* ---- values ---- */
-
-static void
-add_value(struct text *t, bool may_be_null)
-{
-    static const char *const odd[] = { "9223372036854775807",
-                                       "9007199254740993",
-                                       "-0.0",
-                                       "1e300",
-                                       "'1.0'",
-                                       "' 3'",
-                                       "'03'",
-                                       "'1e1'",
-                                       "x''",
-                                       "x'00'",
-                                       "x'6100'",
-                                       "x'61'",
-                                       "''",
-                                       "'a '",
-                                       "'a  '",
-                                       "'\xc3\xa9'",
-                                       "'!'",
-                                       "'~'" };
-    size_t number;
-
-    if (roll(40) == 0 && !shape->rowid_is_column) {
-        /* Beyond what LMDB takes as a key, where a piece of it ends, or two, and longer. */
-        static const uint32_t lengths[] = { 500, 509, 510, 1008, 1009, 3000, 65536 };
-        const bool as_blob = roll(3) == 0;
-
-        text_add(t, "%sprintf('%%.%uc', '%c') || '%c'%s", as_blob ? "CAST(" : "",
-                 lengths[roll(7)] + roll(3), roll(4) == 0 ? 'A' : 'a', (int)('a' + roll(3)),
-                 as_blob ? " AS BLOB)" : "");
-        return;
-    }
-    switch (roll(12)) {
-    case 0:
-        text_add(t, "%s", may_be_null ? "NULL" : "7");
-        break;
-    case 1:
-        /* Behind the largest rowid both choose at random. */
-        number = shape->rowid_is_column ? 1 + roll(sizeof odd / sizeof odd[0] - 1)
-                                        : roll(sizeof odd / sizeof odd[0]);
-        text_add(t, "%s", odd[number]);
-        break;
-    case 2:
-    case 3:
-    case 4:
-        text_add(t, "'%c'", (roll(2) == 0 ? 'a' : 'A') + (int)roll(5));
-        break;
-    case 5:
-        text_add(t, "'%u'", roll(12));
-        break;
-    case 6:
-        text_add(t, "%u.%u", roll(12), 5 * roll(2));
-        break;
-    default:
-        text_add(t, "%d", (int)roll(14) - 2);
-    }
-}
-
-static void
-add_column(struct text *t)
-{
-    text_add(t, "%s", shape->column[roll((uint32_t)shape->columns)].name);
-}
 
 static const char *
 conflict_word(void)
@@ -90,88 +17,7 @@ conflict_word(void)
     static const char *const words[] = { "",         "",          " OR REPLACE", " OR IGNORE",
                                          " OR FAIL", " OR ABORT", " OR ROLLBACK" };
 
-    return words[roll(sizeof words / sizeof words[0])];
-}
-
-/* ---- terms ---- */
-
-/*
- * No COLLATE in terms, for now. SQLite 3.40 makes one IN of "c = 'a' COLLATE NOCASE OR c = 'b'
- * COLLATE NOCASE", and loses the collation: with an index on c it finds fewer rows, on native
- * tables and on txkv tables alike.
- */
-static bool no_collations;
-
-static void
-add_term(struct text *t)
-{
-    static const char *const compare[] = {
-        "=", "=", "=", "<", "<=", ">", ">=", "IS", "<>", "IS NOT"
-    };
-    const struct shape_column *column = &shape->column[roll((uint32_t)shape->columns)];
-    const char *name = shape->has_rowid && roll(12) == 0 ? "rowid" : column->name;
-
-    switch (roll(11)) {
-    case 0:
-        text_add(t, "%s BETWEEN ", name);
-        add_value(t, false);
-        text_add(t, " AND ");
-        add_value(t, false);
-        break;
-    case 1:
-        text_add(t, "%s IN (", name);
-        for (uint32_t i = roll(3); i > 0; i--) {
-            add_value(t, true);
-            text_add(t, ", ");
-        }
-        add_value(t, true);
-        text_add(t, ")");
-        break;
-    case 2:
-        text_add(t, "%s IS %sNULL", name, roll(3) == 0 ? "NOT " : "");
-        break;
-    case 3:
-        text_add(t, "%s %s '%c%s'", name, roll(2) == 0 ? "LIKE" : "GLOB", (int)('a' + roll(3)),
-                 roll(2) == 0 ? "%" : "*");
-        break;
-    case 4:
-        if (column->class != CLASS_NONE) { /* the affinity of the other side counts too */
-            const bool as_text = column->class == CLASS_NUMBER || roll(2) == 0;
-
-            /* SQLite takes a TEXT column that is equal to a number for a constant when it sorts. */
-            text_add(t, "%s %s CAST(", column->name,
-                     as_text ? compare[roll(7)] : compare[3 + roll(4)]);
-            add_value(t, false);
-            text_add(t, " AS %s)", as_text ? "TEXT" : "INTEGER");
-        } else {
-            text_add(t, "%s IS NOT ", column->name);
-            add_value(t, true);
-        }
-        break;
-    case 5:
-        text_add(t, "%s %s ", name, compare[roll(7)]);
-        add_value(t, false);
-        if (!no_collations)
-            text_add(t, " COLLATE %s", roll(2) == 0 ? "NOCASE" : "BINARY");
-        break;
-    default:
-        text_add(t, "%s %s ", name, compare[roll(sizeof compare / sizeof compare[0])]);
-        add_value(t, true);
-    }
-}
-
-static void
-add_where(struct text *t)
-{
-    const uint32_t terms = roll(4);
-    const bool has_or = roll(3) == 0;
-
-    no_collations = has_or;
-    for (uint32_t i = 0; i < terms; i++) {
-        text_add(t, "%s", i == 0 ? " WHERE " : (has_or && roll(2) == 0 ? " OR " : " AND "));
-        add_term(t);
-    }
-    no_collations = false;
+    return words[shape_roll(sizeof words / sizeof words[0])];
 }
 
 /* Equality on what names one row. */
@@ -180,25 +26,25 @@ add_one_row(struct text *t)
 {
     text_add(t, " WHERE ");
     if (shape->primary.count == 0) {
-        text_add(t, "rowid = %u", 1 + roll(20));
+        text_add(t, "rowid = %u", 1 + shape_roll(20));
         return;
     }
     for (int i = 0; i < shape->primary.count; i++) {
         text_add(t, "%s%s = ", i == 0 ? "" : " AND ",
                  shape->column[shape->primary.columns[i]].name);
-        add_value(t, false);
+        shape_add_value(t, false);
     }
 }
 
 static void
 add_order(struct text *t, const char *alias, bool total)
 {
-    const bool reverse = roll(2) == 0;
-    uint32_t columns = roll(3);
+    const bool reverse = shape_roll(2) == 0;
+    uint32_t columns = shape_roll(3);
     const char *separator = " ORDER BY ";
 
-    if (roll(3) == 0 && shape->indexes > 0) { /* an index's own order */
-        const struct shape_key *key = &shape->index[roll((uint32_t)shape->indexes)];
+    if (shape_roll(3) == 0 && shape->indexes > 0) { /* an index's own order */
+        const struct shape_key *key = &shape->index[shape_roll((uint32_t)shape->indexes)];
 
         for (int i = 0; i < key->count; i++, separator = ", ")
             text_add(t, "%s%s%s%s", separator, alias, shape->column[key->columns[i]].name,
@@ -207,8 +53,8 @@ add_order(struct text *t, const char *alias, bool total)
     }
     for (; columns > 0; columns--, separator = ", ")
         text_add(t, "%s%s%s%s", separator, alias,
-                 shape->column[roll((uint32_t)shape->columns)].name,
-                 (roll(4) == 0) != reverse ? " DESC" : "");
+                 shape->column[shape_roll((uint32_t)shape->columns)].name,
+                 (shape_roll(4) == 0) != reverse ? " DESC" : "");
     if (!total)
         return;
     if (shape->primary.count == 0)
@@ -223,22 +69,22 @@ add_order(struct text *t, const char *alias, bool total)
 static void
 make_insert(struct text *t)
 {
-    const uint32_t rows = roll(3) == 0 ? 2 + roll(4) : 1;
-    const bool names = shape->has_rowid && !shape->rowid_is_column && roll(6) == 0;
+    const uint32_t rows = shape_roll(3) == 0 ? 2 + shape_roll(4) : 1;
+    const bool names = shape->has_rowid && !shape->rowid_is_column && shape_roll(6) == 0;
 
-    if (roll(12) == 0) {
+    if (shape_roll(12) == 0) {
         text_add(t, "INSERT%s INTO t SELECT ", conflict_word());
         for (int i = 0; i < shape->columns; i++) {
             text_add(t, "%s", i == 0 ? "" : ", ");
-            if (roll(3) == 0)
-                add_value(t, true);
+            if (shape_roll(3) == 0)
+                shape_add_value(t, true);
             else
-                text_add(t, "n + %u", roll(9));
+                text_add(t, "n + %u", shape_roll(9));
         }
-        text_add(t, " FROM u ORDER BY n LIMIT %u", roll(4));
+        text_add(t, " FROM u ORDER BY n LIMIT %u", shape_roll(4));
         return;
     }
-    if (roll(15) == 0) {
+    if (shape_roll(15) == 0) {
         text_add(t, "INSERT%s INTO t SELECT ", conflict_word());
         for (int i = 0; i < shape->columns; i++)
             text_add(t, "%s%s", i == 0 ? "" : ", ",
@@ -250,7 +96,7 @@ make_insert(struct text *t)
         text_add(t, " LIMIT 3");
         return;
     }
-    if (roll(5) == 0)
+    if (shape_roll(5) == 0)
         text_add(t, "REPLACE INTO t");
     else
         text_add(t, "INSERT%s INTO t", conflict_word());
@@ -264,16 +110,16 @@ make_insert(struct text *t)
     for (uint32_t i = 0; i < rows; i++) {
         text_add(t, "%s(", i == 0 ? "" : ", ");
         if (names)
-            text_add(t, "%u, ", 1 + roll(20));
+            text_add(t, "%u, ", 1 + shape_roll(20));
         for (int j = 0; j < shape->columns; j++) {
             text_add(t, "%s", j == 0 ? "" : ", ");
             /* Several rows behind one with a wrong type: SQLite's OR FAIL depends on its journal.
              */
             if (shape->rowid_is_column && j == shape->primary.columns[0] &&
-                (rows > 1 || roll(8) != 0))
-                text_add(t, roll(3) == 0 ? "NULL" : "%u", 1 + roll(20));
+                (rows > 1 || shape_roll(8) != 0))
+                text_add(t, shape_roll(3) == 0 ? "NULL" : "%u", 1 + shape_roll(20));
             else
-                add_value(t, true);
+                shape_add_value(t, true);
         }
         text_add(t, ")");
     }
@@ -297,36 +143,37 @@ is_free(int column)
 static void
 make_update(struct text *t)
 {
-    const int column = (int)roll((uint32_t)shape->columns);
+    const int column = (int)shape_roll((uint32_t)shape->columns);
 
-    if (is_free(column) && roll(2) == 0) { /* of any rows */
+    if (is_free(column) && shape_roll(2) == 0) { /* of any rows */
         text_add(t, "UPDATE%s t SET %s = ", conflict_word(), shape->column[column].name);
-        if (roll(3) == 0)
-            add_column(t);
+        if (shape_roll(3) == 0)
+            shape_add_column(t);
         else
-            add_value(t, true);
-        add_where(t);
+            shape_add_value(t, true);
+        shape_add_where(t);
     } else if (is_free(column) && shape->primary.count > 0 &&
-               shape->column[shape->primary.columns[0]].class == CLASS_NUMBER && roll(4) == 0) {
+               shape->column[shape->primary.columns[0]].class == CLASS_NUMBER &&
+               shape_roll(4) == 0) {
         text_add(t, "UPDATE t SET %s = u.n FROM u WHERE u.n = t.%s", shape->column[column].name,
                  shape->column[shape->primary.columns[0]].name);
-    } else if (shape->rowid_is_column && roll(4) == 0) { /* rowids over each other */
+    } else if (shape->rowid_is_column && shape_roll(4) == 0) { /* rowids over each other */
         const char *name = shape->column[shape->primary.columns[0]].name;
 
         text_add(t, "UPDATE t SET %s = %s %c %u WHERE %s > %u", name, name,
-                 roll(2) == 0 ? '+' : '-', 1 + roll(3), name, roll(15));
+                 shape_roll(2) == 0 ? '+' : '-', 1 + shape_roll(3), name, shape_roll(15));
     } else { /* anything, of one row */
-        const uint32_t columns = 1 + roll(3);
+        const uint32_t columns = 1 + shape_roll(3);
 
         text_add(t, "UPDATE%s t SET ", conflict_word());
         for (uint32_t i = 0; i < columns; i++) {
             text_add(t, "%s", i == 0 ? "" : ", ");
-            add_column(t);
+            shape_add_column(t);
             text_add(t, " = ");
-            if (roll(5) == 0)
-                add_column(t);
+            if (shape_roll(5) == 0)
+                shape_add_column(t);
             else
-                add_value(t, true);
+                shape_add_value(t, true);
         }
         add_one_row(t);
     }
@@ -336,21 +183,21 @@ static void
 make_delete(struct text *t)
 {
     text_add(t, "DELETE FROM t");
-    if (roll(8) == 0) {
-        const char *name = shape->column[roll((uint32_t)shape->columns)].name;
+    if (shape_roll(8) == 0) {
+        const char *name = shape->column[shape_roll((uint32_t)shape->columns)].name;
 
         text_add(t, " WHERE %s IN (SELECT %s FROM t WHERE ", name, name);
-        add_term(t);
+        shape_add_term(t);
         text_add(t, " AND ");
-        add_term(t);
+        shape_add_term(t);
         text_add(t, ")");
-    } else if (roll(3) == 0) {
+    } else if (shape_roll(3) == 0) {
         add_one_row(t);
     } else {
         text_add(t, " WHERE ");
-        add_term(t);
+        shape_add_term(t);
         text_add(t, " AND ");
-        add_term(t);
+        shape_add_term(t);
     }
 }
 
@@ -358,7 +205,8 @@ make_delete(struct text *t)
 static void
 make_join(struct text *t)
 {
-    int a = (int)roll((uint32_t)shape->columns), b = (int)roll((uint32_t)shape->columns);
+    int a = (int)shape_roll((uint32_t)shape->columns),
+        b = (int)shape_roll((uint32_t)shape->columns);
 
     if (shape->column[a].class == CLASS_NONE || shape->column[b].class == CLASS_NONE)
         b = a;
@@ -369,26 +217,33 @@ make_join(struct text *t)
         return;
     }
     text_add(t, "SELECT x.*, y.* FROM t AS x %sJOIN t AS y ON y.%s = x.%s",
-             roll(3) == 0 ? "LEFT " : "", shape->column[b].name, shape->column[a].name);
-    if (roll(2) == 0) {
+             shape_roll(3) == 0 ? "LEFT " : "", shape->column[b].name, shape->column[a].name);
+    if (shape_roll(2) == 0) {
         text_add(t, " AND y.%s > ", shape->column[b].name);
-        add_value(t, false);
+        shape_add_value(t, false);
+    } else if (shape_roll(2) == 0) { /* a list that is another one for each row */
+        text_add(t, " AND y.%s IN (x.%s, ", shape_any_column()->name, shape->column[a].name);
+        shape_add_value(t, true);
+        text_add(t, ", ");
+        shape_add_value(t, true);
+        text_add(t, ")");
     }
-    if (roll(3) == 0)
-        text_add(t, " WHERE y.%s IS NULL", shape->column[roll((uint32_t)shape->columns)].name);
+    if (shape_roll(3) == 0)
+        text_add(t, " WHERE y.%s IS NULL",
+                 shape->column[shape_roll((uint32_t)shape->columns)].name);
 }
 
 static void
 make_correlated(struct text *t)
 {
-    const char *name = shape->column[roll((uint32_t)shape->columns)].name;
+    const char *name = shape->column[shape_roll((uint32_t)shape->columns)].name;
 
     text_add(t, "SELECT x.%s, (SELECT count(*) FROM t AS y WHERE y.%s = x.%s", name, name, name);
-    if (roll(2) == 0) {
+    if (shape_roll(2) == 0) {
         text_add(t, " AND y.");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, " > ");
-        add_value(t, false);
+        shape_add_value(t, false);
     }
     text_add(t, ") FROM t AS x");
 }
@@ -396,53 +251,84 @@ make_correlated(struct text *t)
 static void
 make_aggregate(struct text *t, unsigned *flags)
 {
-    const uint32_t column = roll((uint32_t)shape->columns);
+    const uint32_t column = shape_roll((uint32_t)shape->columns);
 
     *flags |= ANSWER_UNORDERED;
-    switch (roll(5)) {
+    switch (shape_roll(8)) {
+    case 5: { /* as the index has it; of equal values any may be the answer */
+        const struct shape_column *of = shape_any_column();
+        const bool is_exact = of->class != CLASS_NONE && strstr(of->collation, "NOCASE") == NULL &&
+                              strstr(of->collation, "RTRIM") == NULL;
+
+        text_add(t, is_exact ? "SELECT %s(%s) FROM t" : "SELECT %s(length(%s)) FROM t",
+                 shape_roll(2) == 0 ? "min" : "max", of->name);
+        shape_add_where(t);
+        break;
+    }
+    case 6: {
+        const char *a = shape_any_column()->name, *b = shape_any_column()->name;
+
+        text_add(t, "SELECT count(*), count(%s) FROM t", a);
+        shape_add_where(t);
+        text_add(t, " GROUP BY %s, %s", a, b);
+        if (shape_roll(2) == 0) { /* SQLite may take the groups' order for it */
+            text_add(t, " ORDER BY %s%s, %s%s LIMIT 4", a, shape_roll(2) == 0 ? " DESC" : "", b,
+                     shape_roll(2) == 0 ? " DESC" : "");
+            *flags &= ~(unsigned)ANSWER_UNORDERED;
+        }
+        break;
+    }
+    case 7:
+        text_add(t, "SELECT count(*) FROM (SELECT ");
+        shape_add_column(t);
+        text_add(t, " FROM t");
+        shape_add_where(t);
+        text_add(t, " LIMIT %u OFFSET %u)", shape_roll(6), shape_roll(4));
+        break;
     case 0:
         text_add(t, "SELECT count(*) FROM t");
-        add_where(t);
+        shape_add_where(t);
         break;
     case 1:
         text_add(t, "SELECT count(*), count(");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, ") FROM t GROUP BY ");
-        add_column(t);
+        shape_add_column(t);
         break;
     case 2:
         text_add(t, "SELECT count(*) FROM (SELECT DISTINCT ");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, ", ");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, " FROM t");
-        add_where(t);
+        shape_add_where(t);
         text_add(t, ")");
         break;
     case 3:
         text_add(t, "SELECT max(length(");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, ")), min(typeof(");
-        add_column(t);
+        shape_add_column(t);
         text_add(t, ")) FROM t");
-        add_where(t);
+        shape_add_where(t);
         break;
     default:
         text_add(t, "SELECT count(*) FROM t WHERE %s IN (SELECT %s FROM u WHERE n > %u)",
                  shape->column[column].name,
-                 shape->column[column].class == CLASS_TEXT ? "CAST(n AS TEXT)" : "n", roll(5));
+                 shape->column[column].class == CLASS_TEXT ? "CAST(n AS TEXT)" : "n",
+                 shape_roll(5));
     }
 }
 
 static void
 make_select(struct text *t, unsigned *flags)
 {
-    const uint32_t kind = roll(10);
-    const bool total = roll(3) != 0;
+    const uint32_t kind = shape_roll(10);
+    const bool total = shape_roll(3) != 0;
 
     if (kind == 0) {
         *flags |= ANSWER_UNORDERED;
-        if (roll(4) == 0)
+        if (shape_roll(4) == 0)
             make_correlated(t);
         else
             make_join(t);
@@ -452,21 +338,21 @@ make_select(struct text *t, unsigned *flags)
         make_aggregate(t, flags);
         return;
     }
-    text_add(t, "SELECT %s", shape->has_rowid && roll(3) == 0 ? "rowid, *" : "*");
-    if (roll(4) == 0) {
+    text_add(t, "SELECT %s", shape->has_rowid && shape_roll(3) == 0 ? "rowid, *" : "*");
+    if (shape_roll(4) == 0) {
         t->used -= 1;
-        add_column(t);
+        shape_add_column(t);
     }
     text_add(t, " FROM t");
-    if (roll(5) == 0)
+    if (shape_roll(5) == 0)
         add_one_row(t);
     else
-        add_where(t);
+        shape_add_where(t);
     add_order(t, "", total);
     if (!total)
         *flags |= ANSWER_UNORDERED;
-    else if (roll(3) == 0)
-        text_add(t, " LIMIT %u OFFSET %u", roll(6), roll(3));
+    else if (shape_roll(3) == 0)
+        text_add(t, " LIMIT %u OFFSET %u", shape_roll(6), shape_roll(3));
 }
 
 static void
@@ -477,7 +363,7 @@ make_control(struct text *t)
                                          "SAVEPOINT b", "ROLLBACK TO a", "ROLLBACK TO b",
                                          "RELEASE a",   "RELEASE b" };
 
-    text_add(t, "%s", words[roll(sizeof words / sizeof words[0])]);
+    text_add(t, "%s", words[shape_roll(sizeof words / sizeof words[0])]);
 }
 
 void
@@ -485,12 +371,13 @@ shape_statement(struct rng *from, const struct shape *s, struct text *t, unsigne
 {
     uint32_t dice;
 
-    rng = from;
     shape = s;
-    dice = roll(100);
+    shape_begin(from, s, false);
+    dice = shape_roll(100);
     t->used = 0;
     t->data[0] = '\0';
     *flags = ANSWER_MESSAGE | ANSWER_ROWID;
+    shape_begin(from, s, dice < 49);
     if (dice < 32)
         make_insert(t);
     else if (dice < 44)

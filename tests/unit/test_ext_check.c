@@ -102,7 +102,7 @@ a_row_whose_bytes_were_changed_is_found(void **state)
     (void)state;
     plant(number_of("u"), "\x10\xc0", 2, "\x08\x00\xff\xff", 4); /* 2: a text beyond the end */
     expect_problem(db, 1, "table u, key 2: the row is damaged");
-    assert_int_equal(run(db, "SELECT * FROM u"), SQLITE_CORRUPT_VTAB);
+    assert_int_equal(run(db, "SELECT * FROM u WHERE id = 2"), SQLITE_CORRUPT_VTAB);
     plant(number_of("kv"), "\x20k", 2, "\x04\x09", 2);
     expect_problem(db, 2, "table kv, key 'k': the row is damaged");
     assert_string_equal(ask(db, "SELECT txkv_check('kv') ->> 'problem_count'"), "1");

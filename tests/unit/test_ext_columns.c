@@ -150,6 +150,11 @@ a_walk_over_an_index_survives_changes_of_its_connection(void **state)
         "INSERT OR IGNORE INTO t VALUES(n(), hex(randomblob(4)), 13)",
         "SAVEPOINT s; DELETE FROM t WHERE id >= n(); ROLLBACK TO s; RELEASE s",
     };
+    static const char *const walks[] = {
+        "SELECT id, name, age FROM t WHERE age >= 2 ORDER BY age",
+        "SELECT id, name, age FROM t WHERE age IN (8, 2, 3, 13) ORDER BY age DESC",
+        "SELECT id, age FROM t WHERE age IN (SELECT age + 1 FROM t) ORDER BY age",
+    };
     sqlite3 *db = open_users(", sync=off");
     unsigned dice = 1;
 
@@ -164,7 +169,7 @@ a_walk_over_an_index_survives_changes_of_its_connection(void **state)
                  "WHERE i < 30) INSERT INTO t SELECT i, 'n' || i, i % 10 FROM c");
         if (round % 2 == 0)
             must(db, "BEGIN");
-        select = prepare(db, "SELECT id, name, age FROM t WHERE age >= 2 ORDER BY age");
+        select = prepare(db, walks[round / 2 % 3]);
         while ((rc = sqlite3_step(select)) == SQLITE_ROW && rows++ < 200) {
             dice = dice * 1103515245 + 12345;
             must(db, changes[(dice >> 16) % 5]);
@@ -176,6 +181,49 @@ a_walk_over_an_index_survives_changes_of_its_connection(void **state)
         if (round % 2 == 0)
             must(db, "COMMIT");
     }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void
+call_always(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    (void)argc;
+    (void)argv;
+    sqlite3_result_int(context, 1);
+}
+
+/*
+ * Goal: where an application has put functions of its own in the place of glob() and like(), a
+ * pattern is no range. Method: the same queries before and after.
+ */
+static void
+a_replaced_function_of_patterns_sees_all_rows(void **state)
+{
+    static const char *const queries[] = {
+        "SELECT count(*) FROM p WHERE code GLOB '1*'",
+        "SELECT count(*) FROM p WHERE code GLOB (SELECT 'a*')",
+        "SELECT count(*) FROM p WHERE name LIKE '1%'",
+    };
+    sqlite3 *db = open_users("");
+    char sql[TEXT_BYTES];
+
+    (void)state;
+    (void)snprintf(
+        sql, sizeof sql,
+        "CREATE VIRTUAL TABLE temp.p USING txkv('%s/%u', table=p, code TEXT PRIMARY KEY, "
+        "name TEXT COLLATE NOCASE UNIQUE)",
+        dir, stores);
+    must(db, sql);
+    must(db, "INSERT INTO p VALUES('1', '1x'), ('10', 'b'), ('a', '1'), ('b', NULL)");
+    assert_int_equal(ask_number(db, queries[0]), 2);
+    assert_int_equal(ask_number(db, queries[1]), 1);
+    assert_int_equal(ask_number(db, queries[2]), 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sqlite3_create_function(db, i == 0 ? "glob" : "like", 2, SQLITE_UTF8, NULL,
+                                                 call_always, NULL, NULL),
+                         SQLITE_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask_number(db, queries[i]), 4);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
@@ -232,6 +280,7 @@ main(void)
                                use_new_store),
         cmocka_unit_test_setup(a_walk_over_an_index_survives_changes_of_its_connection,
                                use_new_store),
+        cmocka_unit_test_setup(a_replaced_function_of_patterns_sees_all_rows, use_new_store),
         cmocka_unit_test_setup(no_failed_allocation_leaves_an_index_behind_its_table,
                                use_new_store),
     };
