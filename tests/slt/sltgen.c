@@ -9,7 +9,7 @@
 #include "../support/sql.h"
 #include "sltresult.h"
 
-enum { HASH_THRESHOLD = 12, ROWS_AT_FIRST = 25, IDS_MAX = 60, LONG_TEXT = 200 };
+enum { HASH_THRESHOLD = 12, ROWS_AT_FIRST = 25, IDS_MAX = 60, LONG_TEXT = 2000 };
 
 uint32_t
 gen_roll(struct gen *g, uint32_t n)
