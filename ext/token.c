@@ -64,13 +64,40 @@ quoted_bytes(const char *text, char end)
 }
 
 static int
-number_bytes(const char *text)
+digits_bytes(const char *text)
+{
+    int i = 0;
+
+    while (is_digit(text[i]))
+        i++;
+    return i;
+}
+
+/* The bytes of a number, with a sign; 0 when there is none. More of a word behind it, which makes
+ * it none for SQLite, counts as its part: *good is false then. */
+static int
+number_bytes(const char *text, bool *good)
 {
     int i = text[0] == '+' || text[0] == '-';
 
     if (!is_digit(text[i]) && !(text[i] == '.' && is_digit(text[i + 1])))
         return 0;
-    while (is_word(text[i]) || text[i] == '.')
+    if (text[i] == '0' && (text[i + 1] == 'x' || text[i + 1] == 'X') &&
+        strspn(text + i + 2, "0123456789abcdefABCDEF") > 0) {
+        i += 2 + (int)strspn(text + i + 2, "0123456789abcdefABCDEF");
+    } else {
+        i += digits_bytes(text + i);
+        if (text[i] == '.')
+            i += 1 + digits_bytes(text + i + 1);
+        if (text[i] == 'e' || text[i] == 'E') {
+            const int sign = text[i + 1] == '+' || text[i + 1] == '-';
+            const int digits = digits_bytes(text + i + 1 + sign);
+
+            i += digits > 0 ? 1 + sign + digits : 0;
+        }
+    }
+    *good = !is_word(text[i]);
+    while (is_word(text[i]))
         i++;
     return i;
 }
@@ -80,6 +107,7 @@ tx_token_next(const char *text)
 {
     const char *at = skip_space(text);
     struct tx_token token = { TX_TOKEN_SIGN, at, 1 };
+    bool good = true;
 
     if (at == NULL)
         return (struct tx_token){ TX_TOKEN_BROKEN, text, (int)strlen(text) };
@@ -90,8 +118,8 @@ tx_token_next(const char *text)
         token.kind = token.bytes > 0 ? TX_TOKEN_QUOTED : TX_TOKEN_BROKEN;
         if (token.bytes == 0)
             token.bytes = (int)strlen(at);
-    } else if ((token.bytes = number_bytes(at)) > 0) {
-        token.kind = TX_TOKEN_NUMBER;
+    } else if ((token.bytes = number_bytes(at, &good)) > 0) {
+        token.kind = good ? TX_TOKEN_NUMBER : TX_TOKEN_SIGN;
     } else if (is_word(*at) && *at != '$') { /* which begins a parameter */
         token.kind = TX_TOKEN_WORD;
         while (is_word(at[token.bytes]))

@@ -11,7 +11,7 @@ enum tx_token_kind {
     TX_TOKEN_WORD,   /* a bare identifier or keyword */
     TX_TOKEN_QUOTED, /* "..", `..`, [..] or '..' */
     TX_TOKEN_NUMBER, /* with a sign or without */
-    TX_TOKEN_SIGN,   /* any other character */
+    TX_TOKEN_SIGN,   /* any other character, and what is nothing in SQL: 12ab */
     TX_TOKEN_BROKEN  /* a quote or comment that does not end */
 };
 

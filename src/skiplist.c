@@ -173,11 +173,10 @@ move_finger(struct tx_skiplist *list, const struct target *target)
     return descend(finger[level - 1], level, target, finger);
 }
 
-/* 1 with probability 1/2, 2 with 1/4, and so on; at most one more than the list has. */
+/* 1 with probability 1/2, 2 with 1/4, and so on; at most one more than any before. */
 static uint32_t
 random_height(struct tx_skiplist *list)
 {
-    const uint32_t limit = list->height < TX_SKIPLIST_HEIGHT_MAX ? list->height + 1 : list->height;
     uint32_t height;
 
     /* Marsaglia's xorshift; the state is never 0. */
@@ -185,7 +184,11 @@ random_height(struct tx_skiplist *list)
     list->random ^= list->random >> 17;
     list->random ^= list->random << 5;
     height = 1 + (uint32_t)__builtin_ctz(list->random);
-    return height < limit ? height : limit;
+    if (height <= list->tallest)
+        return height;
+    if (list->tallest < TX_SKIPLIST_HEIGHT_MAX)
+        list->tallest++;
+    return list->tallest;
 }
 
 static struct tx_node *

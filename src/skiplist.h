@@ -69,6 +69,7 @@ struct tx_skiplist {
     struct tx_node *tail; /* atomic: the last node, for reverse scans */
     uint32_t height;      /* atomic */
     uint32_t random;      /* writer's: state of the height generator */
+    uint32_t tallest;     /* writer's: height of the tallest node made, in the list or not yet */
     uint64_t count;       /* atomic: nodes */
     /* Writer's: where the last insert went, for runs in order: the last node of each level that was
      * below its key, or is its node. */

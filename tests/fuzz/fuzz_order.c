@@ -200,9 +200,11 @@ check_restored(const struct tx_tuple *key, int columns, int place, const struct 
 
     if (cell->type == SQLITE_NULL || !tx_tuple_restores(cell, collation))
         return;
+    tx_tuple_init(&room);
     check(
         tx_tuple_cell((struct txkv_bytes){ key->data, key->bytes }, columns, place, &room, &back));
     check(same_cell(cell, &back));
+    tx_tuple_free(&room);
 }
 
 int
@@ -220,7 +222,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     prepare_once();
     for (int row = 0; row < ROWS; row++)
-        tx_tuple_clear(&keys[row]);
+        tx_tuple_init(&keys[row]);
     for (int i = 0; i < columns; i++) {
         kinds[i] = take_byte(&input) % KINDS;
         for (int row = 0; row < ROWS; row++) {
@@ -248,5 +250,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                (enum tx_collation)(kinds[i] % COLLATIONS));
             sqlite3_value_free(value[row][i]);
         }
+    for (int row = 0; row < ROWS; row++)
+        tx_tuple_free(&keys[row]);
     return 0;
 }

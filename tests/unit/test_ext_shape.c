@@ -91,6 +91,9 @@ static void
 what_makes_no_sense_is_refused(void **state)
 {
     (void)state;
+    assert_refused("a X(1, 2V)", "\"2V\" stands where a number is expected");
+    assert_refused("a X(0x, 1)", "\"0x\" stands where a number is expected");
+    assert_refused("a X(1e, 1)", "\"1e\" stands where a number is expected");
     assert_refused("", "a column's name");
     assert_refused("a,", "a column's name");
     assert_refused("a, a", "given twice");

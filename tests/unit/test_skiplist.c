@@ -185,6 +185,33 @@ an_insert_of_a_present_key_returns_its_node_unchanged(void **state)
     tx_arena_free(&f.arena);
 }
 
+/* Else a search walks over all of them. */
+static void
+nodes_that_are_linked_later_have_as_many_levels(void **state)
+{
+    enum { NODES = 4096, LEVELS_MIN = 8 };
+    static uint8_t bytes[NODES][4];
+    static struct tx_node *nodes[NODES];
+    const struct tx_version version = { .lsn = 8 };
+    struct fixture f;
+
+    (void)state;
+    set_up(&f);
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct tx_key key = { bytes[i], 4, 1 };
+
+        bytes[i][2] = (uint8_t)(i >> 8);
+        bytes[i][3] = (uint8_t)i;
+        nodes[i] = tx_skiplist_make(&f.list, &key, &version);
+        assert_non_null(nodes[i]);
+    }
+    for (uint32_t i = 0; i < NODES; i++)
+        tx_skiplist_link_above(&f.list, i == 0 ? NULL : nodes[i - 1], nodes[i]);
+    assert_int_equal(f.list.count, NODES);
+    assert_true(f.list.height >= LEVELS_MIN);
+    tx_arena_free(&f.arena);
+}
+
 static void
 searches_of_an_empty_list_find_nothing(void **state)
 {
@@ -371,6 +398,7 @@ main(void)
         cmocka_unit_test(any_order_of_inserts_gives_the_same_list),
         cmocka_unit_test(an_insert_of_a_present_key_returns_its_node_unchanged),
         cmocka_unit_test(searches_of_an_empty_list_find_nothing),
+        cmocka_unit_test(nodes_that_are_linked_later_have_as_many_levels),
         cmocka_unit_test(visible_is_the_newest_version_inside_the_snapshot),
         cmocka_unit_test(running_out_of_memory_changes_nothing),
         cmocka_unit_test(readers_see_order_and_complete_nodes_while_one_writes),
