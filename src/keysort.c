@@ -79,8 +79,9 @@ enum { PREFIX_DIGITS = 8, DIGITS = 12 };
 static inline uint8_t
 digit_of(const struct tx_sort_item *item, unsigned digit)
 {
-    return digit < PREFIX_DIGITS ? (uint8_t)(item->prefix >> (8 * digit))
-                                 : (uint8_t)(item->table >> (8 * (digit - PREFIX_DIGITS)));
+    if (digit < PREFIX_DIGITS)
+        return (uint8_t)(item->prefix >> (8 * digit));
+    return (uint8_t)(item->table >> (8 * (digit - PREFIX_DIGITS)));
 }
 
 /* A bit for each digit in which items differ. */
