@@ -55,7 +55,7 @@ RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="sup
 
 # What Debian calls what `make check` and `make demo` need, and what the other targets need besides.
 DEPS := gcc libc6-dev make sqlite3 libsqlite3-dev libck-dev liblmdb-dev lmdb-utils libxxhash-dev \
-        libcmocka-dev unicode-data util-linux
+        libcmocka-dev libmd-dev unicode-data util-linux
 DEPS_DEV := $(DEPS) clang clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -118,7 +118,7 @@ $(OUT)/tests/%.a:
 
 $(foreach m,$(MAINS),$(eval $(m:%.c=$(OUT)/%): $(m:%.c=$(OUT)/%.o) $(OUT)/$(patsubst %/,%,$(dir $(m))).a))
 $(PROGRAMS): $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
-	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ $(LDFLAGS) -lcmocka -lsqlite3 $(LIBS) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ $(LDFLAGS) -lcmocka -lsqlite3 $(LIBS) -lm -lmd
 
 $(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)

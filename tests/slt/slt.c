@@ -13,6 +13,7 @@
  * are right.
  */
 #include <glob.h>
+#include <md5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,6 @@
 
 #include "../support/sql.h"
 #include "../support/support.h"
-#include "md5.h"
 #include "sltddl.h"
 #include "sltfile.h"
 #include "sltgen.h"
@@ -194,13 +194,13 @@ run_statement(const struct slt_record *record, int side)
 static bool
 agrees_with_label(const struct slt_record *record, const struct buffer *values)
 {
-    char line[sizeof run.labels[0]], hash[MD5_HEX_BYTES];
+    char line[sizeof run.labels[0]], hash[MD5_DIGEST_STRING_LENGTH];
     const size_t bytes = strlen(record->label) + 1; /* with the space behind it */
     int i = 0;
 
     if (*record->label == '\0')
         return true;
-    md5_hex(values->data, values->used, hash);
+    (void)MD5Data((const uint8_t *)values->data, values->used, hash);
     (void)snprintf(line, sizeof line, "%s %s", record->label, hash);
     (void)snprintf(run.labels[run.label_count], sizeof line, "%s", line);
     while (strncmp(run.labels[i], line, bytes) != 0)

@@ -3,12 +3,12 @@
  */
 #include "sltresult.h"
 
+#include <md5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../support/support.h"
-#include "md5.h"
 
 /* Values while they wait to be sorted: each a string of its own. */
 struct values {
@@ -124,14 +124,14 @@ slt_query(sqlite3 *db, const struct slt_record *record, struct buffer *out, size
 void
 slt_summarize(const struct buffer *values, size_t count, size_t threshold, struct buffer *out)
 {
-    char hash[MD5_HEX_BYTES];
+    char hash[MD5_DIGEST_STRING_LENGTH];
 
     buffer_clear(out);
     if (count <= threshold) {
         buffer_bytes(out, values->data, values->used);
         return;
     }
-    md5_hex(values->data, values->used, hash);
+    (void)MD5Data((const uint8_t *)values->data, values->used, hash);
     buffer_add(out, "%zu values hashing to %s\n", count, hash);
 }
 
