@@ -88,17 +88,18 @@ put_number(uint8_t *p, double base, uint32_t rest)
 static bool
 get_number(const uint8_t *p, size_t bytes, struct number *out)
 {
-    uint8_t full[NUMBER_BYTES_MAX] = { 0 };
-    uint64_t big_endian;
+    const size_t base_bytes = bytes < 8 ? bytes : 8;
+    uint64_t order = 0;
+    int64_t rest = 0;
 
     if (bytes == 0 || bytes > NUMBER_BYTES_MAX || p[bytes - 1] == 0)
         return false;
-    memcpy(full, p, bytes);
-    memcpy(&big_endian, full, sizeof(big_endian));
-
-    const uint64_t order = be64toh(big_endian);
-    const int64_t rest = full[8] << 8 | full[9];
-
+    /* Byte by byte: a copy of a length that varies, read as a whole, waits for the stores. */
+    for (size_t i = 0; i < base_bytes; i++)
+        order = order << 8 | p[i];
+    order <<= 8 * (8 - base_bytes);
+    if (bytes > 8)
+        rest = p[8] << 8 | (bytes > 9 ? p[9] : 0);
     out->real = double_of_order(order);
     out->is_integer = is_int64(out->real);
     out->integer = out->is_integer ? (int64_t)out->real : 0;
