@@ -88,16 +88,14 @@ put_number(uint8_t *p, double base, uint32_t rest)
 static bool
 get_number(const uint8_t *p, size_t bytes, struct number *out)
 {
-    const size_t base_bytes = bytes < 8 ? bytes : 8;
     uint64_t order = 0;
     int64_t rest = 0;
 
     if (bytes == 0 || bytes > NUMBER_BYTES_MAX || p[bytes - 1] == 0)
         return false;
     /* Byte by byte: a copy of a length that varies, read as a whole, waits for the stores. */
-    for (size_t i = 0; i < base_bytes; i++)
-        order = order << 8 | p[i];
-    order <<= 8 * (8 - base_bytes);
+    for (size_t i = 0; i < 8; i++)
+        order = order << 8 | (i < bytes ? p[i] : 0);
     if (bytes > 8)
         rest = p[8] << 8 | (bytes > 9 ? p[9] : 0);
     out->real = double_of_order(order);

@@ -437,8 +437,11 @@ find(struct tx_tree_cursor *cursor, struct txkv_bytes rest, bool backward, MDB_v
 static int
 compare_tail(const struct tx_tree_entry *entry, struct txkv_bytes rest)
 {
-    const int order = memcmp(entry->tail, rest.data, tx_min_u64(entry->tail_bytes, rest.bytes));
+    const uint64_t both = tx_min_u64(entry->tail_bytes, rest.bytes);
+    int order;
 
+    assert(rest.data != NULL || rest.bytes == 0);
+    order = both == 0 ? 0 : memcmp(entry->tail, rest.data, both);
     if (order != 0)
         return order;
     return (entry->tail_bytes > rest.bytes) - (entry->tail_bytes < rest.bytes);

@@ -101,13 +101,14 @@ split(struct tx_tree_long_writer *w, MDB_cursor *cursor, MDB_val k,
 {
     const size_t bytes = (size_t)entry->tail_bytes + entry->row_bytes;
     uint8_t *copy = tx_malloc(bytes + 1), room[TX_TREE_ENTRY_BYTES];
-    struct txkv_bytes tail = { copy, entry->tail_bytes };
-    const struct txkv_bytes row = { copy + entry->tail_bytes, entry->row_bytes };
+    struct txkv_bytes tail, row;
     uint64_t node;
     int e;
 
     if (copy == NULL)
         return ENOMEM;
+    tail = (struct txkv_bytes){ copy, entry->tail_bytes };
+    row = (struct txkv_bytes){ copy + entry->tail_bytes, entry->row_bytes };
     memcpy(copy, entry->tail, bytes); /* LMDB moves what it holds when it is written to */
     e = new_node(w, &node);
     if (e == 0)

@@ -29,11 +29,11 @@
 /* A statement on tables with declared columns, all of the timed loop in one transaction. */
 #define COLUMNS_WORK(name_, title_, sql_, op_, every_, goal_)                                      \
     {                                                                                              \
-        .name = name_, .title = title_, .unit = "rows/s", .engines = ENGINES_SQL,                  \
-        .fixture = FIXTURE_COLUMNS, .sync = "full", .workers = 1, .sql = sql_,                     \
-        .in_transaction = true, .sample_every = every_, .op = op_, .measure = workers_measure,     \
+        .name = (name_), .title = (title_), .unit = "rows/s", .engines = ENGINES_SQL,              \
+        .fixture = FIXTURE_COLUMNS, .sync = "full", .workers = 1, .sql = (sql_),                   \
+        .in_transaction = true, .sample_every = (every_), .op = (op_), .measure = workers_measure, \
         .goal = {                                                                                  \
-            .sqlite_ratio_min = goal_                                                              \
+            .sqlite_ratio_min = (goal_)                                                            \
         }                                                                                          \
     }
 
