@@ -368,7 +368,13 @@ call_check(sqlite3_context *context, int argc, sqlite3_value **argv)
            txkv_table_next(table->link->store, &number, name))
         if (number == table->number)
             arguments[1] = name; /* a table's own name: it alone */
-    rc = run_on_table(connection, "txkv_check", tx_check_store, arguments, out, &message);
+    if (table != NULL && arguments[1] == NULL)
+        rc = tx_sql_refuse(&message, SQLITE_ERROR,
+                           "txkv_check: %s: the table was dropped from the store; to check all of "
+                           "the store give its directory",
+                           table->name);
+    else
+        rc = run_on_table(connection, "txkv_check", tx_check_store, arguments, out, &message);
     give_result(context, rc, out, message);
 }
 

@@ -22,6 +22,7 @@ enum { HAS_ALL = 3 };
 
 struct scan {
     sqlite3_vtab_cursor base;
+    char *where, *name; /* the arguments */
     struct txkv *store; /* NULL: it has none open */
     struct txkv_session *session;
     struct txkv_cursor *walk;
@@ -70,6 +71,8 @@ let_go(struct scan *scan)
     if (scan->shape != NULL)
         tx_row_free(&scan->row, scan->shape);
     tx_shape_free(scan->shape);
+    sqlite3_free(scan->where);
+    sqlite3_free(scan->name);
     *scan = (struct scan){ .base = scan->base };
 }
 
@@ -161,7 +164,11 @@ filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count, sqlite3
         return tx_sql_refuse(&base->pVtab->zErrMsg, SQLITE_ERROR,
                              "txkv_scan: give a txkv table or a store's directory, and the name of "
                              "a table in the store: SELECT * FROM txkv_scan('DIR', 'NAME')");
-    return start(scan, where, name);
+    scan->where = sqlite3_mprintf("%s", where);
+    scan->name = sqlite3_mprintf("%s", name);
+    if (scan->where == NULL || scan->name == NULL)
+        return SQLITE_NOMEM;
+    return start(scan, scan->where, scan->name);
 }
 
 static int
@@ -259,8 +266,11 @@ column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
     struct tx_cell pair[2] = { { .type = SQLITE_NULL }, { .type = SQLITE_NULL } };
     int rc;
 
-    if (index > ROW)
+    if (index == STORE || index == NAME) {
+        sqlite3_result_text(context, index == STORE ? scan->where : scan->name, -1,
+                            SQLITE_TRANSIENT);
         return SQLITE_OK;
+    }
     if (scan->shape == NULL)
         rc = read_pair(scan, pair) ? SQLITE_OK : SQLITE_CORRUPT_VTAB;
     else

@@ -36,9 +36,11 @@ tx_rename_stored(const struct tx_link *link, const char *name)
     for (const struct tx_rename *r = link->connection->renames; r != NULL; r = r->older) {
         if (r->link != link)
             continue;
-        if (strcmp(r->to, stored) == 0)
+        if (strcmp(r->to, stored) == 0) {
+            if (r->made)
+                return stored;
             stored = r->from;
-        else if (stored == name && strcmp(r->from, name) == 0)
+        } else if (stored == name && strcmp(r->from, name) == 0)
             return NULL;
     }
     return stored;

@@ -374,6 +374,7 @@ tx_rowrange_of(const struct tx_ends *ends, bool reverse)
         .hi = { ends->high.bytes == 0 ? NULL : ends->high.data, ends->high.bytes },
         .lo_open = ends->low_open || ends->low.too_big,
         .hi_open = ends->high_open && !ends->high.too_big,
-        .descending = reverse
+        .descending = reverse,
+        .stay = true
     };
 }

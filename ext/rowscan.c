@@ -152,19 +152,17 @@ static int
 look_for_row(struct tx_cursor *cursor, struct txkv_bytes key)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    const struct txkv_range range = { .lo = key, .hi = key };
+    const struct txkv_range range = { .lo = key, .hi = key, .stay = true };
     struct txkv_error err;
     enum txkv_rc rc;
 
     if (cursor->row_found)
         return SQLITE_OK;
-    if (cursor->rows == NULL) {
-        const int sql_rc = open_walk(cursor, 0, &cursor->rows);
-
-        if (sql_rc != SQLITE_OK)
-            return sql_rc;
-    }
-    rc = txkv_cursor_seek(cursor->rows, &range, &err);
+    rc = cursor->rows != NULL
+             ? TXKV_OK
+             : txkv_cursor_open_beside(cursor->walk, table->number, &cursor->rows, &err);
+    if (rc == TXKV_OK)
+        rc = txkv_cursor_seek(cursor->rows, &range, &err);
     cursor->row_found = rc == TXKV_OK;
     return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
 }
@@ -177,9 +175,31 @@ find_row(struct tx_cursor *cursor, struct txkv_bytes key)
     return rc == SQLITE_OK && !cursor->row_found ? fail_damaged(tx_cursor_table(cursor)) : rc;
 }
 
+/* Whether the entry that walk stands on is the one that the row of that key, which rows stands on,
+ * has in the index. Works in what xUpdate has room for: it does not run now. */
+static int
+is_entry_of_row(struct tx_cursor *cursor, struct txkv_bytes key, bool *is)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct tx_relation *relation = table->relation;
+    struct tx_row *row = &relation->victim;
+    const struct txkv_bytes stands = txkv_cursor_key(cursor->walk);
+    const struct tx_tuple *entry = &relation->old_entry;
+    const int rc = tx_row_read(row, relation->shape, key, txkv_cursor_value(cursor->rows));
+
+    if (rc != SQLITE_OK)
+        return rc == SQLITE_CORRUPT_VTAB ? fail_damaged(table) : rc;
+    tx_tuple_clear(&row->key);
+    tx_tuple_append(&row->key, key.data, key.bytes);
+    (void)tx_relation_entry(relation->shape, cursor->path - 1, row->cells, &row->key,
+                            &relation->old_entry);
+    *is = entry->bytes == stands.bytes && memcmp(entry->data, stands.data, stands.bytes) == 0;
+    return row->key.no_memory || entry->no_memory ? SQLITE_NOMEM : SQLITE_OK;
+}
+
 /*
- * Steps over entries whose rows the connection has deleted since the cursor was placed: the store's
- * cursor may have had the next entry in its hands already.
+ * Steps over entries whose rows the connection has deleted or changed since the cursor was placed:
+ * the store's cursor may have had the next entry in its hands already.
  */
 static int
 settle(struct tx_cursor *cursor)
@@ -190,11 +210,15 @@ settle(struct tx_cursor *cursor)
     while (rc == TXKV_OK) {
         struct txkv_bytes key;
         int sql_rc = row_key(cursor, &key);
+        bool is_there = true;
 
         if (sql_rc == SQLITE_OK)
             sql_rc = look_for_row(cursor, key);
-        if (sql_rc != SQLITE_OK || cursor->row_found)
+        if (sql_rc == SQLITE_OK && cursor->row_found && cursor->path > 0)
+            sql_rc = is_entry_of_row(cursor, key, &is_there);
+        if (sql_rc != SQLITE_OK || (cursor->row_found && is_there))
             return sql_rc;
+        cursor->row_found = false;
         rc = next_entry(cursor, &err);
     }
     cursor->row = TX_ROW_NONE;
@@ -227,7 +251,7 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
         store_rc = next_range(cursor, &err);
         return arrive(cursor, store_rc, &err);
     }
-    range = (struct txkv_range){ .descending = plan.reverse };
+    range = (struct txkv_range){ .descending = plan.reverse, .stay = true };
     if (count > 0) {
         if (cursor->ends.no_row)
             return SQLITE_OK;

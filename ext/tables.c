@@ -28,6 +28,7 @@ struct entry {
 
 struct tables_cursor {
     sqlite3_vtab_cursor base;
+    char *dir;             /* the argument, or NULL */
     struct entry *entries; /* from the one it stands on */
     sqlite3_int64 rowid;
 };
@@ -136,13 +137,21 @@ drop_first(struct tables_cursor *cursor)
     sqlite3_free(entry);
 }
 
+static void
+empty(struct tables_cursor *cursor)
+{
+    while (cursor->entries != NULL)
+        drop_first(cursor);
+    sqlite3_free(cursor->dir);
+    cursor->dir = NULL;
+}
+
 static int
 close_cursor(sqlite3_vtab_cursor *base)
 {
     struct tables_cursor *cursor = (struct tables_cursor *)base;
 
-    while (cursor->entries != NULL)
-        drop_first(cursor);
+    empty(cursor);
     sqlite3_free(cursor);
     return SQLITE_OK;
 }
@@ -285,12 +294,16 @@ filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count, sqlite3
 
     (void)text;
     (void)count;
-    while (cursor->entries != NULL)
-        drop_first(cursor);
+    empty(cursor);
     cursor->rowid = 0;
-    if ((plan & HAS_DIR) != 0)
-        return list_dir(cursor, (const char *)sqlite3_value_text(arguments[0]), measures,
-                        &base->pVtab->zErrMsg);
+    if ((plan & HAS_DIR) != 0) {
+        const char *dir = (const char *)sqlite3_value_text(arguments[0]);
+
+        cursor->dir = dir == NULL ? NULL : sqlite3_mprintf("%s", dir);
+        if (dir != NULL && cursor->dir == NULL)
+            return SQLITE_NOMEM;
+        return list_dir(cursor, cursor->dir, measures, &base->pVtab->zErrMsg);
+    }
     for (struct tx_link *link = table->connection->links; link != NULL; link = link->next) {
         struct txkv_error err;
         const enum txkv_rc rc = list_store(cursor, link->store, measures, &err);
@@ -340,6 +353,7 @@ column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
         sqlite3_result_int64(context, (sqlite3_int64)bytes);
         break;
     default:
+        sqlite3_result_text(context, ((struct tables_cursor *)base)->dir, -1, SQLITE_TRANSIENT);
         break;
     }
     return SQLITE_OK;

@@ -217,19 +217,9 @@ leave_txn(struct txkv_cursor *cursor)
     tx_txn_unref(txn);
 }
 
-/* Belong to the session's current transaction. */
-static enum txkv_rc
-join_txn(struct txkv_cursor *cursor, struct txkv_error *err)
+static void
+enter_txn(struct txkv_cursor *cursor, struct tx_txn *txn)
 {
-    struct tx_txn *txn;
-    enum txkv_rc rc;
-
-    if (cursor->txn != NULL && cursor->txn == cursor->session->current)
-        return TXKV_OK;
-    leave_txn(cursor);
-    rc = tx_txn_current(cursor->session, &txn, err);
-    if (rc != TXKV_OK)
-        return rc;
     tx_txn_ref(txn);
     cursor->txn = txn;
     cursor->previous = NULL;
@@ -237,6 +227,36 @@ join_txn(struct txkv_cursor *cursor, struct txkv_error *err)
     if (cursor->next != NULL)
         cursor->next->previous = cursor;
     txn->cursors = cursor;
+}
+
+/* Belong to the session's current transaction, or, `stay`, go on in the one it is in. */
+static enum txkv_rc
+join_txn(struct txkv_cursor *cursor, bool stay, struct txkv_error *err)
+{
+    struct tx_txn *txn;
+    enum txkv_rc rc;
+
+    if (cursor->txn != NULL && (stay || cursor->txn == cursor->session->current))
+        return TXKV_OK;
+    leave_txn(cursor);
+    rc = tx_txn_current(cursor->session, &txn, err);
+    if (rc == TXKV_OK)
+        enter_txn(cursor, txn);
+    return rc;
+}
+
+enum txkv_rc
+txkv_cursor_open_beside(struct txkv_cursor *other, uint32_t table, struct txkv_cursor **out,
+                        struct txkv_error *err)
+{
+    struct txkv_session *session = other->session;
+    const enum txkv_rc rc = txkv_cursor_open(session, table, out, err);
+
+    if (rc != TXKV_OK || other->txn == NULL)
+        return rc;
+    tx_guard_enter(session);
+    enter_txn(*out, other->txn);
+    tx_guard_leave(session);
     return TXKV_OK;
 }
 
@@ -311,7 +331,7 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc != TXKV_OK)
         return rc; /* what it has read is still to be kept */
     cursor->place = UNPLACED;
-    rc = join_txn(cursor, err);
+    rc = join_txn(cursor, range->stay, err);
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
     if (rc == TXKV_OK)

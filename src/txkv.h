@@ -359,6 +359,7 @@ struct txkv_range {
     struct txkv_bytes lo, hi;
     bool lo_open, hi_open; /* true: the bound itself is not in the range */
     bool descending;       /* walk from hi to lo */
+    bool stay; /* in the transaction of the cursor's seek before, also when that has ended */
 };
 
 /*
@@ -369,8 +370,17 @@ TXKV_MUST_CHECK enum txkv_rc txkv_cursor_open(struct txkv_session *session, uint
                                               struct txkv_cursor **out, struct txkv_error *err);
 void txkv_cursor_close(struct txkv_cursor *cursor); /* NULL is allowed */
 
-/* Place the cursor on the range's first row. TXKV_NOTFOUND when the range is empty. range's bytes
- * are copied. */
+/*
+ * txkv_cursor_open_beside -- a cursor that sees what `other` sees, of any table: it is in the
+ * transaction in which `other` was placed last, also when that has ended, as long as its seeks
+ * stay. When `other` was never placed it is as any new cursor.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_cursor_open_beside(struct txkv_cursor *other, uint32_t table,
+                                                     struct txkv_cursor **out,
+                                                     struct txkv_error *err);
+
+/* Place the cursor on the range's first row, as the session's current transaction sees it.
+ * TXKV_NOTFOUND when the range is empty. range's bytes are copied. */
 TXKV_MUST_CHECK enum txkv_rc txkv_cursor_seek(struct txkv_cursor *cursor,
                                               const struct txkv_range *range,
                                               struct txkv_error *err);

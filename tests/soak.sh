@@ -45,7 +45,7 @@ awk '
     / transfers acknowledged,/ { committed += $1; conflicts += before("conflicts"); stops += before("stops;") }
     / transactions acknowledged,/ { for (i = 2; i <= NF; i++) if ($i == "transactions" && $(i + 1) == "acknowledged,") committed += $(i - 1)
                                     kills += $1 }
-    / power cuts,/ { cuts += $1 }
+    / power cuts[,;]/ { cuts += $1 }
     / committed,/ { committed += before("committed,"); conflicts += before("aborted,") }
     / statements agreed/ { statements += $1 }
     /^ok .*seed.* passed,/ { records += before("passed,") }

@@ -96,6 +96,31 @@ a_commit_that_fails_behind_xsync_gives_the_old_name_back(void **state)
     close_both(db);
 }
 
+/* SQLite reads the schema anew behind a COMMIT that was refused and can be repeated. */
+static void
+a_renamed_table_is_found_between_two_tries_of_a_commit(void **state)
+{
+    char file[TEXT_BYTES];
+    sqlite3 *db, *reader;
+
+    (void)state;
+    (void)snprintf(file, sizeof file, "%s/%u.db", dir, stores);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(file, &reader), SQLITE_OK);
+    must(db, with_dir("CREATE VIRTUAL TABLE main.t USING txkv('@', id INTEGER PRIMARY KEY, a INT);"
+                      "CREATE TABLE n(x); INSERT INTO t VALUES(1, 2)"));
+    must(reader, "BEGIN; SELECT count(*) FROM n");
+    must(db, "BEGIN; ALTER TABLE t RENAME TO u; INSERT INTO n VALUES(1)");
+    assert_int_equal(run(db, "COMMIT"), SQLITE_BUSY);
+    must(db, "ALTER TABLE n RENAME TO m");
+    assert_string_equal(ask(db, "SELECT a FROM u"), "2");
+    must(reader, "COMMIT");
+    must(db, "COMMIT");
+    assert_string_equal(ask(db, "SELECT a FROM u"), "2");
+    sqlite3_close(reader);
+    sqlite3_close(db);
+}
+
 static void
 names_can_be_exchanged_in_a_transaction_and_not_taken_twice(void **state)
 {
@@ -169,6 +194,8 @@ a_drop_takes_the_indexes_along_and_open_scans_go_on(void **state)
     assert_int_equal(run(db, "SELECT n FROM u"), SQLITE_ERROR);
     assert_non_null(strstr(sqlite3_errmsg(db), "table u was dropped"));
     assert_int_equal(run(db, "INSERT INTO u VALUES(3, 'z')"), SQLITE_ERROR);
+    assert_int_equal(run(db, "SELECT txkv_check('u')"), SQLITE_ERROR);
+    assert_non_null(strstr(sqlite3_errmsg(db), "u: the table was dropped"));
     must(db, "DROP TABLE u");
     must(db, with_dir(declared));
     assert_string_equal(ask(db, "SELECT group_concat(n) FROM u"), "x");
@@ -333,6 +360,7 @@ main(void)
         TEST(a_rename_reaches_the_store_with_the_commit_and_not_before),
         TEST(savepoints_take_renames_back_one_by_one),
         TEST(a_commit_that_fails_behind_xsync_gives_the_old_name_back),
+        TEST(a_renamed_table_is_found_between_two_tries_of_a_commit),
         TEST(names_can_be_exchanged_in_a_transaction_and_not_taken_twice),
         TEST(other_connections_go_on_until_they_connect_anew),
         TEST(a_drop_takes_the_indexes_along_and_open_scans_go_on),
