@@ -119,20 +119,34 @@ add_known_table(void *arg, const struct tx_table_def *def, struct txkv_error *er
     return TXKV_OK;
 }
 
-enum txkv_rc
-tx_apply_known_tables(struct tx_core *core, struct txkv_error *err)
+/* Bring the catalog up to LMDB's, which is that of *lsn. */
+static enum txkv_rc
+adopt_catalog(struct tx_core *core, uint64_t *lsn, struct txkv_error *err)
 {
     struct known_tables known = { .tables = NULL };
-    uint64_t lsn = 0;
     enum txkv_rc rc;
 
     tx_arena_init(&known.arena);
-    rc = tx_tree_catalog(core->tree, add_known_table, &known, &lsn, err);
+    rc = tx_tree_catalog(core->tree, add_known_table, &known, lsn, err);
     (void)pthread_mutex_lock(&core->catalog.mutex);
     for (const struct known_table *t = known.tables; t != NULL && rc == TXKV_OK; t = t->next)
-        rc = tx_catalog_adopt(&core->catalog, &t->def, lsn, err);
+        rc = tx_catalog_adopt(&core->catalog, &t->def, *lsn, err);
     (void)pthread_mutex_unlock(&core->catalog.mutex);
     tx_arena_free(&known.arena);
+    return rc;
+}
+
+enum txkv_rc
+tx_apply_known_tables(struct tx_core *core, uint64_t *lsn, uint64_t *check, struct txkv_error *err)
+{
+    uint64_t catalog_lsn;
+    enum txkv_rc rc;
+
+    do {
+        rc = adopt_catalog(core, &catalog_lsn, err);
+        if (rc == TXKV_OK)
+            rc = tx_tree_checkpoint(core->tree, lsn, check, err);
+    } while (rc == TXKV_OK && *lsn != catalog_lsn); /* another process has checkpointed */
     return rc;
 }
 
@@ -397,7 +411,7 @@ restart(struct tx_core *core, struct txkv_error *err)
 {
     struct tx_memtable *memtable = NULL;
     uint64_t lsn, check;
-    enum txkv_rc rc = tx_tree_checkpoint(core->tree, &lsn, &check, err);
+    enum txkv_rc rc = tx_apply_known_tables(core, &lsn, &check, err);
 
     if (rc == TXKV_OK && lsn < tx_log_end_lsn(core->log))
         rc = tx_fail(err, TXKV_CORRUPT,
@@ -405,8 +419,6 @@ restart(struct tx_core *core, struct txkv_error *err)
                      "before LSN %llu; put the log's files back",
                      core->dir, (unsigned long long)tx_log_end_lsn(core->log),
                      (unsigned long long)lsn);
-    if (rc == TXKV_OK)
-        rc = tx_apply_known_tables(core, err);
     if (rc == TXKV_OK)
         rc = tx_memtable_create(lsn, false, &memtable, err);
     if (rc != TXKV_OK)

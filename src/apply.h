@@ -73,8 +73,10 @@ tx_apply_is_about_tables(const struct tx_record *record)
 TX_MUST_CHECK enum txkv_rc tx_apply_tables(struct tx_core *core, const struct tx_record *record,
                                            struct txkv_error *err);
 
-/* Bring the catalog up to LMDB's. */
-TX_MUST_CHECK enum txkv_rc tx_apply_known_tables(struct tx_core *core, struct txkv_error *err);
+/* Bring the catalog up to LMDB's. *lsn becomes the checkpoint LSN whose catalog that is, and *check
+ * the log chain's value there: what follows it in the log is what the catalog lacks. */
+TX_MUST_CHECK enum txkv_rc tx_apply_known_tables(struct tx_core *core, uint64_t *lsn,
+                                                 uint64_t *check, struct txkv_error *err);
 
 /* ---- prepared transactions ---- */
 

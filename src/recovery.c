@@ -217,12 +217,10 @@ replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
 {
     struct replay replay = { .core = core, .report = report };
     struct tx_log_scan scan = { 0 };
-    enum txkv_rc rc = tx_tree_checkpoint(core->tree, &config->start_lsn, &config->start_check, err);
+    enum txkv_rc rc = tx_apply_known_tables(core, &config->start_lsn, &config->start_check, err);
 
     config->before_cut = ask_about_pending;
     memset(report, 0, sizeof *report);
-    if (rc == TXKV_OK)
-        rc = tx_apply_known_tables(core, err);
     if (rc == TXKV_OK)
         rc = tx_memtable_create(config->start_lsn, false, &replay.memtable, err);
     if (rc != TXKV_OK)

@@ -33,6 +33,11 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
     snapshot->stripe = stripe;
     snapshot->view = tx_view_pin(&core->views, record, stripe);
     rc = tx_tree_read_begin(snapshot->read, &snapshot->base, err);
+    if (rc == TXKV_OK && tx_load_acquire_64(&core->applied_lsn) < snapshot->base) {
+        rc = tx_apply_published(core, snapshot->base, err); /* for the catalog */
+        if (rc != TXKV_OK)
+            tx_tree_read_end(snapshot->read);
+    }
     if (rc != TXKV_OK) {
         tx_view_unpin(snapshot->view, stripe);
         return rc;

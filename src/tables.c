@@ -134,10 +134,6 @@ txkv_table(struct txkv *store, const char *name, const char *shape, bool create,
     rc = check_name(name, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = find_table(core, name, shape, table, err);
-    if (rc != TXKV_NOTFOUND)
-        return rc;
-    /* Another process may have made it. */
     rc = tx_apply_published(core, tx_published_lsn(core), err);
     if (rc == TXKV_OK)
         rc = find_table(core, name, shape, table, err);
@@ -152,7 +148,11 @@ txkv_table(struct txkv *store, const char *name, const char *shape, bool create,
     make.def.shape_bytes = (uint32_t)strlen(make.def.shape);
     tx_event_init(&done);
     rc = tx_commit_run(&store->commit, &done, make_table, &make, err);
-    return rc == TXKV_OK ? find_table(core, name, shape, table, err) : rc;
+    if (rc == TXKV_OK)
+        rc = find_table(core, name, shape, table, err);
+    return rc == TXKV_NOTFOUND ? tx_fail(err, TXKV_SCHEMA, "store %s: table %s was dropped at once",
+                                         core->dir, name)
+                               : rc;
 }
 
 const char *
@@ -277,6 +277,24 @@ change_tables(void *arg, struct txkv_error *err)
     return rc;
 }
 
+/* Each table, and each new name, once. */
+static enum txkv_rc
+check_all(const struct change_tables *change, struct txkv_error *err)
+{
+    for (uint32_t i = 0; i < change->count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            const struct tx_table_change *a = &change->changes[i], *b = &change->changes[j];
+
+            if (a->table == b->table)
+                return tx_fail(err, TXKV_MISUSE, "table %u is given twice", a->table);
+            if (a->name != NULL && strcmp(a->name, b->name) == 0)
+                return tx_fail(err, TXKV_EXISTS,
+                               "store %s: two tables cannot both be renamed to %s",
+                               change->core->dir, a->name);
+        }
+    return TXKV_OK;
+}
+
 static enum txkv_rc
 run_change(struct txkv *store, struct change_tables *change, struct txkv_error *err)
 {
@@ -326,6 +344,8 @@ change(struct txkv *store, const uint32_t *tables, const char *const *names, siz
         change.changes[i].name = names[i];
         change.changes[i].name_bytes = (uint32_t)strlen(names[i]);
     }
+    if (rc == TXKV_OK)
+        rc = check_all(&change, err);
     if (rc == TXKV_OK)
         rc = run_change(store, &change, err);
     tx_free(change.changes);

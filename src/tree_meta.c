@@ -256,9 +256,10 @@ open_handle(void *arg, const struct tx_table_def *def, struct txkv_error *err)
 }
 
 /*
- * A read that has begun at a state with these tables knows them already, or waits for the lock to
- * look again; one that has begun at an older state has a smaller id. So marking the handles with
- * this transaction's id hides them from nobody and shows them to nobody too early.
+ * A read that has begun at a state with these tables knows them already, or has loaded an older
+ * catalog_lsn before it began, and looks again; one that has begun at an older state has a smaller
+ * id. So marking the handles with this transaction's id hides them from nobody and shows them to
+ * nobody too early.
  *
  * Under the lock. *resized: nothing was done, another process has enlarged the map.
  */

@@ -115,13 +115,14 @@ visible_handle(const struct tx_tree_read *read, uint32_t table)
 enum handles { ALL_KNOWN, NOT_YET_KNOWN, SOME_MISSING };
 
 /* Whether there are handles for all tables of the read's catalog, and whether LMDB's transaction
- * knows them [T2]. */
+ * knows them [T2]. known_lsn is the handles' catalog from before the read began: handles that came
+ * later may be marked as newer than the read, which then does not see them. */
 static enum handles
-look_at_handles(const struct tx_tree_read *read, uint64_t catalog_lsn)
+look_at_handles(const struct tx_tree_read *read, uint64_t catalog_lsn, uint64_t known_lsn)
 {
     const struct tx_tree *tree = read->tree;
 
-    if (catalog_lsn > tx_load_acquire_64(&tree->catalog_lsn)) /* [T2] */
+    if (catalog_lsn > known_lsn)
         return SOME_MISSING;
     for (uint32_t slot = 1; slot <= tx_load_acquire_64(&tree->slot_max); slot++) {
         const uint64_t handle = tx_load_acquire_64(&tree->handles[slot]);
@@ -157,6 +158,7 @@ try_begin(struct tx_tree_read *read, bool *done, struct txkv_error *err)
     const uint64_t last_id = read->txn_id;
     struct tx_tree_checkpoint_value checkpoint;
     enum handles handles = NOT_YET_KNOWN;
+    const uint64_t known_lsn = tx_load_acquire_64(&read->tree->catalog_lsn); /* [T2] */
     enum txkv_rc rc = enter_gate(read, err);
     int e;
 
@@ -177,7 +179,7 @@ try_begin(struct tx_tree_read *read, bool *done, struct txkv_error *err)
             return TXKV_OK;
         rc = tx_tree_load_checkpoint(read->tree, read->txn, &checkpoint, err);
         if (rc == TXKV_OK)
-            handles = look_at_handles(read, checkpoint.catalog_lsn);
+            handles = look_at_handles(read, checkpoint.catalog_lsn, known_lsn);
         *done = rc == TXKV_OK && handles == ALL_KNOWN;
         if (*done) {
             read->base = checkpoint.lsn;

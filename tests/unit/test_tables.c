@@ -299,9 +299,13 @@ a_name_that_is_taken_is_refused_and_nothing_is_renamed(void **state)
     const uint32_t both[] = { table, make("u") };
     const char *const to[] = { "x", "taken" };
     const char *const swapped[] = { "a", "b" };
+    const char *const same[] = { "x", "x" };
+    const uint32_t twice[] = { both[0], both[0] };
 
     (void)state;
     (void)make("taken");
+    assert_int_equal(txkv_table_rename(db, both, same, 2, &err), TXKV_EXISTS);
+    assert_int_equal(txkv_table_rename(db, twice, swapped, 2, &err), TXKV_MISUSE);
     assert_int_equal(txkv_table_rename(db, both, to, 2, &err), TXKV_EXISTS);
     assert_non_null(strstr(err.text, "taken"));
     assert_string_equal(names(), "t u taken ");
@@ -369,6 +373,46 @@ other_processes_follow_drops_and_renames(void **state)
     assert_true(has(s1, "k", "newer"));
     table = find("v");
     assert_true(has(s1, "k", "v"));
+    expect_child_well(child);
+}
+
+/* Asks for names that meanwhile mean other tables, and does nothing else. */
+static int
+child_asks(void)
+{
+    uint32_t number = 0;
+
+    CHILD_DOES(child_opens(&small_store));
+    CHILD_NEEDS(txkv_table(db, "t", NULL, false, &number, &err) == TXKV_OK && number == 1);
+    go_to_step(1);
+    wait_for_step(2); /* t is u, and another one is t */
+    CHILD_NEEDS(txkv_table(db, "t", NULL, false, &number, &err) == TXKV_OK && number != 1);
+    go_to_step(3);
+    wait_for_step(4); /* and that was dropped, and made again with another shape */
+    CHILD_NEEDS(txkv_table(db, "t", "another", true, &number, &err) == TXKV_OK);
+    go_to_step(5);
+    return child_closes();
+}
+
+static void
+a_name_means_what_it_means_now_in_every_process(void **state)
+{
+    uint32_t number;
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    child = start_child(child_asks);
+    wait_for_step(1);
+    reopen();
+    OK(rename_to(1, "u"));
+    number = make("t");
+    go_to_step(2);
+    wait_for_step(3);
+    drop(number);
+    OK(txkv_table(db, "t", "another", true, &number, &err));
+    go_to_step(4);
+    wait_for_step(5);
     expect_child_well(child);
 }
 
@@ -465,6 +509,7 @@ main(void)
         STORE_TEST(a_renamed_table_keeps_number_and_rows),
         STORE_TEST(a_name_that_is_taken_is_refused_and_nothing_is_renamed),
         DIR_TEST(other_processes_follow_drops_and_renames),
+        DIR_TEST(a_name_means_what_it_means_now_in_every_process),
         DIR_TEST(a_process_that_slept_behind_the_log_takes_lmdbs_catalog_over),
         STORE_TEST(rows_are_counted_exactly_whatever_the_checkpoint_has_moved),
     };
