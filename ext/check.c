@@ -132,12 +132,6 @@ read_row(struct subject *subject, struct txkv_bytes key, struct txkv_bytes value
     return tx_shape_has_rowid(shape) && !tx_relation_rowid(key, rowid) ? TXKV_NOTFOUND : TXKV_OK;
 }
 
-static struct txkv_bytes
-bytes_of(const struct tx_tuple *tuple)
-{
-    return (struct txkv_bytes){ tuple->data, tuple->bytes };
-}
-
 static bool
 is_same(struct txkv_bytes a, struct txkv_bytes b)
 {
@@ -148,7 +142,7 @@ is_same(struct txkv_bytes a, struct txkv_bytes b)
 static enum txkv_rc
 check_entry_of_row(struct check *check, struct subject *subject, int index)
 {
-    const struct txkv_bytes row_key = bytes_of(&subject->row.key);
+    const struct txkv_bytes row_key = tx_tuple_bytes(&subject->row.key);
     const bool is_unique = tx_relation_entry(subject->shape, index, subject->row.cells,
                                              &subject->row.key, &subject->entry);
     struct txkv_bytes found;
@@ -157,7 +151,7 @@ check_entry_of_row(struct check *check, struct subject *subject, int index)
     if (subject->entry.no_memory)
         return TXKV_NOMEM;
     subject->expected[index]++;
-    rc = txkv_get(check->session, subject->indexes[index], bytes_of(&subject->entry), &found,
+    rc = txkv_get(check->session, subject->indexes[index], tx_tuple_bytes(&subject->entry), &found,
                   &check->err);
     if (rc == TXKV_NOTFOUND) {
         add_problem(check, subject->name, &row_key, "the row has no entry in one of its indexes");
@@ -199,7 +193,7 @@ check_row(struct check *check, struct subject *subject, int index, struct txkv_b
     if (rc != TXKV_OK)
         return rc;
     if (!tx_relation_key(shape, row->cells, rowid, &row->key) ||
-        !is_same(bytes_of(&row->key), key)) {
+        !is_same(tx_tuple_bytes(&row->key), key)) {
         add_problem(check, subject->name, &key, "the row stands under a key that is not its own");
         subject->damaged = true;
         return row->key.no_memory ? TXKV_NOMEM : TXKV_OK;
@@ -248,7 +242,7 @@ check_entry(struct check *check, struct subject *subject, int index, struct txkv
     tx_tuple_append(key, named.data, named.bytes);
     if (key->no_memory)
         return TXKV_NOMEM;
-    named = bytes_of(key);
+    named = tx_tuple_bytes(key);
     rc = txkv_get(check->session, subject->number, named, &row, &check->err);
     if (rc == TXKV_NOTFOUND) {
         add_problem(check, subject->name, &named,
@@ -261,7 +255,7 @@ check_entry(struct check *check, struct subject *subject, int index, struct txkv
         return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
     if (tx_relation_entry(subject->shape, index, subject->row.cells, key, &subject->entry) !=
             (value.bytes > 0) ||
-        !is_same(bytes_of(&subject->entry), entry))
+        !is_same(tx_tuple_bytes(&subject->entry), entry))
         add_problem(check, subject->name, &named,
                     "an index has an entry that is not of the row's values");
     return subject->entry.no_memory ? TXKV_NOMEM : TXKV_OK;

@@ -39,7 +39,7 @@ connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab
     (void)argc;
     (void)argv;
     (void)message;
-    return tx_listing_connect(db, data, DECLARATION, out);
+    return tx_listing_connect(db, data, DECLARATION, true, out);
 }
 
 static int

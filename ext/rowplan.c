@@ -65,12 +65,6 @@ smaller(double a, double b)
     return a < b ? a : b;
 }
 
-static const struct tx_key *
-path_key(const struct tx_shape *shape, int path)
-{
-    return path == 0 ? &shape->primary : &shape->indexes[path - 1];
-}
-
 static bool
 is_in_key(const struct tx_key *key, int column)
 {
@@ -247,7 +241,7 @@ enum { OF_NO_USE = -3 };
 static int
 order_column(const struct planner *p, int path, int place)
 {
-    const struct tx_key *key = path_key(p->shape, path);
+    const struct tx_key *key = tx_shape_path(p->shape, path);
     int column;
 
     if (place < key->count)
@@ -266,7 +260,7 @@ order_column(const struct planner *p, int path, int place)
 static bool
 is_constant(const struct planner *p, const struct candidate *c, int column)
 {
-    const struct tx_key *key = path_key(p->shape, c->plan.path);
+    const struct tx_key *key = tx_shape_path(p->shape, c->plan.path);
 
     for (int i = 0; i < c->plan.equal && (c->certain || !p->has_groups); i++)
         if (key->columns[i] == column)
@@ -325,7 +319,7 @@ is_covering(const struct planner *p, int path)
     for (int i = 0; i < told; i++)
         if ((p->info->colUsed >> i & 1) != 0 &&
             !(tx_shape_restores(p->shape, i) &&
-              (is_in_key(path_key(p->shape, path), i) || is_in_key(&p->shape->primary, i))))
+              (is_in_key(tx_shape_path(p->shape, path), i) || is_in_key(&p->shape->primary, i))))
             return false;
     return true;
 }
@@ -333,7 +327,7 @@ is_covering(const struct planner *p, int path)
 static void
 set_cost(const struct planner *p, struct candidate *c)
 {
-    const struct tx_key *key = path_key(p->shape, c->plan.path);
+    const struct tx_key *key = tx_shape_path(p->shape, c->plan.path);
     bool is_unique = c->plan.path == 0 || key->unique;
     double rows = p->table_rows, seeks = 1.0, step = 1.0;
 
@@ -399,7 +393,7 @@ total_cost(const struct planner *p, const struct candidate *c)
 static struct candidate
 try_path(const struct planner *p, int path)
 {
-    const struct tx_key *key = path_key(p->shape, path);
+    const struct tx_key *key = tx_shape_path(p->shape, path);
     struct candidate c = {
         .plan = { .path = path }, .low_term = NONE, .high_term = NONE, .certain = true
     };
@@ -416,7 +410,7 @@ try_path(const struct planner *p, int path)
 static bool
 finds_one_row(const struct planner *p, int path)
 {
-    const struct tx_key *key = path_key(p->shape, path);
+    const struct tx_key *key = tx_shape_path(p->shape, path);
     struct candidate c = { .plan = { .path = path } };
 
     if (path > 0 && !key->unique)

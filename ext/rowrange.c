@@ -18,12 +18,6 @@ enum fit {
     FIT_NOMEM
 };
 
-static const struct tx_key *
-path_key(const struct tx_shape *shape, int path)
-{
-    return path == 0 ? &shape->primary : &shape->indexes[path - 1];
-}
-
 /* ---- values ---- */
 
 /* Whether several texts of a TEXT column may be equal to a value, a number: see rowplan.h. */
@@ -57,7 +51,7 @@ static void
 add_equal(const struct tx_shape *shape, const struct tx_rowplan *plan, int place,
           const struct tx_cell *cell, struct tx_tuple *out)
 {
-    const struct tx_key *key = path_key(shape, plan->path);
+    const struct tx_key *key = tx_shape_path(shape, plan->path);
     const enum tx_collation collation = tx_shape_collation(shape, key->columns[place]);
 
     if (plan->path == 0 && place == key->count - 1 && cell->type != SQLITE_NULL)
@@ -167,7 +161,7 @@ static int
 set_range(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values,
           struct tx_ends *ends)
 {
-    const struct tx_key *key = path_key(shape, plan->path);
+    const struct tx_key *key = tx_shape_path(shape, plan->path);
     const int column = key->columns[plan->equal];
     const enum tx_collation collation = tx_shape_collation(shape, column);
     const bool is_last = plan->path == 0 && plan->equal == key->count - 1;
@@ -203,7 +197,7 @@ static int
 set_tail(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values,
          bool has_null, struct tx_ends *ends)
 {
-    const struct tx_key *key = path_key(shape, plan->path);
+    const struct tx_key *key = tx_shape_path(shape, plan->path);
 
     if (plan->pattern != TX_NO_PATTERN)
         return set_pattern(plan, *values, tx_shape_collation(shape, key->columns[plan->equal]),
@@ -222,7 +216,7 @@ static int
 set_equal(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values,
           struct tx_ends *ends, bool *has_null)
 {
-    const struct tx_key *key = path_key(shape, plan->path);
+    const struct tx_key *key = tx_shape_path(shape, plan->path);
     bool stopped = false;
 
     for (int i = 0; i < plan->equal; i++) {
@@ -264,7 +258,7 @@ add_value(struct tx_lists *lists, const struct tx_shape *shape, const struct tx_
     struct tx_cell cell;
     int rc;
 
-    *fit = read_value(shape, path_key(shape, plan->path)->columns[place],
+    *fit = read_value(shape, tx_shape_path(shape, plan->path)->columns[place],
                       plan->kind[place] == TX_IS, value, &cell);
     if (*fit == FIT_NOMEM)
         return SQLITE_NOMEM;
@@ -328,7 +322,7 @@ make_lists(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_
 static bool
 needs_lists(const struct tx_shape *shape, const struct tx_rowplan *plan, sqlite3_value **values)
 {
-    const struct tx_key *key = path_key(shape, plan->path);
+    const struct tx_key *key = tx_shape_path(shape, plan->path);
     bool has_list = false;
 
     for (int i = 0; i < plan->equal; i++) {

@@ -10,12 +10,6 @@
 #include "rowrange.h"
 #include "sqlerror.h"
 
-static const struct tx_key *
-path_key(const struct tx_shape *shape, int path)
-{
-    return path == 0 ? &shape->primary : &shape->indexes[path - 1];
-}
-
 /* ---- placing ---- */
 
 /* A cursor of the store on one of the table's ranges of keys. */
@@ -86,7 +80,7 @@ next_entry(struct tx_cursor *cursor, struct txkv_error *err)
 static int
 merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan)
 {
-    const struct tx_key *key = path_key(tx_table_shape(tx_cursor_table(cursor)), plan->path);
+    const struct tx_key *key = tx_shape_path(tx_table_shape(tx_cursor_table(cursor)), plan->path);
     const struct txkv_range range = tx_rowrange_of(&cursor->ends, false);
     const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
     const unsigned unsure = cursor->ends.unsure;
@@ -137,7 +131,8 @@ row_key(struct tx_cursor *cursor, struct txkv_bytes *key)
     if (cursor->path == 0)
         return SQLITE_OK;
     end = key->data + key->bytes;
-    primary = tx_tuple_skip(key->data, end, path_key(table->relation->shape, cursor->path)->count);
+    primary =
+        tx_tuple_skip(key->data, end, tx_shape_path(table->relation->shape, cursor->path)->count);
     if (primary == NULL)
         return fail_damaged(table);
     if (primary == end) /* UNIQUE */
@@ -377,7 +372,7 @@ give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, b
     if (rc != SQLITE_OK || cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
         return rc;
     if (cursor->path > 0) {
-        const struct tx_key *index = path_key(shape, cursor->path);
+        const struct tx_key *index = tx_shape_path(shape, cursor->path);
 
         for (int i = 0; i < index->count && place < 0; i++)
             place = index->columns[i] == column ? i : -1;
@@ -385,9 +380,10 @@ give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, b
     if (place < 0 && key_place < 0)
         return SQLITE_OK;
     tx_tuple_init(&room);
-    good = place >= 0 ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
-                                      path_key(shape, cursor->path)->count + 1, place, &room, &cell)
-                      : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
+    good = place >= 0
+               ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
+                               tx_shape_path(shape, cursor->path)->count + 1, place, &room, &cell)
+               : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
     if (good)
         *given = restore(shape, column, &cell);
     if (*given)

@@ -37,12 +37,6 @@ struct write {
     struct tx_tuple *key; /* of the new row */
 };
 
-static struct txkv_bytes
-bytes_of(const struct tx_tuple *tuple)
-{
-    return (struct txkv_bytes){ tuple->data, tuple->bytes };
-}
-
 static bool
 same_tuple(const struct tx_tuple *a, const struct tx_tuple *b)
 {
@@ -107,7 +101,7 @@ load_row(struct write *w, struct tx_row *row, bool *found)
     struct txkv_bytes value;
     struct txkv_error err;
     const enum txkv_rc rc =
-        txkv_get(w->session, w->table->number, bytes_of(&row->key), &value, &err);
+        txkv_get(w->session, w->table->number, tx_tuple_bytes(&row->key), &value, &err);
     int sql_rc;
 
     *found = rc == TXKV_OK;
@@ -125,7 +119,7 @@ load_row(struct write *w, struct tx_row *row, bool *found)
     }
     memcpy(row->data, value.data, value.bytes);
     value.data = row->data;
-    sql_rc = tx_row_read(row, w->shape, bytes_of(&row->key), value);
+    sql_rc = tx_row_read(row, w->shape, tx_tuple_bytes(&row->key), value);
     return sql_rc == SQLITE_CORRUPT_VTAB ? fail_damaged(w) : sql_rc;
 }
 
@@ -133,7 +127,7 @@ static int
 erase(struct write *w, uint32_t number, const struct tx_tuple *key)
 {
     struct txkv_error err;
-    const enum txkv_rc rc = txkv_delete(w->session, number, bytes_of(key), &err);
+    const enum txkv_rc rc = txkv_delete(w->session, number, tx_tuple_bytes(key), &err);
 
     return rc == TXKV_OK ? SQLITE_OK : fail(w, rc, &err);
 }
@@ -191,7 +185,7 @@ choose_rowid(struct write *w)
         sqlite3_randomness((int)sizeof(w->rowid), &w->rowid);
         w->rowid = (w->rowid & (INT64_MAX >> 1)) + 1;
         (void)tx_relation_key(w->shape, NULL, w->rowid, w->key);
-        rc = txkv_get(w->session, w->table->number, bytes_of(w->key), &value, &err);
+        rc = txkv_get(w->session, w->table->number, tx_tuple_bytes(w->key), &value, &err);
         if (rc == TXKV_NOTFOUND)
             return SQLITE_OK;
         if (rc != TXKV_OK)
@@ -304,7 +298,7 @@ check_primary(struct write *w)
             return SQLITE_NOMEM;
         return remove_row(w, &w->relation->victim);
     }
-    rc = txkv_get(w->session, w->table->number, bytes_of(w->key), &value, &err);
+    rc = txkv_get(w->session, w->table->number, tx_tuple_bytes(w->key), &value, &err);
     if (rc == TXKV_OK)
         return refuse_row(w, codes[w->shape->row_key], "UNIQUE", &w->shape->primary);
     return rc == TXKV_NOTFOUND ? SQLITE_OK : fail(w, rc, &err);
@@ -330,7 +324,8 @@ check_index(struct write *w, int index)
         if (same_tuple(entry, old))
             return SQLITE_OK;
     }
-    rc = txkv_get(w->session, w->relation->index_numbers[index], bytes_of(entry), &value, &err);
+    rc = txkv_get(w->session, w->relation->index_numbers[index], tx_tuple_bytes(entry), &value,
+                  &err);
     if (rc == TXKV_NOTFOUND)
         return SQLITE_OK;
     if (rc != TXKV_OK)
@@ -365,7 +360,7 @@ static int
 put(struct write *w, uint32_t number, const struct tx_tuple *key, struct txkv_bytes value)
 {
     struct txkv_error err;
-    const enum txkv_rc rc = txkv_put(w->session, number, bytes_of(key), value, &err);
+    const enum txkv_rc rc = txkv_put(w->session, number, tx_tuple_bytes(key), value, &err);
 
     return rc == TXKV_OK ? SQLITE_OK : fail(w, rc, &err);
 }
@@ -381,7 +376,7 @@ write_entry(struct write *w, int index)
     int rc;
 
     if (tx_relation_entry(w->shape, index, w->relation->cells, w->key, entry))
-        value = bytes_of(w->key);
+        value = tx_tuple_bytes(w->key);
     rc = check_tuple(w, entry, "entry in an index");
     if (w->has_old && rc == SQLITE_OK) {
         const struct tx_row *row = &w->relation->old;
@@ -412,8 +407,8 @@ write_row(struct write *w)
         if (column->key_place >= 0 && tx_tuple_restores(&stored[i], column->collation))
             stored[i].type = SQLITE_NULL;
     }
-    rc = txkv_put_into(w->session, w->table->number, bytes_of(w->key), tx_row_bytes(count, stored),
-                       &value, &err);
+    rc = txkv_put_into(w->session, w->table->number, tx_tuple_bytes(w->key),
+                       tx_row_bytes(count, stored), &value, &err);
     if (rc != TXKV_OK)
         return fail(w, rc, &err);
     tx_row_encode(value, TX_KEY_AS_IS, count, stored);

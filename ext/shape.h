@@ -95,6 +95,13 @@ const char *tx_shape_column_name(const struct tx_shape *shape, int column);
 /* Whether keys give the column's values back as they were stored, odd ones aside. */
 bool tx_shape_restores(const struct tx_shape *shape, int column);
 
+/* The key of a way to the rows: 0 is the primary key, an index from 1. */
+static inline const struct tx_key *
+tx_shape_path(const struct tx_shape *shape, int path)
+{
+    return path == 0 ? &shape->primary : &shape->indexes[path - 1];
+}
+
 /* Whether the rows have a rowid, that SQLite knows them by. */
 bool tx_shape_has_rowid(const struct tx_shape *shape);
 

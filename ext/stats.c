@@ -5,12 +5,11 @@
 
 #include <string.h>
 
+#include "tables.h"
+
 enum column { STORE, NAME, VALUE, UNIT, MEANING };
 
-struct stats_table {
-    sqlite3_vtab base;
-    struct tx_connection *connection;
-};
+#define DECLARATION "CREATE TABLE x(store TEXT, name TEXT, value NUMERIC, unit TEXT, meaning TEXT)"
 
 /* The statistics of one store, copied, for the store may be closed while the scan goes on. */
 struct block {
@@ -31,28 +30,10 @@ static int
 connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab **out,
         char **message)
 {
-    struct stats_table *table;
-    int rc = sqlite3_declare_vtab(
-        db, "CREATE TABLE x(store TEXT, name TEXT, value NUMERIC, unit TEXT, meaning TEXT)");
-
     (void)argc;
     (void)argv;
     (void)message;
-    if (rc != SQLITE_OK)
-        return rc;
-    table = sqlite3_malloc(sizeof(*table));
-    if (table == NULL)
-        return SQLITE_NOMEM;
-    *table = (struct stats_table){ .connection = data };
-    *out = &table->base;
-    return SQLITE_OK;
-}
-
-static int
-disconnect(sqlite3_vtab *vtab)
-{
-    sqlite3_free(vtab);
-    return SQLITE_OK;
+    return tx_listing_connect(db, data, DECLARATION, false, out);
 }
 
 static int
@@ -102,7 +83,7 @@ static int
 filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count, sqlite3_value **arguments)
 {
     struct stats_cursor *cursor = (struct stats_cursor *)base;
-    const struct stats_table *table = (const struct stats_table *)base->pVtab;
+    const struct tx_listing *table = (const struct tx_listing *)base->pVtab;
     struct block **end = &cursor->blocks;
 
     (void)plan;
@@ -189,7 +170,7 @@ static const sqlite3_module module = {
     .iVersion = 0,
     .xConnect = connect,
     .xBestIndex = best_index,
-    .xDisconnect = disconnect,
+    .xDisconnect = tx_listing_disconnect,
     .xOpen = open_cursor,
     .xClose = close_cursor,
     .xFilter = filter,

@@ -33,15 +33,16 @@ struct tables_cursor {
     sqlite3_int64 rowid;
 };
 
-/* ---- what txkv_scan uses as well ---- */
+/* ---- what txkv_scan uses as well, and txkv_stats in part ---- */
 
 int
-tx_listing_connect(sqlite3 *db, void *connection, const char *declaration, sqlite3_vtab **out)
+tx_listing_connect(sqlite3 *db, void *connection, const char *declaration, bool names_path,
+                   sqlite3_vtab **out)
 {
     struct tx_listing *table;
     int rc = sqlite3_declare_vtab(db, declaration);
 
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK && names_path)
         rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
     if (rc != SQLITE_OK)
         return rc;
@@ -98,7 +99,7 @@ connect(sqlite3 *db, void *data, int argc, const char *const *argv, sqlite3_vtab
     (void)argc;
     (void)argv;
     (void)message;
-    return tx_listing_connect(db, data, DECLARATION, out);
+    return tx_listing_connect(db, data, DECLARATION, true, out);
 }
 
 static int

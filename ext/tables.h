@@ -14,15 +14,16 @@
 int tx_tables_register(struct tx_connection *connection);
 int tx_quickscan_register(struct tx_connection *connection);
 
-/* ---- what the two have in common ---- */
+/* ---- what the two have in common, with txkv_stats too ---- */
 
 struct tx_listing {
     sqlite3_vtab base; /* first: SQLite's view of it */
     struct tx_connection *connection;
 };
 
-/* xConnect with that declaration; xDisconnect. */
-int tx_listing_connect(sqlite3 *db, void *connection, const char *declaration, sqlite3_vtab **out);
+/* xConnect with that declaration; what `names_path` is for top-level SQL only. xDisconnect. */
+int tx_listing_connect(sqlite3 *db, void *connection, const char *declaration, bool names_path,
+                       sqlite3_vtab **out);
 int tx_listing_disconnect(sqlite3_vtab *vtab);
 
 /*

@@ -58,6 +58,13 @@ tx_tuple_free(struct tx_tuple *tuple)
         sqlite3_free(tuple->data);
 }
 
+/* What it holds, until it is changed or freed. */
+static inline struct txkv_bytes
+tx_tuple_bytes(const struct tx_tuple *tuple)
+{
+    return (struct txkv_bytes){ tuple->data, tuple->bytes };
+}
+
 /* tx_tuple_append, where there is no room yet. */
 void tx_tuple_append_slow(struct tx_tuple *tuple, const uint8_t *data, size_t bytes);
 
