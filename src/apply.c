@@ -458,12 +458,10 @@ tx_apply_take_log(struct tx_core *core, uint64_t timeout_us, struct txkv_error *
 {
     struct tx_shared *shared = core->shared;
     uint64_t end_lsn = tx_shared_append_lsn(shared); /* [P1] */
-    enum txkv_rc rc = TXKV_OK;
-
     /* What others have appended already is entered first: after a sleep that can take long, and
      * they need not wait for it. */
-    if (tx_load_acquire_64(&core->applied_lsn) < end_lsn) /* [P2] */
-        rc = tx_apply_published(core, end_lsn, err);
+    enum txkv_rc rc = tx_apply_published(core, end_lsn, err);
+
     if (rc == TXKV_OK)
         rc = tx_shared_lock(shared, TX_LOCK_APPEND, timeout_us, NULL, err);
     if (rc != TXKV_OK)
@@ -495,6 +493,8 @@ tx_apply_published(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
 {
     enum txkv_rc rc;
 
+    if (tx_load_acquire_64(&core->applied_lsn) >= lsn) /* [P2] */
+        return TXKV_OK;
     (void)pthread_mutex_lock(&core->overlay_mutex);
     rc = tx_apply_upto(core, lsn, err);
     tx_apply_measure(core);

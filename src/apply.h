@@ -34,7 +34,7 @@ TX_MUST_CHECK enum txkv_rc tx_apply_take_log(struct tx_core *core, uint64_t time
                                              struct txkv_error *err);
 void tx_apply_give_log(struct tx_core *core);
 
-/* The same, for any thread: takes overlay_mutex. */
+/* tx_apply_upto for any thread: takes overlay_mutex, unless nothing is missing. */
 TX_MUST_CHECK enum txkv_rc tx_apply_published(struct tx_core *core, uint64_t lsn,
                                               struct txkv_error *err);
 

@@ -18,11 +18,9 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
                        "store %s was opened for reading while no process had it open; one has now, "
                        "and may have written: close it here and open it again",
                        core->dir);
-    if (tx_load_acquire_64(&core->applied_lsn) < published) { /* [P2] */
-        rc = tx_apply_published(core, published, err);
-        if (rc != TXKV_OK)
-            return rc;
-    }
+    rc = tx_apply_published(core, published, err);
+    if (rc != TXKV_OK)
+        return rc;
     if (tx_checkpoint_lsn(core) > tx_load_relaxed_64(&core->tidied_lsn))
         tx_core_want_tidy(core);
     if (snapshot->read == NULL) {
@@ -33,7 +31,7 @@ tx_snapshot_take(struct tx_core *core, ck_epoch_record_t *record, uint32_t strip
     snapshot->stripe = stripe;
     snapshot->view = tx_view_pin(&core->views, record, stripe);
     rc = tx_tree_read_begin(snapshot->read, &snapshot->base, err);
-    if (rc == TXKV_OK && tx_load_acquire_64(&core->applied_lsn) < snapshot->base) {
+    if (rc == TXKV_OK) {
         rc = tx_apply_published(core, snapshot->base, err); /* for the catalog */
         if (rc != TXKV_OK)
             tx_tree_read_end(snapshot->read);

@@ -257,26 +257,30 @@ tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint3
     return TXKV_OK;
 }
 
+/* LMDB's numbers of the table's database; false when the read sees none. */
+static bool
+stat_table(const struct tx_tree_read *read, uint32_t table, MDB_stat *stat)
+{
+    const uint64_t handle = visible_handle(read, table);
+
+    assert(read->active == 1);
+    return handle != 0 && mdb_stat(read->txn, tx_tree_handle_dbi(handle), stat) == 0;
+}
+
 uint64_t
 tx_tree_rows(struct tx_tree_read *read, uint32_t table)
 {
-    const uint64_t handle = visible_handle(read, table);
     MDB_stat stat;
 
-    assert(read->active == 1);
-    if (handle == 0 || mdb_stat(read->txn, tx_tree_handle_dbi(handle), &stat) != 0)
-        return 0;
-    return stat.ms_entries + tx_tree_long_extra(read, table);
+    return stat_table(read, table, &stat) ? stat.ms_entries + tx_tree_long_extra(read, table) : 0;
 }
 
 uint64_t
 tx_tree_bytes(struct tx_tree_read *read, uint32_t table)
 {
-    const uint64_t handle = visible_handle(read, table);
     MDB_stat stat;
 
-    assert(read->active == 1);
-    if (handle == 0 || mdb_stat(read->txn, tx_tree_handle_dbi(handle), &stat) != 0)
+    if (!stat_table(read, table, &stat))
         return 0;
     return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
 }
