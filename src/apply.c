@@ -489,12 +489,10 @@ tx_apply_give_log(struct tx_core *core)
 }
 
 enum txkv_rc
-tx_apply_published(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
+tx_apply_missing(struct tx_core *core, uint64_t lsn, struct txkv_error *err)
 {
     enum txkv_rc rc;
 
-    if (tx_load_acquire_64(&core->applied_lsn) >= lsn) /* [P2] */
-        return TXKV_OK;
     (void)pthread_mutex_lock(&core->overlay_mutex);
     rc = tx_apply_upto(core, lsn, err);
     tx_apply_measure(core);
