@@ -53,9 +53,16 @@ FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c))
 RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
 
+# What the benchmark compares with when it is there: rocksdb/c.h in -lrocksdb, and so on. `make PEERS=`
+# builds without.
+has_header = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+PEERS_KNOWN := rocksdb leveldb
+PEERS := $(foreach p,$(PEERS_KNOWN),$(if $(call has_header,$(p)/c.h),$(p)))
+
 # What Debian calls what `make check` and `make demo` need, and what the other targets need besides.
 DEPS := gcc libc6-dev make sqlite3 libsqlite3-dev libck-dev liblmdb-dev lmdb-utils libxxhash-dev \
         libcmocka-dev libmd-dev unicode-data util-linux
+DEPS_BENCH := $(DEPS) librocksdb-dev libleveldb-dev
 DEPS_DEV := $(DEPS) clang clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -64,8 +71,8 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
-        install uninstall clean
+.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench bench-full \
+        demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
 # The root's txkv.so is for the shell, which cannot load one that was built with a sanitizer.
@@ -119,6 +126,15 @@ $(OUT)/tests/%.a:
 $(foreach m,$(MAINS),$(eval $(m:%.c=$(OUT)/%): $(m:%.c=$(OUT)/%.o) $(OUT)/$(patsubst %/,%,$(dir $(m))).a))
 $(PROGRAMS): $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ $(LDFLAGS) -lcmocka -lsqlite3 $(LIBS) -lm -lmd
+
+# Whoever installs or removes one of the libraries gets the benchmark built anew.
+$(OUT)/peers: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PEERS)' | cmp -s - $@ || echo '$(PEERS)' > $@
+PEER_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/kv_*.c))
+$(PEER_OBJECTS): $(OUT)/peers
+$(PEER_OBJECTS): ALL_CFLAGS += $(patsubst %,-DWITHOUT_%,$(filter-out $(PEERS),$(PEERS_KNOWN)))
+$(OUT)/tests/bench/bench: LIBS += $(PEERS:%=-l%)
 
 $(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
@@ -178,9 +194,12 @@ soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10)
 	@+$(PARALLEL) programs
 	@tests/soak.sh $(OUT) $(or $(SOAK_MINUTES),10)
 
-bench: deps ## compare with a native table in WAL mode
+bench: deps-bench ## compare with a native table in WAL mode and others, in 12 minutes (B="--help": options)
 	@+$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
 	@OUT=$(OUT) tests/bench/run.sh $(B)
+
+bench-full: ## everything that the benchmark has, in an hour
+	@$(MAKE) --no-print-directory bench B="--full $(B)"
 
 demo: deps ## real data through the whole path, killed and recovered on the way
 	@+$(PARALLEL) all $(OUT)/tests/demo/writers
@@ -188,6 +207,9 @@ demo: deps ## real data through the whole path, killed and recovered on the way
 
 deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
 	@tests/deps.sh $(DEPS)
+
+deps-bench: ## the same, with the libraries that the benchmark compares with
+	@tests/deps.sh $(DEPS_BENCH)
 
 deps-dev: ## the same, with the tools of lint and fuzz
 	@tests/deps.sh $(DEPS_DEV)

@@ -19,19 +19,26 @@
 #include <unistd.h>
 
 #include "../support/support.h"
-#include "bench.h"
+#include "kv.h"
 
 static const char usage_text[] =
-    "usage: bench [--quick] [--only NAME] [--engine NAME] [--runs N] [--seconds S] [--dir DIR]\n"
-    "             [--ext FILE]\n"
+    "usage: bench [--quick] [--only NAME] [--engine NAME] [--runs N] [--seconds S] [--rows N]\n"
+    "             [--dir DIR] [--ext FILE] [--peer NAME=FILE --peer-sql FILE] [--full]\n"
     "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
     "  --only NAME   the work of that name, else all whose name contains NAME\n"
-    "  --engine NAME that engine alone: sqlite, txkv, txkv-snapshot, append or preallocated\n"
+    "  --engine NAME that engine alone\n"
     "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
-    "  --seconds S   length of a timed run (default 2.5)\n"
+    "  --rows N      rows, 1,000 to 100,000,000 (default 1,000,000)\n"
+    "  --seconds S   length of a timed run (default 1.5; 2.5 with --full or --only)\n"
     "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
     "  --ext FILE    the extension (default ./txkv.so)\n"
-    "works:\n";
+    "  --peer NAME=FILE  another extension to compare with, which has virtual tables\n"
+    "  --peer-sql FILE   the SQL by which it makes a table kv(key, value), run on each "
+    "connection:\n"
+    "                {dir} stands for the directory of the run, {sync} for full or normal\n"
+    "  --full        everything: about an hour. Without it, and without --only: the works marked "
+    "*,\n"
+    "                by SQLite, txkv and the engines that their goals name\n";
 
 _Noreturn void
 run_fail(struct run *r, const char *format, ...)
@@ -45,6 +52,14 @@ run_fail(struct run *r, const char *format, ...)
     (void)vsnprintf(r->result->error, sizeof(r->result->error), format, args);
     va_end(args);
     _exit(1);
+}
+
+bool
+bench_has(const struct config *config, enum engine engine)
+{
+    if (engine == ENGINE_PEER)
+        return config->peer_name != NULL;
+    return !(ENGINES_KV >> engine & 1u) || kv_library(engine);
 }
 
 static void
@@ -85,9 +100,18 @@ in_child(struct run *r, void (*body)(struct run *), bool killed)
     if (r->result->error[0] == 0)
         (void)snprintf(r->result->error, sizeof(r->result->error),
                        "the process ended with status 0x%x", (unsigned)status);
-    (void)fprintf(stderr, "bench: %s, %s: FAILED: %s\n", r->work->name, engine_name(r->engine),
-                  r->result->error);
+    (void)fprintf(stderr, "bench: %s, %s: FAILED: %s\n", r->work->name,
+                  engine_name(r->config, r->engine), r->result->error);
     return false;
+}
+
+/* The engine whose store this one uses. */
+static enum engine
+owner_of(enum engine engine)
+{
+    if (engine == ENGINE_SNAPSHOT)
+        return ENGINE_TXKV;
+    return engine == ENGINE_IMMEDIATE ? ENGINE_SQLITE : engine;
 }
 
 /* Have the run's store in place: a fresh directory, or the fixture that its work reads. */
@@ -95,11 +119,15 @@ static bool
 prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     static const char *const names[] = { "empty", "loaded", "logged", "columns", "killed" };
+    enum engine store = owner_of(r->engine);
     enum fixture fixture = r->work->fixture;
-    enum engine store = r->engine == ENGINE_SNAPSHOT ? ENGINE_TXKV : r->engine;
-    bool bare = ENGINES_BARE >> r->engine & 1u;
+    /* What is in SQLite's log only waits to be in its file, where reads are quicker. */
+    if (fixture == FIXTURE_LOGGED && store != ENGINE_TXKV)
+        fixture = FIXTURE_LOADED;
+    r->fixture = fixture;
+    bool bare = (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> r->engine & 1u;
     int n = snprintf(r->store, sizeof(r->store), "%s/data/%s-%s", r->config->dir,
-                     bare ? "bare" : names[fixture], engine_name(store));
+                     bare ? "bare" : names[fixture], engine_name(r->config, store));
     if (n < 0 || (size_t)n >= sizeof(r->store))
         return false;
     if (bare || fixture == FIXTURE_EMPTY) {
@@ -110,7 +138,9 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
         return true;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
-    if (!in_child(r, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
+    struct run maker = *r;
+    maker.engine = store;
+    if (!in_child(&maker, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
         return false;
     made[fixture][store] = fixture != FIXTURE_KILLED;
     return true;
@@ -131,9 +161,21 @@ run_once(struct run *r, struct report *report, bool made[FIXTURE_COUNT][ENGINE_C
     }
     if (ok)
         (void)fprintf(stderr, "bench: %-20s run %d  %-20s %14.1f %s\n", r->work->name, r->round + 1,
-                      engine_name(r->engine), r->result->value, r->work->unit);
+                      engine_name(r->config, r->engine), r->result->value, r->work->unit);
     report_add(report, r);
     return ok;
+}
+
+/* Whether that engine does that work in this run of the program. */
+static bool
+takes_part(const struct config *config, const struct work *work, enum engine engine)
+{
+    bool named = !(ENGINES_EXTRA >> engine & 1u);
+    if (config->engine)
+        return strcmp(config->engine, engine_name(config, engine)) == 0;
+    for (int i = 0; i < RATIOS_MAX; i++)
+        named |= work->goal.ratios[i].min > 0 && work->goal.ratios[i].engine == engine;
+    return named || config->full || config->only;
 }
 
 static bool
@@ -148,8 +190,8 @@ run_work(const struct config *config, const struct work *work, struct report *re
     enum engine engines[ENGINE_COUNT] = { ENGINE_SQLITE };
     int count = 0;
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        if (work->engines >> e & 1u &&
-            (!config->engine || strcmp(config->engine, engine_name((enum engine)e)) == 0))
+        if (work->engines >> e & 1u && bench_has(config, (enum engine)e) &&
+            takes_part(config, work, (enum engine)e))
             engines[count++] = (enum engine)e;
     }
     for (int i = 0; i < config->runs * count; i++) {
@@ -159,6 +201,7 @@ run_work(const struct config *config, const struct work *work, struct report *re
                          .engine = engines[(round + i) % count],
                          .round = round,
                          .result = result };
+        r.library = kv_library(r.engine);
         ok &= run_once(&r, report, made);
     }
     (void)munmap(result, sizeof(*result));
@@ -170,9 +213,79 @@ usage_exit(int status)
 {
     FILE *f = status ? stderr : stdout;
     (void)fputs(usage_text, f);
+    (void)fprintf(f, "engines:\n ");
+    struct config config = { .peer_name = NULL };
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        (void)fprintf(f, " %s%s", engine_name(&config, (enum engine)e),
+                      bench_has(&config, (enum engine)e) ? "" : " (not here)");
+    (void)fprintf(f, "\nworks:\n");
     for (size_t i = 0; i < bench_works_count; i++)
-        (void)fprintf(f, "  %-20s %s\n", bench_works[i].name, bench_works[i].title);
+        (void)fprintf(f, "%c %-20s %s\n", bench_works[i].extra ? ' ' : '*', bench_works[i].name,
+                      bench_works[i].title);
     exit(status);
+}
+
+static void
+resolve(char out[PATH_BYTES], const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (!real || strlen(real) > PATH_BYTES - 64) {
+        (void)fprintf(stderr, "bench: cannot use %s\n", path);
+        exit(2);
+    }
+    (void)snprintf(out, PATH_BYTES, "%s", real);
+    free(real);
+}
+
+/* The text of a file, for ever. */
+static char *
+read_text(const char *path)
+{
+    static char text[8192];
+    FILE *f = fopen(path, "re");
+    size_t bytes = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+    if (!f || bytes == 0 || bytes == sizeof(text) - 1) {
+        (void)fprintf(stderr, "bench: cannot use %s: missing, empty, or more than %zu bytes\n",
+                      path, sizeof(text) - 2);
+        exit(2);
+    }
+    (void)fclose(f);
+    text[bytes] = 0;
+    return text;
+}
+
+/* "NAME=FILE". The name becomes part of a directory's name and of the JSON. */
+static void
+parse_peer(struct config *config, char *value)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    char *equals = strchr(value, '=');
+    size_t length = equals ? (size_t)(equals - value) : 0;
+    if (length == 0 || strspn(value, allowed) < length) {
+        (void)fprintf(stderr, "bench: --peer %s: not NAME=FILE, with a name of a-z, 0-9 and -_.\n",
+                      value);
+        exit(2);
+    }
+    resolve(config->peer_extension, equals + 1);
+    *equals = 0;
+    config->peer_name = value;
+}
+
+static bool
+parse_flag(struct config *config, const char *arg)
+{
+    if (strcmp(arg, "--help") == 0)
+        usage_exit(0);
+    if (strcmp(arg, "--full") == 0) {
+        config->full = true;
+        return true;
+    }
+    if (strcmp(arg, "--quick") != 0)
+        return false;
+    config->rows = 100000;
+    config->seconds = 0.5;
+    config->runs = 1;
+    return true;
 }
 
 static void
@@ -182,16 +295,9 @@ parse_options(struct config *config, char **argv)
     const char *extension = "./txkv.so";
     dir = dir ? dir : "build/bench";
     for (char **arg = argv + 1; *arg; arg++) {
-        if (strcmp(*arg, "--quick") == 0) {
-            config->rows = 100000;
-            config->killed_rows = 20000;
-            config->seconds = 0.5;
-            config->runs = 1;
+        if (parse_flag(config, *arg))
             continue;
-        }
-        if (strcmp(*arg, "--help") == 0)
-            usage_exit(0);
-        const char *value = arg[1];
+        char *value = arg[1];
         if (!value)
             usage_exit(2);
         if (strcmp(*arg, "--only") == 0)
@@ -200,40 +306,44 @@ parse_options(struct config *config, char **argv)
             config->engine = value;
         else if (strcmp(*arg, "--runs") == 0)
             config->runs = (int)strtol(value, NULL, 10);
+        else if (strcmp(*arg, "--rows") == 0)
+            config->rows = (uint32_t)strtoul(value, NULL, 10);
         else if (strcmp(*arg, "--seconds") == 0)
             config->seconds = strtod(value, NULL);
         else if (strcmp(*arg, "--dir") == 0)
             dir = value;
         else if (strcmp(*arg, "--ext") == 0)
             extension = value;
+        else if (strcmp(*arg, "--peer") == 0)
+            parse_peer(config, value);
+        else if (strcmp(*arg, "--peer-sql") == 0)
+            config->peer_sql = read_text(value);
         else
             usage_exit(2);
         arg++;
     }
-    if (config->runs < 1 || config->runs > RUNS_MAX || !(config->seconds > 0))
+    config->killed_rows = config->rows / 5;
+    if (config->seconds == 0)
+        config->seconds = config->full || config->only ? 2.5 : 1.5;
+    if (config->rows < 1000 || config->rows > 100000000 || config->runs < 1 ||
+        config->runs > RUNS_MAX || !(config->seconds > 0) ||
+        !config->peer_name != !config->peer_sql)
         usage_exit(2);
     char data[PATH_BYTES];
     (void)snprintf(data, sizeof(data), "%s/data", dir);
     (void)mkdir(dir, 0755);
     (void)mkdir(data, 0755);
-    char *real_dir = realpath(dir, NULL);
-    char *real_extension = realpath(extension, NULL);
-    if (!real_dir || !real_extension || strlen(real_dir) > PATH_BYTES - 64 ||
-        strlen(real_extension) > PATH_BYTES - 64) {
-        (void)fprintf(stderr, "bench: cannot use %s\n", real_dir ? extension : dir);
-        exit(2);
-    }
-    (void)snprintf(config->dir, sizeof(config->dir), "%s", real_dir);
-    (void)snprintf(config->extension, sizeof(config->extension), "%s", real_extension);
-    free(real_dir);
-    free(real_extension);
+    resolve(config->dir, dir);
+    resolve(config->extension, extension);
 }
 
 /* A whole name means that work alone. */
 static bool
 is_wanted(const struct config *config, const struct work *work)
 {
-    if (!config->only || strcmp(work->name, config->only) == 0)
+    if (!config->only)
+        return config->full || !work->extra;
+    if (strcmp(work->name, config->only) == 0)
         return true;
     for (size_t i = 0; i < bench_works_count; i++) {
         if (strcmp(bench_works[i].name, config->only) == 0)
@@ -246,7 +356,7 @@ int
 main(int argc, char **argv)
 {
     (void)argc;
-    struct config config = { .rows = 1000000, .killed_rows = 200000, .seconds = 2.5, .runs = 3 };
+    struct config config = { .rows = 1000000, .runs = 3 };
     parse_options(&config, argv);
     struct report *report = report_open(&config);
     if (!report)

@@ -11,6 +11,8 @@
  *   workers.c  the timed loop: threads or processes, barrier, latencies
  *   ops.c      what a worker does in one turn of the loop, and checks
  *   db.c       both engines opened and filled, rows made and checked
+ *   kv.c       the same works through a key-value library, without SQL; kv_*.c: one each
+ *   empty.c    a virtual table that stores nothing
  *   columns.c  tables with declared columns: made, read, checked
  *   hist.c     latency histogram
  *   report.c   machine, tables, JSON
@@ -53,13 +55,27 @@ enum engine {
     ENGINE_SNAPSHOT, /* txkv with isolation=snapshot, on the same store */
     ENGINE_APPEND,
     ENGINE_PREALLOCATED,
+    ENGINE_IMMEDIATE, /* SQLite, its writers queueing for a mutex, on the same store */
+    ENGINE_LMDB,
+    ENGINE_ROCKSDB,
+    ENGINE_LEVELDB,
+    ENGINE_EMPTY, /* a virtual table that stores nothing: the limit of reading through SQLite */
+    ENGINE_PEER,  /* any other extension with a virtual table: --peer */
     ENGINE_COUNT
 };
 
-#define ENGINES_SQL         ((1u << ENGINE_SQLITE) | (1u << ENGINE_TXKV))
-#define ENGINES_BARE        ((1u << ENGINE_APPEND) | (1u << ENGINE_PREALLOCATED))
-#define ENGINES_TXKV        (1u << ENGINE_TXKV)
-#define ENGINES_BOTH_LEVELS (ENGINES_SQL | (1u << ENGINE_SNAPSHOT))
+#define ENGINE_BIT(name)    (1u << ENGINE_##name)
+#define ENGINES_SQL         (ENGINE_BIT(SQLITE) | ENGINE_BIT(TXKV))
+#define ENGINES_BARE        (ENGINE_BIT(APPEND) | ENGINE_BIT(PREALLOCATED))
+#define ENGINES_TXKV        ENGINE_BIT(TXKV)
+#define ENGINES_BOTH_LEVELS (ENGINES_SQL | ENGINE_BIT(SNAPSHOT))
+#define ENGINES_KV          (ENGINE_BIT(LMDB) | ENGINE_BIT(ROCKSDB) | ENGINE_BIT(LEVELDB))
+#define ENGINES_READ        (ENGINES_SQL | ENGINES_KV | ENGINE_BIT(PEER))
+#define ENGINES_POINT       (ENGINES_READ | ENGINE_BIT(EMPTY))
+#define ENGINES_WRITE       (ENGINES_READ | ENGINE_BIT(IMMEDIATE))
+#define ENGINES_EXTRA                                                                              \
+    (ENGINES_KV | ENGINE_BIT(IMMEDIATE) | ENGINE_BIT(EMPTY) | ENGINE_BIT(PREALLOCATED))
+#define ENGINES_UPDATE (ENGINES_WRITE & ~ENGINE_BIT(LEVELDB)) /* it has no transactions */
 
 enum fixture {
     FIXTURE_EMPTY,  /* a new directory for every run */
@@ -73,12 +89,16 @@ enum fixture {
 struct config {
     char dir[PATH_BYTES]; /* scratch; results.jsonl goes there as well */
     char extension[PATH_BYTES];
+    char peer_extension[PATH_BYTES]; /* "": no peer */
+    const char *peer_name;
+    char *peer_sql; /* what makes its table kv(key, value), see db.c */
     const char *only;
     const char *engine; /* NULL: all */
     uint32_t rows;
     uint32_t killed_rows;
     double seconds;
     int runs;
+    bool full; /* also what only --full runs */
 };
 
 struct memory {
@@ -109,19 +129,25 @@ struct run {
     const struct config *config;
     const struct work *work;
     enum engine engine;
+    enum fixture fixture; /* the work's, as this engine has it */
     int round;
     char store[PATH_BYTES]; /* directory of this run's files */
     struct result *result;
+    const struct kv_library *library; /* of a key-value engine; NULL: it takes SQL */
+    void *kv;                         /* its store, while it is open */
 };
 
 struct worker;
 
+#define RATIOS_MAX 3
+
 /* What is asked of txkv; 0 where nothing is. */
 struct goal {
-    double sqlite_ratio_min;
-    double beside_ratio_min;   /* the same for the workers beside */
-    double snapshot_ratio_min; /* to isolation=snapshot */
-    double bare_ratio_min;     /* to the bare append */
+    struct {
+        enum engine engine;
+        double min;
+    } ratios[RATIOS_MAX];    /* to the rate of another engine in the same run */
+    double beside_ratio_min; /* to SQLite's, for the workers beside */
     double p999_ms_max;
     double peak_to_data_max;
     double disk_ratio_max; /* to SQLite's file */
@@ -152,6 +178,7 @@ struct work {
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
     void (*measure)(struct run *r); /* runs in the child */
     bool random_keys;
+    bool extra;   /* only --full runs it, or who asks for it by name */
     bool columns; /* a fixture that is made anew has tables with declared columns, not kv */
     struct beside beside;
     struct goal goal;
@@ -169,10 +196,15 @@ uint64_t now_ns(void);
 /* CPU time that this process has used. */
 double cpu_now(void);
 
+/* Whether the program has that engine: libraries may be missing, and a peer must be given. */
+bool bench_has(const struct config *config, enum engine engine);
+
 /* ---- db.c ---- */
 
 /* A connection to the run's store; options is appended to txkv's and may be "". */
 sqlite3 *db_open(struct run *r, const char *options);
+/* Whether its tables are SQLite's own, in a file. */
+bool db_is_native(const struct run *r);
 void db_close(struct run *r, sqlite3 *db);
 void db_exec(struct run *r, sqlite3 *db, const char *sql);
 sqlite3_stmt *db_prepare(struct run *r, sqlite3 *db, const char *sql);
@@ -201,6 +233,7 @@ void row_key(char key[KEY_BYTES], uint32_t row);
 void row_value(char value[VALUE_BYTES], const char key[KEY_BYTES], uint64_t stamp);
 /* Add one to the counter in a row's value; it is 0 in what row_value makes. */
 void row_count_up(char value[VALUE_BYTES]);
+int64_t row_counter(const char value[VALUE_BYTES]);
 /* The i-th of all rows in a random order that is always the same; i < rows. */
 uint32_t row_shuffled(uint32_t i, uint32_t rows);
 
@@ -216,6 +249,11 @@ void columns_make(struct run *r, sqlite3 *db);
 void columns_open(struct run *r, sqlite3 *db);
 /* All rows in one INSERT ... SELECT; then the checkpoint; then what stands on the disk. */
 void columns_measure_insert(struct run *r);
+
+/* ---- empty.c ---- */
+
+/* Registers the module "empty": its tables answer every key with a value of 100 bytes. */
+int empty_register(sqlite3 *db);
 
 /* ---- workers.c ---- */
 
@@ -250,6 +288,7 @@ struct report *report_open(const struct config *config);
 void report_add(struct report *p, const struct run *r);
 void report_print(const struct report *p, const struct config *config);
 void report_close(struct report *p);
-const char *engine_name(enum engine engine);
+/* Of the peer it is the name that --peer gave. */
+const char *engine_name(const struct config *config, enum engine engine);
 
 #endif /* TX_BENCH_H */

@@ -1,5 +1,5 @@
 /*
- * db.c - the two engines behind the same SQL, and the rows.
+ * db.c - the engines behind the same SQL, and the rows.
  *
  * Row i has the key "user" and i in 12 digits, and a value of 100 bytes that begins with its key
  * and a stamp: 0 as loaded, else the writer and its count. So a value read anywhere says whether it
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "kv.h"
 
 #define STAMP_DIGITS  16
 #define COUNTER_AT    (KEY_BYTES + STAMP_DIGITS)
@@ -22,20 +22,56 @@
 const char db_no_checkpoint[] = ", checkpoint_interval=86400, checkpoint_bytes=1099511627776"
                                 ", overlay_limit=1099511627776";
 
+bool
+db_is_native(const struct run *r)
+{
+    return r->engine == ENGINE_SQLITE || r->engine == ENGINE_IMMEDIATE;
+}
+
 static void
-open_txkv(struct run *r, sqlite3 *db)
+load_extension(struct run *r, sqlite3 *db, const char *file)
 {
     char *message = NULL;
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, NULL);
-    if (sqlite3_load_extension(db, r->config->extension, NULL, &message) != SQLITE_OK)
-        run_fail(r, "cannot load %s: %s", r->config->extension, message ? message : "");
+    if (sqlite3_load_extension(db, file, NULL, &message) != SQLITE_OK)
+        run_fail(r, "cannot load %s: %s", file, message ? message : "");
+}
+
+/* The peer's own SQL, with the run's directory for {dir} and its durability for {sync}. */
+static void
+open_peer(struct run *r, sqlite3 *db)
+{
+    static const char dir[] = "{dir}";
+    static const char sync[] = "{sync}";
+    sqlite3_str *sql = sqlite3_str_new(db);
+    load_extension(r, db, r->config->peer_extension);
+    for (const char *at = r->config->peer_sql; *at;) {
+        if (strncmp(at, dir, strlen(dir)) == 0) {
+            sqlite3_str_appendall(sql, r->store);
+            at += strlen(dir);
+        } else if (strncmp(at, sync, strlen(sync)) == 0) {
+            sqlite3_str_appendall(sql, r->work->sync);
+            at += strlen(sync);
+        } else {
+            sqlite3_str_appendchar(sql, 1, *at++);
+        }
+    }
+    char *text = sqlite3_str_finish(sql);
+    if (!text)
+        run_fail(r, "out of memory");
+    db_exec(r, db, text);
+    sqlite3_free(text);
 }
 
 static void
 open_kv(struct run *r, sqlite3 *db, const char *options)
 {
-    if (r->engine == ENGINE_SQLITE) {
+    if (db_is_native(r)) {
         db_exec(r, db, "CREATE TABLE IF NOT EXISTS kv(key PRIMARY KEY, value) WITHOUT ROWID");
+        return;
+    }
+    if (r->engine == ENGINE_EMPTY) {
+        db_exec(r, db, "CREATE VIRTUAL TABLE temp.kv USING empty");
         return;
     }
     /* Serializable is the default, and is not named so that older versions can be measured too. */
@@ -60,18 +96,23 @@ db_open(struct run *r, const char *options)
 {
     char path[PATH_BYTES + 16];
     (void)snprintf(path, sizeof(path), "%s/kv.db", r->store);
-    bool native = r->engine == ENGINE_SQLITE;
+    bool native = db_is_native(r);
+    bool own_directory = native || r->engine == ENGINE_PEER;
     sqlite3 *db = NULL;
-    if (native && mkdir(r->store, 0700) != 0 && access(r->store, W_OK) != 0)
+    if (own_directory && mkdir(r->store, 0700) != 0 && access(r->store, W_OK) != 0)
         run_fail(r, "cannot create %s", r->store);
     if (sqlite3_open(native ? path : ":memory:", &db) != SQLITE_OK)
         run_fail(r, "cannot open %s: %s", path, sqlite3_errmsg(db));
     (void)sqlite3_busy_timeout(db, BUSY_WAIT_MS);
     if (native)
         open_native(r, db);
+    else if (r->engine == ENGINE_PEER)
+        open_peer(r, db);
+    else if (r->engine == ENGINE_EMPTY)
+        (void)empty_register(db);
     else
-        open_txkv(r, db);
-    if (!r->work->columns && r->work->fixture != FIXTURE_COLUMNS)
+        load_extension(r, db, r->config->extension);
+    if (!r->work->columns && r->fixture != FIXTURE_COLUMNS && r->engine != ENGINE_PEER)
         open_kv(r, db, options);
     return db;
 }
@@ -116,7 +157,7 @@ db_integer(struct run *r, sqlite3 *db, const char *sql)
 const char *
 db_begin(const struct run *r)
 {
-    return r->engine == ENGINE_SQLITE ? "BEGIN IMMEDIATE" : "BEGIN";
+    return db_is_native(r) ? "BEGIN IMMEDIATE" : "BEGIN";
 }
 
 int64_t
@@ -131,9 +172,9 @@ db_counters(struct run *r, sqlite3 *db)
 void
 db_checkpoint(struct run *r, sqlite3 *db)
 {
-    db_exec(r, db,
-            r->engine == ENGINE_SQLITE ? "PRAGMA wal_checkpoint(TRUNCATE)"
-                                       : "SELECT txkv_checkpoint()");
+    if (r->engine != ENGINE_PEER)
+        db_exec(r, db,
+                db_is_native(r) ? "PRAGMA wal_checkpoint(TRUNCATE)" : "SELECT txkv_checkpoint()");
 }
 
 void
@@ -166,6 +207,15 @@ row_count_up(char value[VALUE_BYTES])
     for (; i > 0 && counter[i] == '9'; i--)
         counter[i] = '0';
     counter[i]++;
+}
+
+int64_t
+row_counter(const char value[VALUE_BYTES])
+{
+    int64_t counter = 0;
+    for (size_t i = COUNTER_AT; i < COUNTER_AT + COUNTER_BYTES && value[i] != '.'; i++)
+        counter = counter * 10 + (value[i] - '0');
+    return counter;
 }
 
 uint32_t
@@ -250,20 +300,24 @@ db_verify_spots(struct run *r, sqlite3 *db, uint32_t rows)
 void
 fixture_make(struct run *r)
 {
-    bool stays_in_log = r->work->fixture != FIXTURE_LOADED;
-    bool killed = r->work->fixture == FIXTURE_KILLED;
+    if (r->library) {
+        kv_fixture_make(r);
+        return;
+    }
+    bool stays_in_log = r->fixture != FIXTURE_LOADED;
+    bool killed = r->fixture == FIXTURE_KILLED;
     uint32_t rows = killed ? r->config->killed_rows : r->config->rows;
     sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");
-    if (r->engine != ENGINE_SQLITE) {
+    if (r->engine == ENGINE_TXKV || r->engine == ENGINE_SNAPSHOT) {
         sqlite3_stmt *stmt = db_prepare(r, db, "SELECT txkv_version()");
         if (sqlite3_step(stmt) == SQLITE_ROW)
             (void)snprintf(r->result->txkv_version, sizeof(r->result->txkv_version), "%s",
                            (const char *)sqlite3_column_text(stmt, 0));
         (void)sqlite3_finalize(stmt);
-    } else if (stays_in_log) {
+    } else if (stays_in_log && db_is_native(r)) {
         db_exec(r, db, "PRAGMA wal_autocheckpoint=0");
     }
-    if (r->work->fixture == FIXTURE_COLUMNS) {
+    if (r->fixture == FIXTURE_COLUMNS) {
         columns_make(r, db);
         return;
     }

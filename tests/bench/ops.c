@@ -12,10 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker.h"
+#include "kv.h"
 
-#define RANGE_ROWS   100
-#define TXN_UPSERTS  10
 #define BUSY_WAIT_MS 10
 
 uint32_t
@@ -27,9 +25,8 @@ worker_random(struct worker *w, uint32_t limit)
     return (uint32_t)(((w->random >> 32) * limit) >> 32);
 }
 
-/* A new value for one of the rows that only this worker writes. */
-static void
-next_write(struct worker *w)
+void
+worker_next_write(struct worker *w)
 {
     uint32_t row = worker_random(w, w->run->config->rows / w->peers) * w->peers + w->place;
     w->last_rows[w->writes % LAST_WRITES] = row;
@@ -76,7 +73,7 @@ commit(struct worker *w)
 void
 op_upsert(struct worker *w)
 {
-    next_write(w);
+    worker_next_write(w);
     step_done(w, w->stmt);
     w->done++;
 }
@@ -86,7 +83,7 @@ op_upsert_txn(struct worker *w)
 {
     step_done(w, w->begin);
     for (int i = 0; i < TXN_UPSERTS; i++) {
-        next_write(w);
+        worker_next_write(w);
         step_done(w, w->stmt);
     }
     /* It has read nothing, and so nobody can have come first. */
@@ -95,14 +92,19 @@ op_upsert_txn(struct worker *w)
     w->done += TXN_UPSERTS;
 }
 
-/* The statement stands on a row of that key, whoever wrote its value. */
+void
+worker_check_value(struct worker *w, const void *key, const void *value, size_t value_bytes)
+{
+    if (!value || value_bytes != VALUE_BYTES || memcmp(value, key, KEY_BYTES) != 0)
+        run_fail(w->run, "a wrong value under key %.*s", KEY_BYTES, (const char *)key);
+}
+
+/* The statement stands on a row of that key. */
 static const void *
 check_value(struct worker *w, const void *key, int column)
 {
     const void *value = sqlite3_column_text(w->stmt, column);
-    if (!value || sqlite3_column_bytes(w->stmt, column) != VALUE_BYTES ||
-        memcmp(value, key, KEY_BYTES) != 0)
-        run_fail(w->run, "a wrong value under key %.*s", KEY_BYTES, (const char *)key);
+    worker_check_value(w, key, value, (size_t)sqlite3_column_bytes(w->stmt, column));
     return value;
 }
 
@@ -138,7 +140,7 @@ op_mix(struct worker *w)
         op_point(w);
         return;
     }
-    next_write(w);
+    worker_next_write(w);
     while (!update_row(w))
         w->retries++;
     w->done++;
@@ -216,6 +218,15 @@ op_append(struct worker *w)
     w->done++;
 }
 
+void
+op_alone(struct worker *w)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&mutex);
+    w->inner(w);
+    (void)pthread_mutex_unlock(&mutex);
+}
+
 /* As much as any disk takes in the time, or nothing at all. */
 static void
 open_bare(struct worker *w)
@@ -259,7 +270,11 @@ op_open(struct worker *w)
         open_bare(w);
         return;
     }
-    w->db = db_open(w->run, work->fixture == FIXTURE_LOGGED ? db_no_checkpoint : "");
+    if (w->run->library) {
+        kv_attach(w);
+        return;
+    }
+    w->db = db_open(w->run, w->run->fixture == FIXTURE_LOGGED ? db_no_checkpoint : "");
     if (work->fixture == FIXTURE_COLUMNS)
         columns_open(w->run, w->db);
     w->stmt = prepare_bound(w, w->beside ? work->beside.sql : work->sql);
@@ -272,16 +287,30 @@ op_open(struct worker *w)
 void
 op_close(struct worker *w)
 {
+    if (w->run->library) {
+        kv_detach(w);
+        return;
+    }
     (void)sqlite3_finalize(w->stmt);
     (void)sqlite3_finalize(w->second);
     (void)sqlite3_finalize(w->begin);
     (void)sqlite3_finalize(w->commit);
 }
 
+static bool
+holds(sqlite3_stmt *stmt, const char *value)
+{
+    bool is_so = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == VALUE_BYTES &&
+                 memcmp(sqlite3_column_blob(stmt, 0), value, VALUE_BYTES) == 0;
+    (void)sqlite3_reset(stmt);
+    return is_so;
+}
+
 void
 op_verify_writes(struct worker *w)
 {
-    sqlite3_stmt *stmt = prepare_bound(w, "SELECT value FROM kv WHERE key = :key");
+    bool sql = !w->run->library;
+    sqlite3_stmt *stmt = sql ? prepare_bound(w, "SELECT value FROM kv WHERE key = :key") : NULL;
     uint64_t oldest = w->writes > LAST_WRITES ? w->writes - LAST_WRITES : 0;
     for (uint64_t n = w->writes; n > oldest; n--) {
         uint32_t row = w->last_rows[(n - 1) % LAST_WRITES];
@@ -293,10 +322,8 @@ op_verify_writes(struct worker *w)
         char value[VALUE_BYTES];
         row_key(w->key, row);
         row_value(value, w->key, (uint64_t)(w->index + 1) << 48 | n);
-        if (sqlite3_step(stmt) != SQLITE_ROW || sqlite3_column_bytes(stmt, 0) != VALUE_BYTES ||
-            memcmp(sqlite3_column_blob(stmt, 0), value, VALUE_BYTES) != 0)
+        if (!(sql ? holds(stmt, value) : kv_holds(w->run, w->session, w->key, value)))
             run_fail(w->run, "the acknowledged write of key %.*s is lost", KEY_BYTES, w->key);
-        (void)sqlite3_reset(stmt);
     }
     (void)sqlite3_finalize(stmt);
 }

@@ -36,6 +36,7 @@ struct cell {
 };
 
 struct report {
+    const struct config *config;
     FILE *json;
     char txkv_version[64];
     struct cell cells[]; /* work by work, the engines of each */
@@ -48,10 +49,14 @@ cell_of(struct report *p, size_t work, enum engine engine)
 }
 
 const char *
-engine_name(enum engine engine)
+engine_name(const struct config *config, enum engine engine)
 {
-    static const char *const names[ENGINE_COUNT] = { "sqlite", "txkv", "txkv-snapshot", "append",
-                                                     "preallocated" };
+    static const char *const names[ENGINE_COUNT] = { "sqlite", "txkv",         "txkv-snapshot",
+                                                     "append", "preallocated", "sqlite-immediate",
+                                                     "lmdb",   "rocksdb",      "leveldb",
+                                                     "empty",  "peer" };
+    if (engine == ENGINE_PEER && config->peer_name)
+        return config->peer_name;
     return names[engine];
 }
 
@@ -106,6 +111,17 @@ describe_disk(const char *dir, char *out, size_t out_bytes)
 }
 
 static void
+print_left_out(const struct config *config)
+{
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (ENGINES_KV >> e & 1u && !bench_has(config, (enum engine)e))
+            printf("left out  %s: its header was not there when the program was built (make "
+                   "deps-bench)\n",
+                   engine_name(config, (enum engine)e));
+    }
+}
+
+static void
 print_machine(const struct report *p, const struct config *config)
 {
     char cpu[128];
@@ -121,6 +137,7 @@ print_machine(const struct report *p, const struct config *config)
     printf("system    %s %s; %s\n", name.sysname, name.release, disk);
     printf("versions  txkv %s, SQLite %s, %s%s\n", p->txkv_version[0] ? p->txkv_version : "not run",
            sqlite3_libversion(), "compiled by " COMPILER, versions ? versions : "");
+    print_left_out(config);
     printf("method    %" PRIu32 " rows of %d-byte text keys and %d-byte text values; %d run%s of "
            "each engine, interleaved,\n          each in a process of its own and verified; timed "
            "loops of %.1f s; SQLite: a WITHOUT ROWID table in a\n          WAL-mode file, default "
@@ -149,11 +166,12 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
         f,
         "{\"at\":%lld,\"work\":\"%s\",\"engine\":\"%s\",\"run\":%d,\"verified\":%s,"
         "\"error\":\"%s\",\"value\":%.3f,\"unit\":\"%s\",\"count\":%" PRIu64 ",\"retries\":%" PRIu64
-        ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"%s\":%d,\"sync\":\"%s\",\"rows\":%" PRIu32,
-        (long long)time(NULL), r->work->name, engine_name(r->engine), r->round + 1,
+        ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"%s\":%d,\"sync\":\"%s\",\"rows\":%" PRIu32
+        ",\"value_bytes\":%d",
+        (long long)time(NULL), r->work->name, engine_name(r->config, r->engine), r->round + 1,
         res->ok ? "true" : "false", text, res->value, r->work->unit, res->count, res->retries,
         res->seconds, res->cpu_seconds, r->work->processes ? "processes" : "threads",
-        r->work->workers, r->work->sync, r->config->rows);
+        r->work->workers, r->work->sync, r->config->rows, VALUE_BYTES);
     if (res->latency.count > 0)
         (void)fprintf(f, ",\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f",
                       s->p50_us, s->p99_us, s->p999_us, s->max_us);
@@ -284,12 +302,12 @@ print_engine(const struct report *p, size_t work, enum engine engine)
     if (cell->runs + cell->failures == 0)
         return;
     if (cell->runs == 0) {
-        printf("  %-13s FAILED\n", engine_name(engine));
+        printf("  %-16s FAILED\n", engine_name(p->config, engine));
         return;
     }
     struct spread value = FIELD(cell, value);
-    printf("  %-13s %11.0f %-6s %10.0f -%10.0f", engine_name(engine), value.median, w->unit,
-           value.min, value.max);
+    printf("  %-16s %11.0f %-6s %10.0f -%10.0f", engine_name(p->config, engine), value.median,
+           w->unit, value.min, value.max);
     if (engine != ENGINE_SQLITE && sqlite->runs > 0)
         printf(" %7.2fx", RATIO(cell, sqlite, value).median);
     else
@@ -336,9 +354,14 @@ print_goals(const struct report *p, const struct config *config, size_t work)
     const struct cell *txkv = &cells[ENGINE_TXKV];
     if (txkv->runs == 0)
         return;
-    if (goal->sqlite_ratio_min > 0 && cells[ENGINE_SQLITE].runs > 0)
-        print_goal("txkv / SQLite", RATIO(txkv, &cells[ENGINE_SQLITE], value),
-                   goal->sqlite_ratio_min, false, "x");
+    for (int i = 0; i < RATIOS_MAX; i++) {
+        const struct cell *other = &cells[goal->ratios[i].engine];
+        char what[64];
+        (void)snprintf(what, sizeof(what), "txkv / %s",
+                       engine_name(config, goal->ratios[i].engine));
+        if (goal->ratios[i].min > 0 && other->runs > 0)
+            print_goal(what, RATIO(txkv, other, value), goal->ratios[i].min, false, "x");
+    }
     /* What other programs on the machine take from a run is not in this one. */
     if ((bench_works[work].in_transaction || bench_works[work].columns) &&
         cells[ENGINE_SQLITE].runs > 0)
@@ -349,15 +372,6 @@ print_goals(const struct report *p, const struct config *config, size_t work)
         (void)snprintf(what, sizeof(what), "txkv / SQLite, %s", bench_works[work].beside.name);
         print_goal(what, RATIO(txkv, &cells[ENGINE_SQLITE], beside_value), goal->beside_ratio_min,
                    false, "x");
-    }
-    if (goal->snapshot_ratio_min > 0 && cells[ENGINE_SNAPSHOT].runs > 0)
-        print_goal("serializable / snapshot", RATIO(txkv, &cells[ENGINE_SNAPSHOT], value),
-                   goal->snapshot_ratio_min, false, "x");
-    if (goal->bare_ratio_min > 0 && cells[ENGINE_APPEND].runs > 0) {
-        print_goal("txkv / bare append", RATIO(txkv, &cells[ENGINE_APPEND], value),
-                   goal->bare_ratio_min, false, "x");
-        print_goal("txkv / bare append, preallocated",
-                   RATIO(txkv, &cells[ENGINE_PREALLOCATED], value), 0, false, "x");
     }
     if (goal->p999_ms_max > 0) {
         struct spread s = FIELD(txkv, p999_us);
@@ -382,7 +396,7 @@ void
 report_print(const struct report *p, const struct config *config)
 {
     print_machine(p, config);
-    printf("\n  %-13s %11s %-6s %10s - %9s %8s %8s %8s %8s %8s %s\n", "engine", "median", "", "min",
+    printf("\n  %-16s %11s %-6s %10s - %9s %8s %8s %8s %8s %8s %s\n", "engine", "median", "", "min",
            "max", "/SQLite", "p50", "p99", "p99.9", "max", "peak MB (end: anon + file)");
     for (size_t work = 0; work < bench_works_count; work++) {
         int runs = 0;
@@ -406,8 +420,10 @@ report_open(const struct config *config)
     struct report *p =
         calloc(1, sizeof(*p) + bench_works_count * ENGINE_COUNT * sizeof(struct cell));
     (void)snprintf(path, sizeof(path), "%s/results.jsonl", config->dir);
-    if (p)
+    if (p) {
+        p->config = config;
         p->json = fopen(path, "ae");
+    }
     if (p && p->json)
         return p;
     (void)fprintf(stderr, "bench: cannot write %s: %s\n", path, strerror(errno));

@@ -7,6 +7,7 @@ set -eu
 version_of() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || echo unknown; }
 
 BENCH_VERSIONS=", LMDB $(version_of liblmdb0), Concurrency Kit $(version_of libck0)"
+BENCH_VERSIONS="$BENCH_VERSIONS, RocksDB $(version_of librocksdb-dev), LevelDB $(version_of libleveldb-dev)"
 BENCH_VERSIONS="$BENCH_VERSIONS, commit $(git describe --always --dirty 2>/dev/null || echo unknown)"
 export BENCH_VERSIONS
 mkdir -p "${BENCH_DIR:-build/bench}"

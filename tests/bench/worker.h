@@ -15,12 +15,17 @@
 #include "bench.h"
 
 #define LAST_WRITES 64
+#define RANGE_ROWS  100
+#define TXN_UPSERTS 10
+
+typedef void (*worker_op)(struct worker *w);
 
 struct worker {
     /* Fixed before it starts. */
     struct run *run;
     struct crew *crew;
-    void (*op)(struct worker *w);
+    worker_op op;
+    worker_op inner;       /* what op_alone runs */
     bool beside;           /* one of work->beside */
     uint32_t index;        /* among all workers */
     uint32_t place, peers; /* among those with the same op, and how many these are */
@@ -28,6 +33,7 @@ struct worker {
     /* The worker's own. */
     sqlite3 *db;
     sqlite3_stmt *stmt, *second, *begin, *commit;
+    void *session;   /* of a key-value library */
     int fd;          /* of the bare engines */
     uint64_t random; /* state of xorshift64 */
     uint64_t writes;
@@ -47,12 +53,18 @@ struct worker {
 
 /* Any number below the limit. */
 uint32_t worker_random(struct worker *w, uint32_t limit);
+/* A new value for one of the rows that only this worker writes, in key and value. */
+void worker_next_write(struct worker *w);
+/* What was read under a key is a value of it, whoever wrote it. */
+void worker_check_value(struct worker *w, const void *key, const void *value, size_t value_bytes);
 /* What one worker needs for its op, before the clock runs. */
 void op_open(struct worker *w);
 /* Finalizes the statements; the connection stays. */
 void op_close(struct worker *w);
 /* The op of the bare engines, whatever the work is. */
 void op_append(struct worker *w);
+/* Runs w->inner, one thread of the process at a time: SQLite's own lock makes the others sleep. */
+void op_alone(struct worker *w);
 /* The worker's last acknowledged writes are what the table holds. */
 void op_verify_writes(struct worker *w);
 

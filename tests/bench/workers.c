@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker.h"
+#include "kv.h"
 
 /* In memory that all processes of the run share. */
 struct crew {
@@ -103,6 +103,12 @@ timed_loop(struct worker *w)
         (void)atomic_fetch_sub(&w->crew->running, 1);
 }
 
+static int64_t
+counters(struct worker *w)
+{
+    return w->session ? kv_counters(w->run, w->session) : db_counters(w->run, w->db);
+}
+
 /* No worker is in its loop any more. */
 static void
 verify(struct worker *w)
@@ -111,16 +117,37 @@ verify(struct worker *w)
     op_verify_writes(w);
     if (w->index != 0)
         return;
-    db_verify_totals(r, w->db, r->config->rows);
+    if (w->session)
+        kv_verify_totals(r, w->session, r->config->rows);
+    else
+        db_verify_totals(r, w->db, r->config->rows);
     if (!r->work->counts)
         return;
     int64_t acknowledged = 0;
     for (uint32_t i = 0; i < w->crew->count; i++)
         acknowledged += (int64_t)w->crew->workers[i].done;
-    int64_t counted = db_counters(r, w->db) - w->crew->counted;
+    int64_t counted = counters(w) - w->crew->counted;
     if (counted != acknowledged)
         run_fail(r, "the counters rose by %" PRId64 ", after %" PRId64 " acknowledged increments",
                  counted, acknowledged);
+}
+
+static void
+begin(struct worker *w)
+{
+    if (w->session)
+        kv_begin_reading(w);
+    else
+        db_exec(w->run, w->db, "BEGIN");
+}
+
+static void
+commit(struct worker *w)
+{
+    if (w->session)
+        kv_end_reading(w);
+    else
+        db_exec(w->run, w->db, "COMMIT");
 }
 
 static void *
@@ -132,15 +159,15 @@ run_worker(void *arg)
     (void)pthread_setname_np(pthread_self(), "worker"); /* so that a profile of it can be told */
     op_open(w);
     if (work->counts && w->index == 0)
-        w->crew->counted = db_counters(w->run, w->db);
+        w->crew->counted = counters(w);
     if (work->in_transaction)
-        db_exec(w->run, w->db, "BEGIN");
+        begin(w);
     (void)pthread_barrier_wait(&w->crew->barrier);
     w->cpu_seconds = -cpu_now();
     timed_loop(w);
     w->cpu_seconds += cpu_now();
     if (work->in_transaction)
-        db_exec(w->run, w->db, "COMMIT");
+        commit(w);
     if (work->processes)
         w->memory = memory_now();
     (void)pthread_barrier_wait(&w->crew->barrier); /* the loops have ended */
@@ -151,7 +178,7 @@ run_worker(void *arg)
         verify(w);
     op_close(w);
     /* Closing would move the log into LMDB, and the next run needs it as it is. */
-    if (work->fixture != FIXTURE_LOGGED)
+    if (w->db && w->run->fixture != FIXTURE_LOGGED)
         db_close(w->run, w->db);
     return NULL;
 }
@@ -207,11 +234,27 @@ join_all(struct crew *crew)
     }
 }
 
+/* What the worker does, as this engine does it. */
+static void
+choose_op(struct worker *w, worker_op op)
+{
+    enum engine engine = w->run->engine;
+    w->inner = op;
+    w->op = op;
+    if (ENGINES_BARE >> engine & 1u)
+        w->op = op_append;
+    else if (engine == ENGINE_IMMEDIATE)
+        w->op = op_alone;
+    else if (w->run->library)
+        w->op = kv_op(op);
+    if (!w->op)
+        run_fail(w->run, "this work is not one for a key-value library");
+}
+
 static struct crew *
 crew_new(struct run *r)
 {
     const struct work *work = r->work;
-    bool bare = ENGINES_BARE >> r->engine & 1u;
     uint32_t before = (uint32_t)work->workers;
     uint32_t count = before + (uint32_t)work->beside.workers;
     size_t bytes = sizeof(struct crew) + count * sizeof(struct worker);
@@ -231,7 +274,7 @@ crew_new(struct run *r)
         w->run = r;
         w->crew = crew;
         w->beside = i >= before;
-        w->op = bare ? op_append : w->beside ? work->beside.op : work->op;
+        choose_op(w, w->beside ? work->beside.op : work->op);
         w->index = i;
         w->place = w->beside ? i - before : i;
         w->peers = w->beside ? count - before : before;
@@ -272,6 +315,8 @@ workers_measure(struct run *r)
     struct sigaction action = { .sa_sigaction = on_child_end, .sa_flags = SA_SIGINFO | SA_RESTART };
     if (processes && sigaction(SIGCHLD, &action, NULL) != 0)
         run_fail(r, "cannot watch processes");
+    if (r->library)
+        kv_open(r);
     for (uint32_t i = 0; i < crew->count; i++)
         start(&crew->workers[i]);
     (void)pthread_barrier_wait(&crew->barrier);
@@ -287,6 +332,8 @@ workers_measure(struct run *r)
         add_result(r->result, &crew->workers[i]);
     (void)pthread_barrier_wait(&crew->barrier);
     join_all(crew);
+    if (r->library)
+        kv_close(r);
     (void)pthread_barrier_destroy(&crew->barrier);
     (void)munmap(crew, sizeof(*crew) + crew->count * sizeof(crew->workers[0]));
 }
