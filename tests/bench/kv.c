@@ -21,6 +21,15 @@ kv_library(enum engine engine)
     return engine == ENGINE_LEVELDB ? kv_leveldb : NULL;
 }
 
+void *
+kv_new(struct run *r, size_t bytes)
+{
+    void *new = calloc(1, bytes);
+    if (!new)
+        run_fail(r, "out of memory");
+    return new;
+}
+
 void
 kv_open(struct run *r)
 {

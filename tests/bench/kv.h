@@ -52,6 +52,9 @@ extern const struct kv_library *const kv_lmdb, *const kv_rocksdb, *const kv_leve
 /* The library of an engine; NULL: it is none of them, or was left out. */
 const struct kv_library *kv_library(enum engine engine);
 
+/* Zeroed memory, to be freed. */
+void *kv_new(struct run *r, size_t bytes) __attribute__((returns_nonnull));
+
 /* The store of the run, for all sessions of the process. */
 void kv_open(struct run *r);
 void kv_close(struct run *r);

@@ -47,10 +47,8 @@ check(struct run *r, char *error)
 static void *
 open_store(struct run *r)
 {
-    struct store *s = calloc(1, sizeof(*s));
+    struct store *s = kv_new(r, sizeof(*s));
     char *error = NULL;
-    if (!s)
-        run_fail(r, "out of memory");
     s->cache = leveldb_cache_create_lru(CACHE_BYTES);
     s->filter = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
     s->options = leveldb_options_create();
@@ -90,9 +88,7 @@ close_store(struct run *r, void *store)
 static void *
 attach(struct run *r, void *store)
 {
-    struct session *s = calloc(1, sizeof(*s));
-    if (!s)
-        run_fail(r, "out of memory");
+    struct session *s = kv_new(r, sizeof(*s));
     s->run = r;
     s->store = store;
     s->read = leveldb_readoptions_create();

@@ -42,11 +42,9 @@ check(struct run *r, int rc, const char *what)
 static void *
 open_store(struct run *r)
 {
-    struct store *s = calloc(1, sizeof(*s));
+    struct store *s = kv_new(r, sizeof(*s));
     unsigned flags = MDB_NOTLS | (strcmp(r->work->sync, "full") == 0 ? 0 : MDB_NOSYNC);
     MDB_txn *txn = NULL;
-    if (!s)
-        run_fail(r, "out of memory");
     (void)mkdir(r->store, 0700);
     check(r, mdb_env_create(&s->env), "create");
     check(r, mdb_env_set_mapsize(s->env, MAP_BYTES), "map size");
@@ -77,9 +75,7 @@ close_store(struct run *r, void *store)
 static void *
 attach(struct run *r, void *store)
 {
-    struct session *s = calloc(1, sizeof(*s));
-    if (!s)
-        run_fail(r, "out of memory");
+    struct session *s = kv_new(r, sizeof(*s));
     s->run = r;
     s->store = store;
     check(r, mdb_txn_begin(s->store->env, NULL, MDB_RDONLY, &s->reader), "begin");

@@ -48,12 +48,10 @@ check(struct run *r, char *error)
 static void *
 open_store(struct run *r)
 {
-    struct store *s = calloc(1, sizeof(*s));
+    struct store *s = kv_new(r, sizeof(*s));
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
     char *error = NULL;
-    if (!s)
-        run_fail(r, "out of memory");
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom(BLOOM_BITS));
@@ -100,9 +98,7 @@ close_store(struct run *r, void *store)
 static void *
 attach(struct run *r, void *store)
 {
-    struct session *s = calloc(1, sizeof(*s));
-    if (!s)
-        run_fail(r, "out of memory");
+    struct session *s = kv_new(r, sizeof(*s));
     s->run = r;
     s->store = store;
     s->read = rocksdb_readoptions_create();

@@ -3,11 +3,11 @@
  *
  * The reads come first: they share one loaded store for each engine, which the upserts then change.
  *
- * Where a goal is a multiple of another engine, that one does the same work at the same durability. The
- * writers beside a scan write at full, because that is the default; a scan then competes with them
- * for the store rather than for the processors. The cost of serializable is taken at normal, where
- * no disk hides it, and from transactions that do not conflict: what it costs to keep and check
- * what was read, not to run again.
+ * Where a goal is a multiple of another engine, that one does the same work at the same durability.
+ * The writers beside a scan write at full, because that is the default; a scan then competes with
+ * them for the store rather than for the processors. The cost of serializable is taken at normal,
+ * where no disk hides it, and from transactions that do not conflict: what it costs to keep and
+ * check what was read, not to run again.
  */
 #include <inttypes.h>
 #include <stdio.h>
