@@ -118,7 +118,9 @@ owner_of(enum engine engine)
 static bool
 prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
 {
-    static const char *const names[] = { "empty", "loaded", "logged", "columns", "killed" };
+    static const char *const names[] = {
+        "empty", "loaded", "growing", "logged", "columns", "killed"
+    };
     enum engine store = owner_of(r->engine);
     enum fixture fixture = r->work->fixture;
     /* What is in SQLite's log only waits to be in its file, where reads are quicker. */
@@ -138,11 +140,16 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
         return true;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
-    struct run maker = *r;
-    maker.engine = store;
+    struct run maker = { .config = r->config,
+                         .work = r->work,
+                         .engine = store,
+                         .fixture = fixture,
+                         .result = r->result,
+                         .library = r->library };
+    memcpy(maker.store, r->store, sizeof(maker.store));
     if (!in_child(&maker, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
         return false;
-    made[fixture][store] = fixture != FIXTURE_KILLED;
+    made[fixture][store] = fixture != FIXTURE_KILLED && fixture != FIXTURE_GROWING;
     return true;
 }
 
@@ -194,12 +201,14 @@ run_work(const struct config *config, const struct work *work, struct report *re
             takes_part(config, work, (enum engine)e))
             engines[count++] = (enum engine)e;
     }
+    static uint16_t serial;
     for (int i = 0; i < config->runs * count; i++) {
         int round = i / count;
         struct run r = { .config = config,
                          .work = work,
                          .engine = engines[(round + i) % count],
                          .round = round,
+                         .serial = ++serial,
                          .result = result };
         r.library = kv_library(r.engine);
         ok &= run_once(&r, report, made);

@@ -13,6 +13,7 @@
  *   db.c       both engines opened and filled, rows made and checked
  *   kv.c       the same works through a key-value library, without SQL; kv_*.c: one each
  *   empty.c    a virtual table that stores nothing
+ *   ycsb.c     the YCSB core workloads
  *   columns.c  tables with declared columns: made, read, checked
  *   hist.c     latency histogram
  *   report.c   machine, tables, JSON
@@ -78,8 +79,9 @@ enum engine {
 #define ENGINES_UPDATE (ENGINES_WRITE & ~ENGINE_BIT(LEVELDB)) /* it has no transactions */
 
 enum fixture {
-    FIXTURE_EMPTY,  /* a new directory for every run */
-    FIXTURE_LOADED, /* all rows in the database file or in LMDB, the log empty */
+    FIXTURE_EMPTY,   /* a new directory for every run */
+    FIXTURE_LOADED,  /* all rows in the database file or in LMDB, the log empty */
+    FIXTURE_GROWING, /* as LOADED, made anew for every run: the work adds rows */
     FIXTURE_LOGGED, /* all rows in the log, never checkpointed: txkv serves them from its overlay */
     FIXTURE_COLUMNS, /* tables with declared columns, a tenth of the rows each, as in LOADED */
     FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log */
@@ -131,7 +133,9 @@ struct run {
     enum engine engine;
     enum fixture fixture; /* the work's, as this engine has it */
     int round;
-    char store[PATH_BYTES]; /* directory of this run's files */
+    uint16_t serial;           /* of this run among all, never 0 */
+    _Atomic uint32_t inserted; /* rows that workers have begun to add */
+    char store[PATH_BYTES];    /* directory of this run's files */
     struct result *result;
     const struct kv_library *library; /* of a key-value engine; NULL: it takes SQL */
     void *kv;                         /* its store, while it is open */
@@ -170,12 +174,15 @@ struct work {
     bool processes; /* each worker is one, not a thread */
     const char *sql;
     const char *second_sql; /* NULL: one statement does it */
+    int reads_percent;      /* of ycsb.c's operations; the others write */
     bool in_transaction;    /* the whole timed loop is one transaction */
     bool writes;            /* the workers' last writes and the totals are checked afterwards */
+    bool shared;            /* the rows are written by all workers */
     bool counts;            /* ... and that the counters rose by as much as was acknowledged */
     unsigned sample_every;  /* operations for one latency; a power of two */
     const char *after;      /* what after_ms is; NULL: nothing */
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
+    void (*prepare)(struct run *r); /* before the workers start; NULL: nothing */
     void (*measure)(struct run *r); /* runs in the child */
     bool random_keys;
     bool extra;   /* only --full runs it, or who asks for it by name */
@@ -231,6 +238,8 @@ void db_verify_spots(struct run *r, sqlite3 *db, uint32_t rows);
 void row_key(char key[KEY_BYTES], uint32_t row);
 /* The value of a row: its key, who wrote it, and filling. */
 void row_value(char value[VALUE_BYTES], const char key[KEY_BYTES], uint64_t stamp);
+/* What row_value was given. */
+uint64_t row_stamp(const char value[VALUE_BYTES]);
 /* Add one to the counter in a row's value; it is 0 in what row_value makes. */
 void row_count_up(char value[VALUE_BYTES]);
 int64_t row_counter(const char value[VALUE_BYTES]);
@@ -270,6 +279,13 @@ void op_increment(struct worker *w);
 void op_point(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
+
+/* Of ycsb.c. */
+void ycsb_prepare(struct run *r);
+void op_ycsb_update(struct worker *w);
+void op_ycsb_latest(struct worker *w);
+void op_ycsb_scan(struct worker *w);
+void op_ycsb_increment(struct worker *w);
 
 /* Of columns.c. */
 void op_order(struct worker *w);

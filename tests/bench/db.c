@@ -2,8 +2,9 @@
  * db.c - the engines behind the same SQL, and the rows.
  *
  * Row i has the key "user" and i in 12 digits, and a value of 100 bytes that begins with its key
- * and a stamp: 0 as loaded, else the writer and its count. So a value read anywhere says whether it
- * belongs to its key, and a last write can be known again. A counter may follow, in decimal digits.
+ * and a stamp: 0 as loaded, else the writer, the run and the writer's count. So a value read
+ * anywhere says whether it belongs to its key, and a last write can be known again. A counter may
+ * follow, in decimal digits.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -197,6 +198,17 @@ row_value(char value[VALUE_BYTES], const char key[KEY_BYTES], uint64_t stamp)
         value[KEY_BYTES + i] = digits[(stamp >> (60 - 4 * i)) & 15];
 }
 
+uint64_t
+row_stamp(const char value[VALUE_BYTES])
+{
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < STAMP_DIGITS; i++) {
+        char c = value[KEY_BYTES + i];
+        stamp = stamp << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return stamp;
+}
+
 void
 row_count_up(char value[VALUE_BYTES])
 {
@@ -304,7 +316,7 @@ fixture_make(struct run *r)
         kv_fixture_make(r);
         return;
     }
-    bool stays_in_log = r->fixture != FIXTURE_LOADED;
+    bool stays_in_log = r->fixture != FIXTURE_LOADED && r->fixture != FIXTURE_GROWING;
     bool killed = r->fixture == FIXTURE_KILLED;
     uint32_t rows = killed ? r->config->killed_rows : r->config->rows;
     sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");

@@ -115,19 +115,24 @@ get(struct worker *w)
     return row;
 }
 
-static void
-point(struct worker *w)
+void
+kv_read(struct worker *w)
 {
-    row_key(w->key, worker_random(w, w->run->config->rows));
     (void)get(w);
-    w->done++;
 }
 
-static void
-increment(struct worker *w)
+void
+kv_put(struct worker *w)
+{
+    w->run->library->begin(w->session, KV_WRITE);
+    w->run->library->put(w->session, (struct kv_row){ w->key, w->value, KEY_BYTES, VALUE_BYTES });
+    commit_writes(w);
+}
+
+void
+kv_increment(struct worker *w)
 {
     const struct kv_library *kv = w->run->library;
-    row_key(w->key, worker_random(w, w->run->config->rows));
     for (;; w->retries++) {
         kv->begin(w->session, KV_UPDATE);
         memcpy(w->value, get(w).value, VALUE_BYTES);
@@ -136,7 +141,6 @@ increment(struct worker *w)
         if (kv->commit(w->session))
             break;
     }
-    w->done++;
 }
 
 static void
@@ -184,8 +188,16 @@ kv_op(worker_op op)
 {
     static const struct {
         worker_op sql, kv;
-    } ops[] = { { op_upsert, upsert },       { op_upsert_txn, upsert_txn }, { op_point, point },
-                { op_increment, increment }, { op_range, range },           { op_scan, scan } };
+    } ops[] = { { op_upsert, upsert },
+                { op_upsert_txn, upsert_txn },
+                { op_range, range },
+                { op_scan, scan },
+                { op_point, op_point },
+                { op_increment, op_increment },
+                { op_ycsb_update, op_ycsb_update },
+                { op_ycsb_latest, op_ycsb_latest },
+                { op_ycsb_scan, op_ycsb_scan },
+                { op_ycsb_increment, op_ycsb_increment } };
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         if (ops[i].sql == op)
             return ops[i].kv;
@@ -196,11 +208,13 @@ kv_op(worker_op op)
 /* ---- checks ---- */
 
 bool
-kv_holds(struct run *r, void *session, const char *key, const char *value)
+kv_fetch(struct run *r, void *session, const char *key, char value[VALUE_BYTES])
 {
     struct kv_row row;
-    return r->library->get(session, key, KEY_BYTES, &row) && row.value_bytes == VALUE_BYTES &&
-           memcmp(row.value, value, VALUE_BYTES) == 0;
+    if (!r->library->get(session, key, KEY_BYTES, &row) || row.value_bytes != VALUE_BYTES)
+        return false;
+    memcpy(value, row.value, VALUE_BYTES);
+    return true;
 }
 
 /* Every key once and in order, so that these are the rows 0 to rows-1. */
@@ -241,10 +255,11 @@ verify_spots(struct run *r, void *session, uint32_t rows)
 {
     char key[KEY_BYTES];
     char value[VALUE_BYTES];
+    char found[VALUE_BYTES];
     for (uint32_t i = 0; i < 1000; i++) {
         row_key(key, row_shuffled(i % rows, rows));
         row_value(value, key, 0);
-        if (!kv_holds(r, session, key, value))
+        if (!kv_fetch(r, session, key, found) || memcmp(found, value, VALUE_BYTES) != 0)
             run_fail(r, "the row of key %.*s is not what was written", KEY_BYTES, key);
     }
 }

@@ -67,8 +67,12 @@ void kv_detach(struct worker *w);
 /* Around a timed loop that is one transaction. */
 void kv_begin_reading(struct worker *w);
 void kv_end_reading(struct worker *w);
-/* The row holds exactly that value. */
-bool kv_holds(struct run *r, void *session, const char *key, const char *value);
+/* worker_read, worker_update and worker_increment of ops.c. */
+void kv_read(struct worker *w);
+void kv_put(struct worker *w);
+void kv_increment(struct worker *w);
+/* The value of a row; false: there is none of the right length. */
+bool kv_fetch(struct run *r, void *session, const char *key, char value[VALUE_BYTES]);
 /* The checks of db.c, through that session. */
 void kv_verify_totals(struct run *r, void *session, uint32_t rows);
 int64_t kv_counters(struct run *r, void *session);

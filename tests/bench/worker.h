@@ -37,22 +37,40 @@ struct worker {
     int fd;          /* of the bare engines */
     uint64_t random; /* state of xorshift64 */
     uint64_t writes;
+    _Atomic uint32_t inserting;      /* no row below it is on its way from here: ycsb.c */
     uint32_t last_rows[LAST_WRITES]; /* row of write n at n % LAST_WRITES */
     char key[KEY_BYTES], key_end[KEY_BYTES], value[VALUE_BYTES];
     char record[RECORD_BYTES];
     /* Read by the others after the barrier that ends the loop. */
-    uint64_t done;    /* operations, or rows */
-    uint64_t retries; /* transactions begun again, commits asked for again */
+    uint64_t done;       /* operations, or rows */
+    uint64_t increments; /* of counters in rows */
+    uint64_t retries;    /* transactions begun again, commits asked for again */
     uint64_t begin_ns, end_ns;
     double cpu_seconds;   /* of a process */
     struct memory memory; /* of a process */
     struct hist latency;
 };
 
+/* In memory that all processes of the run share. */
+struct crew {
+    pthread_barrier_t barrier; /* of all workers and the run's own thread */
+    atomic_bool stop;
+    atomic_uint running; /* workers not beside that are in their loop */
+    int64_t counted;     /* the counters before the first operation: worker 0 */
+    uint32_t count;
+    struct worker workers[];
+};
+
 /* ---- ops.c ---- */
 
 /* Any number below the limit. */
 uint32_t worker_random(struct worker *w, uint32_t limit);
+/* One operation on the row of w->key, by SQL or through a library, in a transaction of its own. */
+void worker_read(struct worker *w);      /* it must be there */
+void worker_update(struct worker *w);    /* the second statement; again when others came first */
+void worker_increment(struct worker *w); /* of its counter; the same */
+/* Any value of w->key of this worker's; the row is noted down for op_verify_writes. */
+void worker_note_write(struct worker *w, uint32_t row);
 /* A new value for one of the rows that only this worker writes, in key and value. */
 void worker_next_write(struct worker *w);
 /* What was read under a key is a value of it, whoever wrote it. */
@@ -65,7 +83,8 @@ void op_close(struct worker *w);
 void op_append(struct worker *w);
 /* Runs w->inner, one thread of the process at a time: SQLite's own lock makes the others sleep. */
 void op_alone(struct worker *w);
-/* The worker's last acknowledged writes are what the table holds. */
+/* The worker's last acknowledged writes are what the table holds, or later ones of this run where
+ * the work's rows are shared. */
 void op_verify_writes(struct worker *w);
 
 #endif /* TX_BENCH_WORKER_H */

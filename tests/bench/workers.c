@@ -25,16 +25,6 @@
 
 #include "kv.h"
 
-/* In memory that all processes of the run share. */
-struct crew {
-    pthread_barrier_t barrier; /* of all workers and the run's own thread */
-    atomic_bool stop;
-    atomic_uint running; /* workers not beside that are in their loop */
-    int64_t counted;     /* the counters before the first operation: worker 0 */
-    uint32_t count;
-    struct worker workers[];
-};
-
 uint64_t
 now_ns(void)
 {
@@ -117,15 +107,16 @@ verify(struct worker *w)
     op_verify_writes(w);
     if (w->index != 0)
         return;
+    uint32_t rows = r->config->rows + r->inserted;
     if (w->session)
-        kv_verify_totals(r, w->session, r->config->rows);
+        kv_verify_totals(r, w->session, rows);
     else
-        db_verify_totals(r, w->db, r->config->rows);
+        db_verify_totals(r, w->db, rows);
     if (!r->work->counts)
         return;
     int64_t acknowledged = 0;
     for (uint32_t i = 0; i < w->crew->count; i++)
-        acknowledged += (int64_t)w->crew->workers[i].done;
+        acknowledged += (int64_t)w->crew->workers[i].increments;
     int64_t counted = counters(w) - w->crew->counted;
     if (counted != acknowledged)
         run_fail(r, "the counters rose by %" PRId64 ", after %" PRId64 " acknowledged increments",
@@ -276,6 +267,7 @@ crew_new(struct run *r)
         w->beside = i >= before;
         choose_op(w, w->beside ? work->beside.op : work->op);
         w->index = i;
+        atomic_init(&w->inserting, UINT32_MAX);
         w->place = w->beside ? i - before : i;
         w->peers = w->beside ? count - before : before;
         w->random = 0x9e3779b97f4a7c15u * (i + 1 + 1000u * (uint32_t)(r->round + 1));
@@ -317,6 +309,8 @@ workers_measure(struct run *r)
         run_fail(r, "cannot watch processes");
     if (r->library)
         kv_open(r);
+    if (r->work->prepare)
+        r->work->prepare(r);
     for (uint32_t i = 0; i < crew->count; i++)
         start(&crew->workers[i]);
     (void)pthread_barrier_wait(&crew->barrier);

@@ -19,6 +19,8 @@
 #define UPDATE "UPDATE kv SET value = :value WHERE key = :key"
 #define POINT  "SELECT value FROM kv WHERE key = :key"
 #define RANGE  "SELECT key, value FROM kv WHERE key >= :key AND key < :end ORDER BY key"
+#define FROM   "SELECT key, value FROM kv WHERE key >= :key ORDER BY key LIMIT :limit"
+#define INSERT "INSERT INTO kv VALUES(:key, :value)"
 #define SCAN   "SELECT count(*), sum(length(value)) FROM kv"
 
 #define LIST_10 "?,?,?,?,?,?,?,?,?,?"
@@ -35,6 +37,27 @@
         .goal = {                                                                                  \
             .ratios = { { ENGINE_SQLITE, (goal_) } }                                               \
         }                                                                                          \
+    }
+
+/* A, B, C or F of YCSB by that many threads. */
+#define YCSB_WORK(name_, title_, threads_, sync_, reads_, op_, goal_, ...)                         \
+    {                                                                                              \
+        .name = "ycsb-" name_, .title = "YCSB " title_, .unit = "ops/s",                           \
+        .fixture = FIXTURE_LOADED, .workers = (threads_), .sync = (sync_),                         \
+        .reads_percent = (reads_), .op = (op_), .sql = POINT,                                      \
+        .second_sql = (reads_) < 100 ? UPDATE : NULL, .shared = true, .sample_every = 1,           \
+        .prepare = ycsb_prepare, .measure = workers_measure,                                       \
+        .goal = { .ratios = { { ENGINE_SQLITE, (goal_) } } }, __VA_ARGS__                          \
+    }
+
+/* D or E, which add rows. */
+#define YCSB_GROWING(name_, title_, sync_, sql_, op_)                                              \
+    {                                                                                              \
+        .name = "ycsb-" name_, .title = "YCSB " title_, .unit = "ops/s",                           \
+        .fixture = FIXTURE_GROWING, .workers = 8, .sync = (sync_), .reads_percent = 95,            \
+        .op = (op_), .sql = (sql_), .second_sql = INSERT,                                          \
+        .engines = ENGINES_WRITE & ~ENGINE_BIT(IMMEDIATE), .extra = true, .writes = true,          \
+        .shared = true, .sample_every = 1, .prepare = ycsb_prepare, .measure = workers_measure     \
     }
 
 /* All rows in one transaction; then the checkpoint, which is timed by itself but counts for the
@@ -218,6 +241,26 @@ const struct work bench_works[] = {
       .measure = workers_measure,
       .beside = { .name = "writers", .unit = "ops/s", .sql = UPSERT, .op = op_upsert, .workers = 2 },
       .goal = { .ratios = { { ENGINE_SQLITE, 1.5 } }, .beside_ratio_min = 5.0 } },
+    YCSB_WORK("a-full-8", "A: half updates, 8 threads, full", 8, "full", 50, op_ycsb_update, 6.0,
+              .engines = ENGINES_WRITE, .writes = true),
+    YCSB_WORK("a-normal-8", "A: half updates, 8 threads, normal", 8, "normal", 50, op_ycsb_update,
+              5.0, .engines = ENGINES_WRITE, .writes = true),
+    YCSB_WORK("b-full-8", "B: 5 % updates, 8 threads, full", 8, "full", 95, op_ycsb_update, 6.0,
+              .engines = ENGINES_WRITE, .writes = true),
+    YCSB_WORK("b-normal-8", "B: 5 % updates, 8 threads, normal", 8, "normal", 95, op_ycsb_update,
+              5.0, .engines = ENGINES_WRITE, .writes = true),
+    YCSB_WORK("c-1", "C: reads only, 1 thread", 1, "full", 100, op_ycsb_update, 2.5,
+              .engines = ENGINES_POINT),
+    YCSB_WORK("c-8", "C: reads only, 8 threads", 8, "full", 100, op_ycsb_update, 2.5,
+              .engines = ENGINES_POINT),
+    YCSB_GROWING("d-full-8", "D: latest rows, 5 % inserts, 8 threads, full", "full", POINT, op_ycsb_latest),
+    YCSB_GROWING("d-normal-8", "D: latest rows, 5 % inserts, 8 threads, normal", "normal", POINT, op_ycsb_latest),
+    YCSB_GROWING("e-full-8", "E: short scans, 5 % inserts, 8 threads, full", "full", FROM, op_ycsb_scan),
+    YCSB_GROWING("e-normal-8", "E: short scans, 5 % inserts, 8 threads, normal", "normal", FROM, op_ycsb_scan),
+    YCSB_WORK("f-full-8", "F: half read-modify-write, 8 threads, full", 8, "full", 50,
+              op_ycsb_increment, 6.0, .engines = ENGINES_UPDATE, .writes = true, .counts = true),
+    YCSB_WORK("f-normal-8", "F: half read-modify-write, 8 threads, normal", 8, "normal", 50,
+              op_ycsb_increment, 5.0, .engines = ENGINES_UPDATE, .writes = true, .counts = true),
     { .name = "load-seq", .title = "all rows in one transaction, sequential keys",
       .unit = "rows/s", .engines = ENGINES_READ, .fixture = FIXTURE_EMPTY, .sync = "full",
       .workers = 1, .after = "checkpoint", .measure = measure_load,
