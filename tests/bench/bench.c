@@ -143,6 +143,8 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
     struct run maker = { .config = r->config,
                          .work = r->work,
                          .engine = store,
+                         .rows = r->rows,
+                         .value_bytes = r->value_bytes,
                          .fixture = fixture,
                          .result = r->result,
                          .library = r->library };
@@ -209,6 +211,8 @@ run_work(const struct config *config, const struct work *work, struct report *re
                          .engine = engines[(round + i) % count],
                          .round = round,
                          .serial = ++serial,
+                         .rows = work_rows(config, work),
+                         .value_bytes = VALUE_BYTES,
                          .result = result };
         r.library = kv_library(r.engine);
         ok &= run_once(&r, report, made);

@@ -7,7 +7,8 @@
  * cannot verify what it wrote or read is a failure, not a number.
  *
  *   bench.c    options, and the order of the runs
- *   works.c    the table of works and their goals, and what is not a timed loop
+ *   works.c    the table of works and their goals
+ *   measure.c  what is not a timed loop
  *   workers.c  the timed loop: threads or processes, barrier, latencies
  *   ops.c      what a worker does in one turn of the loop, and checks
  *   db.c       both engines opened and filled, rows made and checked
@@ -119,6 +120,7 @@ struct result {
     uint64_t count;       /* operations or rows in it */
     uint64_t retries;     /* transactions that others made run again */
     double beside_value;  /* of the workers beside, in their unit */
+    uint64_t switches;    /* context switches that the process asked for */
     double after_ms;      /* what work->after names */
     double disk_mb;       /* of the store's files once it is closed; 0: not looked at */
     struct memory memory; /* the sum of those of all processes */
@@ -131,6 +133,7 @@ struct run {
     const struct config *config;
     const struct work *work;
     enum engine engine;
+    uint32_t rows, value_bytes;
     enum fixture fixture; /* the work's, as this engine has it */
     int round;
     uint16_t serial;           /* of this run among all, never 0 */
@@ -154,6 +157,7 @@ struct goal {
     double beside_ratio_min; /* to SQLite's, for the workers beside */
     double p999_ms_max;
     double peak_to_data_max;
+    double peak_mb_max;
     double disk_ratio_max; /* to SQLite's file */
     double value_max;
 };
@@ -184,7 +188,9 @@ struct work {
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
     void (*prepare)(struct run *r); /* before the workers start; NULL: nothing */
     void (*measure)(struct run *r); /* runs in the child */
+    uint32_t rows;                  /* 0: as many as the options say */
     bool random_keys;
+    bool counts_switches;
     bool extra;   /* only --full runs it, or who asks for it by name */
     bool columns; /* a fixture that is made anew has tables with declared columns, not kv */
     struct beside beside;
@@ -193,6 +199,8 @@ struct work {
 
 extern const struct work bench_works[];
 extern const size_t bench_works_count;
+/* Of that work. */
+uint32_t work_rows(const struct config *config, const struct work *work);
 
 /* Ends the process: the run has failed, the text says why. Any thread, and any process, of it. */
 _Noreturn void run_fail(struct run *r, const char *format, ...)
@@ -205,6 +213,13 @@ double cpu_now(void);
 
 /* Whether the program has that engine: libraries may be missing, and a peer must be given. */
 bool bench_has(const struct config *config, enum engine engine);
+
+/* ---- measure.c ---- */
+
+void measure_load(struct run *r);
+void measure_reopen(struct run *r);
+void measure_checkpoint(struct run *r);
+void measure_idle(struct run *r);
 
 /* ---- db.c ---- */
 
@@ -277,6 +292,7 @@ void op_upsert_txn(struct worker *w);
 void op_mix(struct worker *w);
 void op_increment(struct worker *w);
 void op_point(struct worker *w);
+void op_point_miss(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
 

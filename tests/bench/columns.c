@@ -58,7 +58,7 @@ static const struct table events = {
 static uint32_t
 order_count(const struct run *r)
 {
-    return r->config->rows / 10;
+    return r->rows / 10;
 }
 
 /* The sum of i % 97 for all i below. */
@@ -309,7 +309,7 @@ check_events(struct run *r, sqlite3 *db, int64_t rows)
 void
 columns_measure_insert(struct run *r)
 {
-    uint32_t rows = r->config->rows;
+    uint32_t rows = r->rows;
     sqlite3 *db = db_open(r, "");
     db_exec(r, db, "PRAGMA temp_store=MEMORY");
     char *sql = sqlite3_mprintf("CREATE TEMP TABLE source(%s)", events.columns);

@@ -318,7 +318,7 @@ fixture_make(struct run *r)
     }
     bool stays_in_log = r->fixture != FIXTURE_LOADED && r->fixture != FIXTURE_GROWING;
     bool killed = r->fixture == FIXTURE_KILLED;
-    uint32_t rows = killed ? r->config->killed_rows : r->config->rows;
+    uint32_t rows = killed ? r->config->killed_rows : r->rows;
     sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");
     if (r->engine == ENGINE_TXKV || r->engine == ENGINE_SNAPSHOT) {
         sqlite3_stmt *stmt = db_prepare(r, db, "SELECT txkv_version()");

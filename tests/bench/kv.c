@@ -121,6 +121,13 @@ kv_read(struct worker *w)
     (void)get(w);
 }
 
+bool
+kv_is_there(struct worker *w)
+{
+    struct kv_row row;
+    return w->run->library->get(w->session, w->key, KEY_BYTES, &row);
+}
+
 void
 kv_put(struct worker *w)
 {
@@ -147,7 +154,7 @@ static void
 range(struct worker *w)
 {
     const struct kv_library *kv = w->run->library;
-    uint32_t first = worker_random(w, w->run->config->rows - RANGE_ROWS);
+    uint32_t first = worker_random(w, w->run->rows - RANGE_ROWS);
     uint32_t rows = 0;
     struct kv_row row;
     row_key(w->key, first);
@@ -178,7 +185,7 @@ scan(struct worker *w)
         bytes += row.value_bytes;
     }
     kv->end(w->session);
-    if (rows != w->run->config->rows || bytes != (uint64_t)rows * VALUE_BYTES)
+    if (rows != w->run->rows || bytes != (uint64_t)rows * VALUE_BYTES)
         run_fail(w->run, "a scan gave wrong totals");
     w->done += rows;
 }
@@ -193,6 +200,7 @@ kv_op(worker_op op)
                 { op_range, range },
                 { op_scan, scan },
                 { op_point, op_point },
+                { op_point_miss, op_point_miss },
                 { op_increment, op_increment },
                 { op_ycsb_update, op_ycsb_update },
                 { op_ycsb_latest, op_ycsb_latest },
@@ -267,7 +275,7 @@ verify_spots(struct run *r, void *session, uint32_t rows)
 /* ---- loading ---- */
 
 static void
-load(struct run *r, void *session, uint32_t rows, uint32_t per_transaction)
+load(struct run *r, void *session, uint32_t rows, uint32_t per_transaction, bool random)
 {
     const struct kv_library *kv = r->library;
     char key[KEY_BYTES];
@@ -275,7 +283,7 @@ load(struct run *r, void *session, uint32_t rows, uint32_t per_transaction)
     for (uint32_t i = 0; i < rows; i++) {
         if (i % per_transaction == 0)
             kv->begin(session, KV_WRITE);
-        row_key(key, r->work->random_keys ? row_shuffled(i, rows) : i);
+        row_key(key, random ? row_shuffled(i, rows) : i);
         row_value(value, key, 0);
         kv->put(session, (struct kv_row){ key, value, KEY_BYTES, VALUE_BYTES });
         if (((i + 1) % per_transaction == 0 || i + 1 == rows) && !kv->commit(session))
@@ -284,14 +292,20 @@ load(struct run *r, void *session, uint32_t rows, uint32_t per_transaction)
 }
 
 void
+kv_load_sorted(struct run *r, void *session, uint32_t rows)
+{
+    load(r, session, rows, rows, false);
+}
+
+void
 kv_fixture_make(struct run *r)
 {
     const struct kv_library *kv = r->library;
     kv_open(r);
     void *session = kv->attach(r, r->kv);
-    load(r, session, r->config->rows, LOAD_BATCH);
+    load(r, session, r->rows, LOAD_BATCH, false);
     kv->checkpoint(r, r->kv);
-    kv_verify_totals(r, session, r->config->rows);
+    kv_verify_totals(r, session, r->rows);
     kv->detach(session);
     kv_close(r);
 }
@@ -300,12 +314,12 @@ void
 kv_measure_load(struct run *r)
 {
     const struct kv_library *kv = r->library;
-    uint32_t rows = r->config->rows;
+    uint32_t rows = r->rows;
     kv_open(r);
     void *session = kv->attach(r, r->kv);
     uint64_t start = now_ns();
     r->result->cpu_seconds = -cpu_now();
-    load(r, session, rows, rows);
+    load(r, session, rows, rows, r->work->random_keys);
     r->result->cpu_seconds += cpu_now();
     uint64_t committed = now_ns();
     r->result->commit_peak_kb = memory_now().peak_kb;

@@ -71,6 +71,8 @@ void kv_end_reading(struct worker *w);
 void kv_read(struct worker *w);
 void kv_put(struct worker *w);
 void kv_increment(struct worker *w);
+/* Whether there is a row of w->key. */
+bool kv_is_there(struct worker *w);
 /* The value of a row; false: there is none of the right length. */
 bool kv_fetch(struct run *r, void *session, const char *key, char value[VALUE_BYTES]);
 /* The checks of db.c, through that session. */
@@ -79,5 +81,7 @@ int64_t kv_counters(struct run *r, void *session);
 
 /* All rows in one transaction, or batch; then the checkpoint, timed by itself. */
 void kv_measure_load(struct run *r);
+/* In the order of their keys, in one transaction. */
+void kv_load_sorted(struct run *r, void *session, uint32_t rows);
 
 #endif /* TX_BENCH_KV_H */

@@ -43,7 +43,7 @@ worker_note_write(struct worker *w, uint32_t row)
 void
 worker_next_write(struct worker *w)
 {
-    worker_note_write(w, worker_random(w, w->run->config->rows / w->peers) * w->peers + w->place);
+    worker_note_write(w, worker_random(w, w->run->rows / w->peers) * w->peers + w->place);
 }
 
 /* Run a statement that gives no rows. */
@@ -135,8 +135,29 @@ worker_read(struct worker *w)
 void
 op_point(struct worker *w)
 {
-    row_key(w->key, worker_random(w, w->run->config->rows));
+    row_key(w->key, worker_random(w, w->run->rows));
     worker_read(w);
+    w->done++;
+}
+
+/* Keys between those that are there: no row's key ends in x. */
+void
+op_point_miss(struct worker *w)
+{
+    row_key(w->key, worker_random(w, w->run->rows));
+    w->key[KEY_BYTES - 1] = 'x';
+    bool found;
+    if (w->session) {
+        found = kv_is_there(w);
+    } else {
+        int rc = sqlite3_step(w->stmt);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+            run_fail(w->run, "%s: %s", sqlite3_sql(w->stmt), sqlite3_errmsg(w->db));
+        found = rc == SQLITE_ROW;
+        (void)sqlite3_reset(w->stmt);
+    }
+    if (found)
+        run_fail(w->run, "there is a row of key %.*s", KEY_BYTES, w->key);
     w->done++;
 }
 
@@ -213,7 +234,7 @@ worker_increment(struct worker *w)
 void
 op_increment(struct worker *w)
 {
-    row_key(w->key, worker_random(w, w->run->config->rows));
+    row_key(w->key, worker_random(w, w->run->rows));
     worker_increment(w);
     w->done++;
 }
@@ -221,7 +242,7 @@ op_increment(struct worker *w)
 void
 op_range(struct worker *w)
 {
-    uint32_t first = worker_random(w, w->run->config->rows - RANGE_ROWS);
+    uint32_t first = worker_random(w, w->run->rows - RANGE_ROWS);
     row_key(w->key, first);
     row_key(w->key_end, first + RANGE_ROWS);
     uint32_t rows = 0;
@@ -243,7 +264,7 @@ op_range(struct worker *w)
 void
 op_scan(struct worker *w)
 {
-    uint32_t rows = w->run->config->rows;
+    uint32_t rows = w->run->rows;
     if (sqlite3_step(w->stmt) != SQLITE_ROW || sqlite3_column_int64(w->stmt, 0) != rows ||
         sqlite3_column_int64(w->stmt, 1) != (int64_t)rows * VALUE_BYTES)
         run_fail(w->run, "a scan gave wrong totals: %s", sqlite3_errmsg(w->db));

@@ -27,7 +27,7 @@
 /* One number of every run: enough for medians, without keeping the histograms. */
 struct sample {
     double value, p50_us, p99_us, p999_us, max_us, peak_mb, commit_peak_mb;
-    double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries, disk_mb, per_cpu;
+    double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries, disk_mb, per_cpu, switches;
 };
 
 struct cell {
@@ -167,17 +167,19 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
         "{\"at\":%lld,\"work\":\"%s\",\"engine\":\"%s\",\"run\":%d,\"verified\":%s,"
         "\"error\":\"%s\",\"value\":%.3f,\"unit\":\"%s\",\"count\":%" PRIu64 ",\"retries\":%" PRIu64
         ",\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"%s\":%d,\"sync\":\"%s\",\"rows\":%" PRIu32
-        ",\"value_bytes\":%d",
+        ",\"value_bytes\":%" PRIu32,
         (long long)time(NULL), r->work->name, engine_name(r->config, r->engine), r->round + 1,
         res->ok ? "true" : "false", text, res->value, r->work->unit, res->count, res->retries,
         res->seconds, res->cpu_seconds, r->work->processes ? "processes" : "threads",
-        r->work->workers, r->work->sync, r->config->rows, VALUE_BYTES);
+        r->work->workers, r->work->sync, r->rows, r->value_bytes);
     if (res->latency.count > 0)
         (void)fprintf(f, ",\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f",
                       s->p50_us, s->p99_us, s->p999_us, s->max_us);
     if (r->work->beside.workers > 0)
         (void)fprintf(f, ",\"beside\":\"%s\",\"beside_value\":%.3f,\"beside_unit\":\"%s\"",
                       r->work->beside.name, res->beside_value, r->work->beside.unit);
+    if (r->work->counts_switches)
+        (void)fprintf(f, ",\"switches\":%" PRIu64, res->switches);
     if (res->disk_mb > 0)
         (void)fprintf(f, ",\"disk_mb\":%.3f", res->disk_mb);
     if (r->work->after)
@@ -209,6 +211,7 @@ report_add(struct report *p, const struct run *r)
                         .beside_value = res->beside_value,
                         .retries = (double)res->retries,
                         .disk_mb = res->disk_mb,
+                        .switches = (double)res->switches,
                         .per_cpu =
                             res->cpu_seconds > 0 ? (double)res->count / res->cpu_seconds : 0 };
     if (res->ok)
@@ -322,6 +325,8 @@ print_engine(const struct report *p, size_t work, enum engine engine)
         printf(", %s %.0f ms", w->after, FIELD(cell, after_ms).median);
     if (FIELD(cell, disk_mb).max > 0)
         printf(", %.1f MB on disk", FIELD(cell, disk_mb).median);
+    if (w->counts_switches)
+        printf(", %.0f voluntary context switches", FIELD(cell, switches).median);
     if (w->beside.workers > 0)
         printf(", %s %.0f %s", w->beside.name, FIELD(cell, beside_value).median, w->beside.unit);
     if (FIELD(cell, retries).max > 0)
@@ -380,11 +385,14 @@ print_goals(const struct report *p, const struct config *config, size_t work)
     }
     if (goal->peak_to_data_max > 0) {
         struct spread s = FIELD(txkv, peak_mb);
-        double data_mb = (double)config->rows * (KEY_BYTES + VALUE_BYTES) / (1024 * 1024);
+        double data_mb = (double)work_rows(config, &bench_works[work]) * (KEY_BYTES + VALUE_BYTES) /
+                         (1024 * 1024);
         print_goal("txkv peak memory / data",
                    (struct spread){ s.median / data_mb, s.min / data_mb, s.max / data_mb },
                    goal->peak_to_data_max, true, "x");
     }
+    if (goal->peak_mb_max > 0)
+        print_goal("txkv peak memory", FIELD(txkv, peak_mb), goal->peak_mb_max, true, " MB");
     if (goal->disk_ratio_max > 0 && cells[ENGINE_SQLITE].runs > 0)
         print_goal("txkv / SQLite, bytes on disk", RATIO(txkv, &cells[ENGINE_SQLITE], disk_mb),
                    goal->disk_ratio_max, true, "x");

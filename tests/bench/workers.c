@@ -107,7 +107,7 @@ verify(struct worker *w)
     op_verify_writes(w);
     if (w->index != 0)
         return;
-    uint32_t rows = r->config->rows + r->inserted;
+    uint32_t rows = r->rows + r->inserted;
     if (w->session)
         kv_verify_totals(r, w->session, rows);
     else

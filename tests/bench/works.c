@@ -9,11 +9,7 @@
  * where no disk hides it, and from transactions that do not conflict: what it costs to keep and
  * check what was read, not to run again.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "kv.h"
+#include "bench.h"
 
 #define UPSERT "REPLACE INTO kv VALUES(:key, :value)"
 #define UPDATE "UPDATE kv SET value = :value WHERE key = :key"
@@ -60,62 +56,6 @@
         .shared = true, .sample_every = 1, .prepare = ycsb_prepare, .measure = workers_measure     \
     }
 
-/* All rows in one transaction; then the checkpoint, which is timed by itself but counts for the
- * memory. */
-static void
-measure_load(struct run *r)
-{
-    if (r->library) {
-        kv_measure_load(r);
-        return;
-    }
-    uint32_t rows = r->config->rows;
-    sqlite3 *db = db_open(r, "");
-    uint64_t start = now_ns();
-    r->result->cpu_seconds = -cpu_now();
-    db_load(r, db, rows, rows);
-    r->result->cpu_seconds += cpu_now();
-    uint64_t committed = now_ns();
-    r->result->commit_peak_kb = memory_now().peak_kb;
-    db_checkpoint(r, db);
-    r->result->after_ms = (double)(now_ns() - committed) / 1e6;
-    r->result->memory = memory_now();
-    r->result->count = rows;
-    r->result->seconds = (double)(committed - start) / 1e9;
-    r->result->value = rows / r->result->seconds;
-    db_verify_totals(r, db, rows);
-    db_verify_spots(r, db, rows);
-    db_close(r, db);
-}
-
-/* From nothing open to the first row read; then all rows counted. */
-static void
-measure_reopen(struct run *r)
-{
-    char key[KEY_BYTES];
-    uint32_t rows = r->config->killed_rows;
-    row_key(key, rows - 1);
-    uint64_t start = now_ns();
-    sqlite3 *db = db_open(r, "");
-    sqlite3_stmt *stmt = db_prepare(r, db, POINT);
-    (void)sqlite3_bind_text(stmt, 1, key, KEY_BYTES, SQLITE_STATIC);
-    if (sqlite3_step(stmt) != SQLITE_ROW)
-        run_fail(r, "the last row is missing: %s", sqlite3_errmsg(db));
-    uint64_t read_ns = now_ns();
-    (void)sqlite3_finalize(stmt);
-    int64_t found = db_integer(r, db, "SELECT count(*) FROM kv");
-    r->result->after_ms = (double)(now_ns() - read_ns) / 1e6;
-    if (found != rows)
-        run_fail(r, "%" PRId64 " of %" PRIu32 " acknowledged rows are there", found, rows);
-    r->result->value = (double)(read_ns - start) / 1e6;
-    r->result->seconds = r->result->value / 1e3;
-    r->result->count = rows;
-    r->result->memory = memory_now();
-    db_verify_totals(r, db, rows);
-    db_verify_spots(r, db, rows);
-    db_close(r, db);
-}
-
 /* clang-format off */
 const struct work bench_works[] = {
     { .name = "point-auto", .title = "point SELECT, autocommit", .unit = "rows/s",
@@ -127,6 +67,10 @@ const struct work bench_works[] = {
       .sql = POINT, .in_transaction = true, .sample_every = 16, .op = op_point,
       .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 1.5 } } } },
+    { .name = "point-miss", .title = "point SELECT of keys that are not there, autocommit",
+      .unit = "ops/s", .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 1, .sql = POINT, .sample_every = 16, .op = op_point_miss, .extra = true,
+      .measure = workers_measure },
     { .name = "range-asc", .title = "range of 100 rows, ascending", .unit = "rows/s",
       .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = RANGE, .sample_every = 1, .op = op_range, .measure = workers_measure,
@@ -180,6 +124,10 @@ const struct work bench_works[] = {
       .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 1.1 }, { ENGINE_APPEND, 0.95 } } } },
+    { .name = "upsert-full-2", .title = "autocommit upsert, 2 threads, full",
+      .unit = "ops/s", .engines = ENGINES_WRITE, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 2, .sql = UPSERT, .writes = true, .sample_every = 1, .extra = true,
+      .op = op_upsert, .measure = workers_measure },
     { .name = "upsert-full-8", .title = "autocommit upsert, 8 threads, full",
       .unit = "ops/s", .engines = ENGINES_WRITE, .fixture = FIXTURE_LOADED, .sync = "full",
       .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
@@ -195,6 +143,10 @@ const struct work bench_works[] = {
       .workers = 1, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 10.0 }, { ENGINE_ROCKSDB, 2.0 } } } },
+    { .name = "upsert-normal-2", .title = "autocommit upsert, 2 threads, normal",
+      .unit = "ops/s", .engines = ENGINES_WRITE, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 2, .sql = UPSERT, .writes = true, .sample_every = 1, .extra = true,
+      .op = op_upsert, .measure = workers_measure },
     { .name = "upsert-normal-8", .title = "autocommit upsert, 8 threads, normal",
       .unit = "ops/s", .engines = ENGINES_WRITE, .fixture = FIXTURE_LOADED, .sync = "normal",
       .workers = 8, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
@@ -205,11 +157,19 @@ const struct work bench_works[] = {
       .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert,
       .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 8.0 } } } },
+    { .name = "processes-full-4", .title = "autocommit upsert, 4 processes, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 4, .processes = true, .sql = UPSERT, .writes = true, .sample_every = 1, .extra = true,
+      .op = op_upsert, .measure = workers_measure },
     { .name = "processes-full-8", .title = "autocommit upsert, 8 processes, full",
       .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
       .workers = 8, .processes = true, .sql = UPSERT, .writes = true, .sample_every = 1,
       .op = op_upsert, .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 3.0 } } } },
+    { .name = "processes-full-16", .title = "autocommit upsert, 16 processes, full",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 16, .processes = true, .sql = UPSERT, .writes = true, .sample_every = 1, .extra = true,
+      .op = op_upsert, .measure = workers_measure },
     { .name = "txn10-full-50", .title = "transactions of 10 upserts, 50 threads, full",
       .unit = "rows/s", .engines = ENGINES_WRITE, .fixture = FIXTURE_LOADED, .sync = "full",
       .workers = 50, .sql = UPSERT, .writes = true, .sample_every = 1, .op = op_upsert_txn,
@@ -269,6 +229,18 @@ const struct work bench_works[] = {
       .unit = "rows/s", .engines = ENGINES_READ, .fixture = FIXTURE_EMPTY, .sync = "full",
       .workers = 1, .random_keys = true, .after = "checkpoint", .measure = measure_load,
       .goal = { .ratios = { { ENGINE_SQLITE, 2.5 } }, .peak_to_data_max = 3 } },
+    { .name = "load-10m", .title = "10,000,000 rows in one transaction, random keys",
+      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .sync = "full",
+      .workers = 1, .rows = 10000000, .random_keys = true, .after = "checkpoint", .extra = true,
+      .measure = measure_load, .goal = { .peak_mb_max = 2048 } },
+    { .name = "checkpoint", .title = "checkpoint of all rows, logged in random order",
+      .unit = "rows/s", .engines = ENGINES_TXKV | ENGINE_BIT(LMDB), .fixture = FIXTURE_EMPTY,
+      .sync = "full", .workers = 1, .random_keys = true, .measure = measure_checkpoint,
+      .goal = { .ratios = { { ENGINE_LMDB, 1.0 } } } },
+    { .name = "idle", .title = "CPU time of 2 s of an open store with nothing to do",
+      .unit = "ms", .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full",
+      .workers = 1, .counts_switches = true, .measure = measure_idle,
+      .goal = { .value_max = 0.2 } },
     { .name = "reopen", .title = "reopening after SIGKILL, a fifth of the rows in the log",
       .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
       .workers = 1, .after = "full count", .measure = measure_reopen,
@@ -277,3 +249,9 @@ const struct work bench_works[] = {
 /* clang-format on */
 
 const size_t bench_works_count = sizeof(bench_works) / sizeof(bench_works[0]);
+
+uint32_t
+work_rows(const struct config *config, const struct work *work)
+{
+    return work->rows ? work->rows : config->rows;
+}

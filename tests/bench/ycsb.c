@@ -28,7 +28,7 @@ static struct {
 void
 ycsb_prepare(struct run *r)
 {
-    uint32_t items = r->config->rows;
+    uint32_t items = r->rows;
     zipf.zeta = 0;
     for (uint32_t i = 1; i <= items; i++)
         zipf.zeta += pow(1.0 / i, THETA);
@@ -60,7 +60,7 @@ next_row(struct worker *w)
     uint64_t hash = 0xcbf29ce484222325u;
     for (int i = 0; i < 8; i++, rank >>= 8)
         hash = (hash ^ (rank & 0xff)) * 0x100000001b3u;
-    return (uint32_t)(hash % w->run->config->rows);
+    return (uint32_t)(hash % w->run->rows);
 }
 
 static bool
@@ -106,7 +106,7 @@ op_ycsb_increment(struct worker *w)
 static void
 insert(struct worker *w)
 {
-    uint32_t rows = w->run->config->rows;
+    uint32_t rows = w->run->rows;
     atomic_store(&w->inserting, rows + atomic_load(&w->run->inserted));
     worker_note_write(w, rows + atomic_fetch_add(&w->run->inserted, 1));
     worker_update(w);
@@ -117,7 +117,7 @@ insert(struct worker *w)
 static uint32_t
 acknowledged(struct worker *w)
 {
-    uint32_t limit = w->run->config->rows + atomic_load(&w->run->inserted);
+    uint32_t limit = w->run->rows + atomic_load(&w->run->inserted);
     for (uint32_t i = 0; i < w->crew->count; i++) {
         uint32_t inserting = atomic_load(&w->crew->workers[i].inserting);
         limit = inserting < limit ? inserting : limit;
