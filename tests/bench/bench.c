@@ -114,13 +114,18 @@ owner_of(enum engine engine)
     return engine == ENGINE_IMMEDIATE ? ENGINE_SQLITE : engine;
 }
 
+/* A store that runs can share, and what is in it. */
+struct made {
+    bool done;
+    uint32_t rows, value_bytes;
+};
+
 /* Have the run's store in place: a fresh directory, or the fixture that its work reads. */
 static bool
-prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
+prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
-    static const char *const names[] = {
-        "empty", "loaded", "growing", "logged", "columns", "killed"
-    };
+    static const char *const names[] = { "empty",  "loaded",  "sized", "growing",
+                                         "logged", "columns", "killed" };
     enum engine store = owner_of(r->engine);
     enum fixture fixture = r->work->fixture;
     /* What is in SQLite's log only waits to be in its file, where reads are quicker. */
@@ -136,7 +141,8 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
         test_dir_remove(r->store);
         return true;
     }
-    if (made[fixture][store])
+    struct made *there = &made[fixture][store];
+    if (there->done && there->rows == r->rows && there->value_bytes == r->value_bytes)
         return true;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
@@ -151,12 +157,13 @@ prepare_store(struct run *r, bool made[FIXTURE_COUNT][ENGINE_COUNT])
     memcpy(maker.store, r->store, sizeof(maker.store));
     if (!in_child(&maker, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
         return false;
-    made[fixture][store] = fixture != FIXTURE_KILLED && fixture != FIXTURE_GROWING;
+    *there = (struct made){ fixture != FIXTURE_KILLED && fixture != FIXTURE_GROWING, r->rows,
+                            r->value_bytes };
     return true;
 }
 
 static bool
-run_once(struct run *r, struct report *report, bool made[FIXTURE_COUNT][ENGINE_COUNT])
+run_once(struct run *r, struct report *report, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     memset(r->result, 0, sizeof(*r->result));
     bool ok = prepare_store(r, made);
@@ -189,7 +196,7 @@ takes_part(const struct config *config, const struct work *work, enum engine eng
 
 static bool
 run_work(const struct config *config, const struct work *work, struct report *report,
-         bool made[FIXTURE_COUNT][ENGINE_COUNT])
+         struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     bool ok = true;
     struct result *result =
@@ -212,7 +219,7 @@ run_work(const struct config *config, const struct work *work, struct report *re
                          .round = round,
                          .serial = ++serial,
                          .rows = work_rows(config, work),
-                         .value_bytes = VALUE_BYTES,
+                         .value_bytes = work->value_bytes ? work->value_bytes : VALUE_BYTES,
                          .result = result };
         r.library = kv_library(r.engine);
         ok &= run_once(&r, report, made);
@@ -374,7 +381,7 @@ main(int argc, char **argv)
     struct report *report = report_open(&config);
     if (!report)
         return 2;
-    bool made[FIXTURE_COUNT][ENGINE_COUNT] = { { false } };
+    struct made made[FIXTURE_COUNT][ENGINE_COUNT] = { { { false, 0, 0 } } };
     bool ok = true;
     for (size_t i = 0; i < bench_works_count; i++) {
         if (is_wanted(&config, &bench_works[i]))

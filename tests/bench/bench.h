@@ -14,6 +14,7 @@
  *   db.c       both engines opened and filled, rows made and checked
  *   kv.c       the same works through a key-value library, without SQL; kv_*.c: one each
  *   empty.c    a virtual table that stores nothing
+ *   sizes.c    values of other sizes
  *   ycsb.c     the YCSB core workloads
  *   columns.c  tables with declared columns: made, read, checked
  *   hist.c     latency histogram
@@ -82,6 +83,7 @@ enum engine {
 enum fixture {
     FIXTURE_EMPTY,   /* a new directory for every run */
     FIXTURE_LOADED,  /* all rows in the database file or in LMDB, the log empty */
+    FIXTURE_SIZED,   /* as LOADED, with the rows and the size of values that the work has */
     FIXTURE_GROWING, /* as LOADED, made anew for every run: the work adds rows */
     FIXTURE_LOGGED, /* all rows in the log, never checkpointed: txkv serves them from its overlay */
     FIXTURE_COLUMNS, /* tables with declared columns, a tenth of the rows each, as in LOADED */
@@ -189,6 +191,7 @@ struct work {
     void (*prepare)(struct run *r); /* before the workers start; NULL: nothing */
     void (*measure)(struct run *r); /* runs in the child */
     uint32_t rows;                  /* 0: as many as the options say */
+    uint32_t value_bytes;           /* 0: VALUE_BYTES; else the values are those of sizes.c */
     bool random_keys;
     bool counts_switches;
     bool extra;   /* only --full runs it, or who asks for it by name */
@@ -279,6 +282,11 @@ void columns_measure_insert(struct run *r);
 /* Registers the module "empty": its tables answer every key with a value of 100 bytes. */
 int empty_register(sqlite3 *db);
 
+/* ---- sizes.c ---- */
+
+/* Fill a new store for FIXTURE_SIZED with values that are not those of db.c, and close it. */
+void sized_make(struct run *r);
+
 /* ---- workers.c ---- */
 
 void workers_measure(struct run *r);
@@ -295,6 +303,10 @@ void op_point(struct worker *w);
 void op_point_miss(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
+
+/* Of sizes.c. */
+void op_sized_upsert(struct worker *w);
+void op_sized_read(struct worker *w);
 
 /* Of ycsb.c. */
 void ycsb_prepare(struct run *r);

@@ -283,7 +283,7 @@ db_verify_totals(struct run *r, sqlite3 *db, uint32_t rows)
     const unsigned char *lo = sqlite3_column_text(stmt, 2);
     const unsigned char *hi = sqlite3_column_text(stmt, 3);
     if (sqlite3_column_int64(stmt, 0) != rows ||
-        sqlite3_column_int64(stmt, 1) != (int64_t)rows * VALUE_BYTES || !lo || !hi ||
+        sqlite3_column_int64(stmt, 1) != (int64_t)rows * r->value_bytes || !lo || !hi ||
         memcmp(lo, first, KEY_BYTES) != 0 || memcmp(hi, last, KEY_BYTES) != 0)
         run_fail(r, "wrong totals: %lld rows, %lld bytes of values, keys %s to %s",
                  (long long)sqlite3_column_int64(stmt, 0), (long long)sqlite3_column_int64(stmt, 1),
@@ -312,11 +312,15 @@ db_verify_spots(struct run *r, sqlite3 *db, uint32_t rows)
 void
 fixture_make(struct run *r)
 {
+    if (r->value_bytes != VALUE_BYTES) {
+        sized_make(r);
+        return;
+    }
     if (r->library) {
         kv_fixture_make(r);
         return;
     }
-    bool stays_in_log = r->fixture != FIXTURE_LOADED && r->fixture != FIXTURE_GROWING;
+    bool stays_in_log = r->fixture == FIXTURE_LOGGED || r->fixture == FIXTURE_KILLED;
     bool killed = r->fixture == FIXTURE_KILLED;
     uint32_t rows = killed ? r->config->killed_rows : r->rows;
     sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");

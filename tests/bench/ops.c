@@ -329,6 +329,8 @@ void
 op_open(struct worker *w)
 {
     const struct work *work = w->run->work;
+    if (w->run->value_bytes != VALUE_BYTES)
+        sized_open(w);
     if (ENGINES_BARE >> w->run->engine & 1u) {
         open_bare(w);
         return;
@@ -350,6 +352,8 @@ op_open(struct worker *w)
 void
 op_close(struct worker *w)
 {
+    if (w->run->value_bytes != VALUE_BYTES)
+        sized_close(w);
     if (w->run->library) {
         kv_detach(w);
         return;
@@ -383,6 +387,19 @@ is_of_another(const struct worker *w, const char value[VALUE_BYTES])
            (uint16_t)(stamp >> 32) == w->run->serial;
 }
 
+/* Whether the worker's write of that number, of the row of w->key, is still there. */
+static bool
+is_there(struct worker *w, sqlite3_stmt *stmt, uint32_t row, uint64_t write)
+{
+    char value[VALUE_BYTES];
+    char found[VALUE_BYTES];
+    if (w->run->value_bytes != VALUE_BYTES)
+        return sized_holds(w, row, write);
+    row_value(value, w->key, stamp_of(w, write));
+    return fetch(w, stmt, found) &&
+           (memcmp(value, found, VALUE_BYTES) == 0 || is_of_another(w, found));
+}
+
 void
 op_verify_writes(struct worker *w)
 {
@@ -396,12 +413,8 @@ op_verify_writes(struct worker *w)
             written_again |= w->last_rows[later % LAST_WRITES] == row;
         if (written_again)
             continue;
-        char value[VALUE_BYTES];
-        char found[VALUE_BYTES];
         row_key(w->key, row);
-        row_value(value, w->key, stamp_of(w, n));
-        if (!fetch(w, stmt, found) ||
-            (memcmp(value, found, VALUE_BYTES) != 0 && !is_of_another(w, found)))
+        if (!is_there(w, stmt, row, n))
             run_fail(w->run, "the acknowledged write of key %.*s is lost", KEY_BYTES, w->key);
     }
     (void)sqlite3_finalize(stmt);

@@ -309,8 +309,9 @@ print_engine(const struct report *p, size_t work, enum engine engine)
         return;
     }
     struct spread value = FIELD(cell, value);
-    printf("  %-16s %11.0f %-6s %10.0f -%10.0f", engine_name(p->config, engine), value.median,
-           w->unit, value.min, value.max);
+    int digits = value.max < 100 ? 2 : 0;
+    printf("  %-16s %11.*f %-6s %10.*f -%10.*f", engine_name(p->config, engine), digits,
+           value.median, w->unit, digits, value.min, digits, value.max);
     if (engine != ENGINE_SQLITE && sqlite->runs > 0)
         printf(" %7.2fx", RATIO(cell, sqlite, value).median);
     else

@@ -41,6 +41,7 @@ struct worker {
     uint32_t last_rows[LAST_WRITES]; /* row of write n at n % LAST_WRITES */
     char key[KEY_BYTES], key_end[KEY_BYTES], value[VALUE_BYTES];
     char record[RECORD_BYTES];
+    char *sized; /* a value of sizes.c */
     /* Read by the others after the barrier that ends the loop. */
     uint64_t done;       /* operations, or rows */
     uint64_t increments; /* of counters in rows */
@@ -86,5 +87,12 @@ void op_alone(struct worker *w);
 /* The worker's last acknowledged writes are what the table holds, or later ones of this run where
  * the work's rows are shared. */
 void op_verify_writes(struct worker *w);
+
+/* ---- sizes.c ---- */
+
+void sized_open(struct worker *w);
+void sized_close(struct worker *w);
+/* The value of w->key is that of the worker's write of that number. */
+bool sized_holds(struct worker *w, uint32_t row, uint64_t write);
 
 #endif /* TX_BENCH_WORKER_H */
