@@ -144,6 +144,7 @@ prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
     struct made *there = &made[fixture][store];
     if (there->done && there->rows == r->rows && there->value_bytes == r->value_bytes)
         return true;
+    there->done = false;
     test_dir_remove(r->store);
     (void)fprintf(stderr, "bench: making %s ...\n", r->store);
     struct run maker = { .config = r->config,
@@ -309,6 +310,18 @@ parse_flag(struct config *config, const char *arg)
 }
 
 static void
+check_engine(const struct config *config)
+{
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (bench_has(config, (enum engine)e) &&
+            strcmp(config->engine, engine_name(config, (enum engine)e)) == 0)
+            return;
+    }
+    (void)fprintf(stderr, "bench: there is no engine %s here; --help lists them\n", config->engine);
+    exit(2);
+}
+
+static void
 parse_options(struct config *config, char **argv)
 {
     const char *dir = getenv("BENCH_DIR");
@@ -349,6 +362,8 @@ parse_options(struct config *config, char **argv)
         config->runs > RUNS_MAX || !(config->seconds > 0) ||
         !config->peer_name != !config->peer_sql)
         usage_exit(2);
+    if (config->engine)
+        check_engine(config);
     char data[PATH_BYTES];
     (void)snprintf(data, sizeof(data), "%s/data", dir);
     (void)mkdir(dir, 0755);
