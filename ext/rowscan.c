@@ -351,6 +351,33 @@ restore(const struct tx_shape *shape, int column, struct tx_cell *cell)
     return tx_affinity_is_numeric(affinity) && cell->integer != INT64_MIN;
 }
 
+/* A value within a key: `at` of the key's `count`. */
+struct part {
+    struct txkv_bytes key;
+    int count, at;
+};
+
+/* Gives any part of a key, unless only the row knows the value. */
+static int
+give_part(struct tx_cursor *cursor, sqlite3_context *context, struct part part, int column,
+          bool *given)
+{
+    struct tx_table *table = tx_cursor_table(cursor);
+    struct tx_tuple room;
+    struct tx_cell cell;
+    int rc = SQLITE_OK;
+
+    tx_tuple_init(&room);
+    if (!tx_tuple_cell(part.key, part.count, part.at, &room, &cell))
+        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
+    else
+        *given = restore(table->relation->shape, column, &cell);
+    if (*given)
+        tx_cell_result(context, &cell);
+    tx_tuple_free(&room);
+    return rc;
+}
+
 /*
  * A column that the index's entry or the primary key has, which spares fetching the row and finding
  * its columns. *given is false when the row is needed. Not inline, for its room.
@@ -358,40 +385,34 @@ restore(const struct tx_shape *shape, int column, struct tx_cell *cell)
 __attribute__((noinline)) static int
 give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, bool *given)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
-    const struct tx_shape *shape = table->relation->shape;
-    const int key_place = shape->columns[column].key_place;
-    int place = -1;
-    struct txkv_bytes key;
-    struct tx_tuple room;
-    struct tx_cell cell;
-    bool good;
-    int rc = row_key(cursor, &key);
+    const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
+    const struct tx_key *path = tx_shape_path(shape, cursor->path);
+    const enum tx_affinity affinity = tx_shape_affinity(shape, column);
+    struct part part = { .count = path->count + (cursor->path > 0), .at = 0 };
+    int64_t integer = 0;
+    int rc = SQLITE_OK;
 
     *given = false;
-    if (rc != SQLITE_OK || cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
-        return rc;
-    if (cursor->path > 0) {
-        const struct tx_key *index = tx_shape_path(shape, cursor->path);
-
-        for (int i = 0; i < index->count && place < 0; i++)
-            place = index->columns[i] == column ? i : -1;
-    }
-    if (place < 0 && key_place < 0)
+    if (cursor->row != TX_ROW_LIVE || !tx_shape_restores(shape, column))
         return SQLITE_OK;
-    tx_tuple_init(&room);
-    good = place >= 0
-               ? tx_tuple_cell(txkv_cursor_key(cursor->walk),
-                               tx_shape_path(shape, cursor->path)->count + 1, place, &room, &cell)
-               : tx_tuple_cell(key, shape->primary.count, key_place, &room, &cell);
-    if (good)
-        *given = restore(shape, column, &cell);
-    if (*given)
-        tx_cell_result(context, &cell);
-    if (!good)
-        rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
-    tx_tuple_free(&room);
-    return rc;
+    part.key = txkv_cursor_key(cursor->walk);
+    while (part.at < path->count && path->columns[part.at] != column)
+        part.at++;
+    if (part.at == path->count) {
+        part.at = shape->columns[column].key_place;
+        part.count = shape->primary.count;
+        if (part.at < 0)
+            return SQLITE_OK;
+        rc = row_key(cursor, &part.key);
+    }
+    if (rc != SQLITE_OK)
+        return rc;
+    *given =
+        affinity != TX_AFFINITY_REAL && tx_tuple_integer(part.key, part.count, part.at, &integer);
+    if (!*given)
+        return give_part(cursor, context, part, column, given);
+    sqlite3_result_int64(context, integer);
+    return SQLITE_OK;
 }
 
 static int

@@ -200,6 +200,26 @@ tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out
 }
 
 bool
+tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out)
+{
+    const uint8_t *end = key.data + key.bytes;
+    const uint8_t *p = tx_tuple_skip(key.data, end, place);
+
+    if (p == NULL)
+        return false;
+    if (place < count - 1) {
+        const uint8_t *zero = p;
+
+        while (zero < end && *zero != END)
+            zero++;
+        if (zero == end || (zero + 1 < end && zero[1] == ESCAPED))
+            return false;
+        end = zero;
+    }
+    return tx_key_integer(p, (size_t)(end - p), out);
+}
+
+bool
 tx_tuple_cell(struct txkv_bytes key, int count, int place, struct tx_tuple *room,
               struct tx_cell *out)
 {

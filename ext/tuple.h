@@ -122,6 +122,12 @@ const uint8_t *tx_tuple_skip(const uint8_t *key, const uint8_t *end, int count);
 bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out);
 
 /*
+ * Value `place` of a key of `count` values as tx_key_integer reads it; false also for what has to
+ * be taken apart with tx_tuple_cell.
+ */
+bool tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out);
+
+/*
  * Value `place` of a key of `count` values; only one with an end may be NULL. Its bytes are in
  * `room`, or in the key. False when the key is damaged, or room->no_memory is true.
  */

@@ -425,11 +425,13 @@ sync_segments(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error 
 
     while ((s = segment_after(log, done_lsn, lsn)) != NULL) {
         const bool is_named = s->first_lsn < tx_load_acquire_64(&shared->named_lsn);
+        const uint64_t from = tx_max_u64(done_lsn, s->first_lsn) - s->first_lsn;
+        const uint64_t to = tx_min_u64(lsn, tx_segment_end_lsn(s)) - s->first_lsn;
         enum txkv_rc rc;
 
         if (rewrite)
-            tx_log_touch(s, tx_max_u64(done_lsn, s->first_lsn) - s->first_lsn,
-                         tx_min_u64(lsn, tx_segment_end_lsn(s)) - s->first_lsn);
+            tx_log_touch(s, from, to);
+        tx_segment_unmap_pages(s, from, to);
         rc = tx_log_sync_file(s, err);
         if (rc == TXKV_OK && !is_named)
             rc = tx_os_sync_dir(log->dir, err);

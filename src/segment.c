@@ -35,6 +35,8 @@ static_assert(AT_CHECK + 8 == TX_SEGMENT_HEADER_BYTES, "the header is full");
 
 #define MAGIC "txkvwal1"
 
+#define UNMAP_PAGES_MIN 64u /* fewer are cheaper one by one: their committer reads them soon */
+
 /* The largest record, alone in a file of whole pages. */
 #define BYTES_MAX (TX_RECORD_BYTES_MAX + (uint64_t)TX_SEGMENT_HEADER_BYTES + 4096)
 
@@ -354,4 +356,15 @@ tx_segment_load(const struct tx_segment *segment, uint64_t bytes, struct txkv_er
     if (bytes > 0 && madvise(segment->map, bytes, MADV_POPULATE_READ) != 0 && errno != EINVAL)
         return tx_fail(err, TXKV_IOERR, "cannot read log file %s", segment->path);
     return TXKV_OK;
+}
+
+void
+tx_segment_unmap_pages(const struct tx_segment *segment, uint64_t from, uint64_t to)
+{
+    const uint64_t page_bytes = 4096;
+
+    from = from / page_bytes * page_bytes;
+    to = to / page_bytes * page_bytes; /* the last one is written to again at once */
+    if (to >= from + UNMAP_PAGES_MIN * page_bytes)
+        (void)madvise(segment->map + from, to - from, MADV_DONTNEED); /* advice */
 }

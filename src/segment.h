@@ -107,6 +107,16 @@ TX_MUST_CHECK enum txkv_rc tx_segment_open(const char *dir, uint64_t store_id, u
 TX_MUST_CHECK enum txkv_rc tx_segment_load(const struct tx_segment *segment, uint64_t bytes,
                                            struct txkv_error *err);
 
+/*
+ * Take the whole pages of [from, to), offsets in the file, that have been written out of this
+ * process's page table, where a sync is about to find them. It would make each of them read-only in
+ * there, and tell every processor that runs one of the process's threads so page by page; this
+ * tells them once. The bytes stay in the page cache: whoever looks at them maps them again.
+ *
+ * Threads: any, beside readers and writers of the same bytes.
+ */
+void tx_segment_unmap_pages(const struct tx_segment *segment, uint64_t from, uint64_t to);
+
 /* Close the file, keep the map. By who alone may sync the segment. */
 void tx_segment_close_fd(struct tx_segment *segment);
 

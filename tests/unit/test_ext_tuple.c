@@ -28,7 +28,9 @@ random_value(size_t i)
 {
     static const char letters[] = { '\0', ' ', 'a', 'A', 'b', '\x01', '\xff' };
     static const double reals[] = { -0.0, 0.5, 1.0, 1e300, -1.5, 9007199254740992.0 };
-    static const int64_t integers[] = { 0, 1, -1, 256, 9007199254740993, INT64_MAX, INT64_MIN };
+    static const int64_t integers[] = {
+        0, 1, -1, 256, 562949953421313, 9007199254740993, INT64_MAX, INT64_MIN
+    }; /* the fifth: zero bytes within */
     char text[700];
     const size_t same = i % 50 < 10 ? 505 : 0; /* now and then one that takes an allocation */
     const size_t bytes = same + random_below(5);
@@ -39,7 +41,7 @@ random_value(size_t i)
         text[j] = letters[random_below(sizeof(letters) - 1 - (i % 5 != 1)) + (i % 5 != 1)];
     switch (i % 5) {
     case 0:
-        return value_int(&values, integers[random_below(7)]);
+        return value_int(&values, integers[random_below(8)]);
     case 1:
         return value_blob(&values, text, bytes);
     case 2:
@@ -179,7 +181,7 @@ same_cell(const struct tx_cell *a, const struct tx_cell *b)
 static void
 what_a_key_restores_comes_back_exactly(void **state)
 {
-    int restored = 0;
+    int restored = 0, integers = 0;
 
     (void)state;
     for (int n = 0; n < TUPLES; n++) {
@@ -194,10 +196,17 @@ what_a_key_restores_comes_back_exactly(void **state)
         encode(columns, true, &key);
         for (int i = 0; i < COLUMNS; i++) {
             struct tx_cell cell, back;
+            int64_t integer;
 
             assert_true(tx_cell_read(columns[i], TX_AFFINITY_BLOB, &cell));
             assert_true(tx_tuple_cell((struct txkv_bytes){ key.data, key.bytes }, COLUMNS, i, &room,
                                       &back));
+            if (tx_tuple_integer((struct txkv_bytes){ key.data, key.bytes }, COLUMNS, i,
+                                 &integer)) {
+                assert_int_equal(back.type, SQLITE_INTEGER);
+                assert_true(back.integer == integer);
+                integers++;
+            }
             if (!tx_tuple_restores(&cell, collations[i]))
                 continue;
             assert_true(same_cell(&cell, &back));
@@ -207,6 +216,7 @@ what_a_key_restores_comes_back_exactly(void **state)
         tx_tuple_free(&room);
     }
     assert_true(restored > TUPLES);
+    assert_true(integers > TUPLES / 10);
 }
 
 static void
