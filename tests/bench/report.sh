@@ -1,0 +1,88 @@
+#!/bin/sh
+# report.sh - turn the last run of the benchmark into docs/benchmarks.md and its pictures.
+#
+# usage: tests/bench/report.sh [BENCH_DIR [DOCUMENT]]      (build/bench, docs/benchmarks.md)
+#
+# Reads results.jsonl, one line for each run of an engine, and report.txt, what the benchmark printed:
+# both are of one run (run.sh). Tables are made by report.awk, pictures by gnuplot into the directory
+# beside the document that has its name.
+set -eu
+
+here=$(dirname "$0")
+from=${1:-build/bench}
+document=${2:-docs/benchmarks.md}
+pictures=${document%.md}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+
+if [ ! -s "$from/results.jsonl" ] || [ ! -s "$from/report.txt" ]; then
+    echo "report: no results in $from: run make bench first" >&2
+    exit 1
+fi
+command -v gnuplot >/dev/null || {
+    echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
+    exit 1
+}
+mkdir -p "$pictures"
+rm -f "$pictures"/*.svg
+awk -v data="$work" -f "$here/report.awk" "$from/report.txt" "$from/results.jsonl" >"$work/tables.md"
+
+# plot NAME TITLE YLABEL COMMAND: a picture of $work/NAME.dat, unless that has nothing.
+plot() {
+    [ -s "$work/$1.dat" ] || return 0
+    columns=$(awk 'NR == 1 { print NF }' "$work/$1.dat")
+    gnuplot <<END
+set terminal svg size 860,420 dynamic font 'sans-serif,13' background '#ffffff'
+set output '$pictures/$1.svg'
+set title '$2'
+set ylabel '$3'
+set key outside right top
+set grid ytics lc rgb '#dddddd'
+set border 3
+set tics nomirror
+data = '$work/$1.dat'
+last = $columns
+set linetype 1 lc rgb '#c44e52'
+set linetype 2 lc rgb '#4c72b0'
+set linetype 3 lc rgb '#55a868'
+set linetype 4 lc rgb '#8172b2'
+set linetype 5 lc rgb '#ccb974'
+set linetype 6 lc rgb '#64b5cd'
+$4
+END
+}
+
+lines="set logscale y; set xlabel 'threads'; set format y '%.0s%c'
+plot for [i=2:last] data using i:xtic(1) with linespoints lw 2 pt 7 ps 0.7 title columnheader(i)"
+bars="set style data histograms; set style fill solid 0.9 noborder; set style histogram cluster gap 1
+set xtics rotate by -25; set yrange [0:*]
+plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
+times="set style data histograms; set style fill solid 0.9 noborder; set style histogram cluster gap 1
+set logscale y; set yrange [1:*]; set xtics rotate by -25
+plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
+plot writes-full 'Autocommit upserts, synced' 'upserts a second' "$lines"
+plot writes-normal 'Autocommit upserts, not synced one by one' 'upserts a second' "$lines"
+plot reads 'Reads of one thread' 'times SQLite' "$bars"
+plot columns 'Tables with declared columns' 'times SQLite' "$bars"
+plot ycsb-full 'YCSB, 8 threads, synced' 'times SQLite' "$bars"
+plot ycsb-normal 'YCSB, 8 threads, not synced one by one' 'times SQLite' "$bars"
+plot latency 'Latency of an upsert, 50 threads, synced' 'microseconds' "$times"
+plot sizes 'Upserts by size of the value, 8 threads, synced' 'upserts a second' "set logscale y; set format y '%.0s%c'
+set xlabel 'bytes of a value'
+plot for [i=2:last] data using i:xtic(1) with linespoints lw 2 pt 7 ps 0.7 title columnheader(i)"
+plot growth 'Growth: rows in the store' 'operations a second' "set logscale y; set format y '%.0s%c'
+set xlabel 'rows'; set yrange [1000:*]
+plot for [i=2:last] data using i:xtic(1) with linespoints lw 2 pt 7 ps 0.7 title columnheader(i)"
+
+# A picture stands where the tables ask for it, if there was something to draw.
+while IFS= read -r line; do
+    case $line in
+    "@picture "*)
+        name=${line#@picture }
+        [ -e "$pictures/$name.svg" ] && printf '\n![%s](%s/%s.svg)\n' "$name" "$(basename "$pictures")" "$name"
+        ;;
+    *) printf '%s\n' "$line" ;;
+    esac
+done <"$work/tables.md" >"$work/document.md" || true
+mv "$work/document.md" "$document"
+echo "report: $document"
