@@ -194,7 +194,7 @@ soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10)
 	@+$(PARALLEL) programs
 	@tests/soak.sh $(OUT) $(or $(SOAK_MINUTES),10)
 
-bench: deps-bench ## compare with a native table in WAL mode and others, in 12 minutes (B="--help": options)
+bench: deps-bench ## compare with a native table in WAL mode and others, in 11 minutes (B="--help": options)
 	@+$(PARALLEL) txkv.so $(OUT)/tests/bench/bench
 	@OUT=$(OUT) tests/bench/run.sh $(B)
 

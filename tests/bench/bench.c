@@ -214,11 +214,12 @@ run_work(const struct config *config, const struct work *work, struct report *re
     static uint16_t serial;
     for (int i = 0; i < config->runs * count; i++) {
         int round = i / count;
+        serial++;
         struct run r = { .config = config,
                          .work = work,
                          .engine = engines[(round + i) % count],
                          .round = round,
-                         .serial = ++serial,
+                         .serial = serial,
                          .rows = work_rows(config, work),
                          .value_bytes = work->value_bytes ? work->value_bytes : VALUE_BYTES,
                          .result = result };

@@ -32,7 +32,7 @@ static uint64_t
 check(struct run *r, const void *value, size_t bytes, uint32_t row)
 {
     uint64_t first = 0;
-    if (!value || bytes != r->value_bytes)
+    if (bytes != r->value_bytes)
         run_fail(r, "a value of row %" PRIu32 " has %zu bytes", row, bytes);
     memcpy(&first, value, sizeof(first));
     for (size_t at = 0; at + sizeof(first) <= bytes; at += BLOCK_BYTES) {
@@ -47,9 +47,7 @@ check(struct run *r, const void *value, size_t bytes, uint32_t row)
 static char *
 new_value(struct run *r)
 {
-    char *value = malloc(r->value_bytes);
-    if (!value)
-        run_fail(r, "out of memory");
+    char *value = kv_new(r, r->value_bytes);
     memset(value, '.', r->value_bytes);
     return value;
 }
