@@ -62,7 +62,7 @@ PEERS := $(foreach p,$(PEERS_KNOWN),$(if $(call has_header,$(p)/c.h),$(p)))
 # What Debian calls what `make check` and `make demo` need, and what the other targets need besides.
 DEPS := gcc libc6-dev make sqlite3 libsqlite3-dev libck-dev liblmdb-dev lmdb-utils libxxhash-dev \
         libcmocka-dev libmd-dev unicode-data util-linux
-DEPS_BENCH := $(DEPS) librocksdb-dev libleveldb-dev
+DEPS_BENCH := $(DEPS) librocksdb-dev libleveldb-dev gnuplot-nox
 DEPS_DEV := $(DEPS) clang clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev
 
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -71,7 +71,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench bench-full \
+.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench bench-full bench-report \
         demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
@@ -200,6 +200,9 @@ bench: deps-bench ## compare with a native table in WAL mode and others, in 11 m
 
 bench-full: ## everything that the benchmark has, in an hour
 	@$(MAKE) --no-print-directory bench B="--full $(B)"
+
+bench-report: deps-bench ## write docs/benchmarks.md and its pictures from the last run of the benchmark
+	@tests/bench/report.sh $(or $(BENCH_DIR),build/bench)
 
 demo: deps ## real data through the whole path, killed and recovered on the way
 	@+$(PARALLEL) all $(OUT)/tests/demo/writers

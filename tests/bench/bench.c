@@ -25,7 +25,7 @@ static const char usage_text[] =
     "usage: bench [--quick] [--only NAME] [--engine NAME] [--runs N] [--seconds S] [--rows N]\n"
     "             [--dir DIR] [--ext FILE] [--peer NAME=FILE --peer-sql FILE] [--full]\n"
     "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
-    "  --only NAME   the work of that name, else all whose name contains NAME\n"
+    "  --only NAME   the work of that name, else all whose name contains NAME; or several: A,B\n"
     "  --engine NAME that engine alone\n"
     "  --runs N      runs of each engine, 1 to 15 (default 3)\n"
     "  --rows N      rows, 1,000 to 100,000,000 (default 1,000,000)\n"
@@ -373,19 +373,32 @@ parse_options(struct config *config, char **argv)
     resolve(config->extension, extension);
 }
 
-/* A whole name means that work alone. */
+/* Whether a work is what one part of --only names: a whole name means that work alone. */
+static bool
+is_named(const struct work *work, const char *part)
+{
+    if (strcmp(work->name, part) == 0)
+        return true;
+    for (size_t i = 0; i < bench_works_count; i++) {
+        if (strcmp(bench_works[i].name, part) == 0)
+            return false;
+    }
+    return strstr(work->name, part) != NULL;
+}
+
 static bool
 is_wanted(const struct config *config, const struct work *work)
 {
+    char parts[PATH_BYTES];
+    char *rest = NULL;
     if (!config->only)
         return config->full || !work->extra;
-    if (strcmp(work->name, config->only) == 0)
-        return true;
-    for (size_t i = 0; i < bench_works_count; i++) {
-        if (strcmp(bench_works[i].name, config->only) == 0)
-            return false;
+    (void)snprintf(parts, sizeof(parts), "%s", config->only);
+    for (char *part = strtok_r(parts, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        if (is_named(work, part))
+            return true;
     }
-    return strstr(work->name, config->only) != NULL;
+    return false;
 }
 
 int

@@ -58,7 +58,7 @@ bars="set style data histograms; set style fill solid 0.9 noborder; set style hi
 set xtics rotate by -25; set yrange [0:*]
 plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
 times="set style data histograms; set style fill solid 0.9 noborder; set style histogram cluster gap 1
-set logscale y; set yrange [1:*]; set xtics rotate by -25
+set logscale y; set yrange [100:*]; set format y '%.0s%c'; set xtics rotate by -25
 plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
 plot writes-full 'Autocommit upserts, synced' 'upserts a second' "$lines"
 plot writes-normal 'Autocommit upserts, not synced one by one' 'upserts a second' "$lines"

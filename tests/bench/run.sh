@@ -18,7 +18,7 @@ mkdir -p "$dir"
 case " $* " in
 *" --help "*) exec "${OUT:?the build directory}/tests/bench/bench" "$@" ;;
 esac
-printf '{"begin":"%s","command":"make bench%s"}\n' "$(date -u +'%Y-%m-%d %H:%M UTC')" "${*:+ B=\'$*\'}" >>"$dir/results.jsonl"
+printf '{"begin":"%s","command":"make bench%s"}\n' "$(date -u +'%Y-%m-%d %H:%M UTC')" "${*:+ B='$*'}" >>"$dir/results.jsonl"
 {
     rc=0
     "${OUT:?the build directory}/tests/bench/bench" "$@" || rc=$?
