@@ -29,7 +29,8 @@ ifneq ($(SAN),)
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_CFLAGS += $(if $(findstring thread,$(SAN)),-DCK_USE_CC_BUILTINS=1)
 endif
-ALL_CFLAGS += $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
+# Counters between the statements make gcc warn of what is not so; each file has its warnings in the other builds.
+ALL_CFLAGS += $(if $(COV),--coverage -fprofile-update=atomic -w) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 # A row passes from src/ to ext/ in calls of a few instructions, which gcc's link-time optimization
 # takes away from txkv.so. What else is linked from the objects takes the code in them, which is quick.
 # It warns of what it sees in functions out of several files; each file alone has had its warnings.
@@ -64,7 +65,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench demo deps deps-dev \
         install uninstall clean
 .SECONDARY:
 
@@ -155,6 +156,20 @@ asan: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## the C tests under ThreadSanitizer
 	@+$(PARALLEL) SAN=thread programs
 	@$(MAKE) --no-print-directory SAN=thread suites
+
+# Without optimization, which would move lines and branches into each other. The fuzz targets are built by
+# clang, and do not count.
+COVERAGE := COV=1 MODE=debug CC=gcc LIBFUZZER=
+
+coverage: deps ## how much of src/ and ext/ the tests run, by file: lines and branches
+	@+$(PARALLEL) txkv.so
+	@+$(PARALLEL) $(COVERAGE) programs
+	@$(MAKE) --no-print-directory $(COVERAGE) measure
+
+measure:
+	@find $(OUT) -name '*.gcda' -delete
+	@rc=0; TXKV_SO=$(abspath $(OUT))/txkv.so SUITE_TIMEOUT_S=3000 $(MAKE) --no-print-directory suites || rc=1; \
+	    tests/coverage.sh $(OUT) && exit $$rc
 
 lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
 	@tests/lint/lint.sh
