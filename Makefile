@@ -138,7 +138,7 @@ SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault cr
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
-SH_SUITES = $(foreach s,$(wildcard tests/*_test.sh tests/sql_conformance.sh),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
+SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
             $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 
@@ -158,7 +158,7 @@ tsan: ## the C tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory SAN=thread suites
 
 # Without optimization, which would move lines and branches into each other. The fuzz targets are built by
-# clang, and do not count.
+# clang, and do not count; programs of others, which install_test builds, cannot link what gcov counts.
 COVERAGE := COV=1 MODE=debug CC=gcc LIBFUZZER=
 
 coverage: deps ## how much of src/ and ext/ the tests run, by file: lines and branches
