@@ -29,7 +29,8 @@ ifneq ($(SAN),)
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_CFLAGS += $(if $(findstring thread,$(SAN)),-DCK_USE_CC_BUILTINS=1)
 endif
-ALL_CFLAGS += $(if $(COV),--coverage) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
+# Counters between the statements make gcc warn of what is not so; each file has its warnings in the other builds.
+ALL_CFLAGS += $(if $(COV),--coverage -fprofile-update=atomic -w) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 # A row passes from src/ to ext/ in calls of a few instructions, which gcc's link-time optimization
 # takes away from txkv.so. What else is linked from the objects takes the code in them, which is quick.
 # It warns of what it sees in functions out of several files; each file alone has had its warnings.
@@ -71,8 +72,8 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan suites lint fuzz fuzz-programs crash soak bench bench-full bench-report \
-        demo deps deps-bench deps-dev install uninstall clean
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench \
+        bench-full bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
 # The root's txkv.so is for the shell, which cannot load one that was built with a sanitizer.
@@ -153,7 +154,7 @@ SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault cr
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
-SH_SUITES = $(foreach s,$(wildcard tests/*_test.sh tests/sql_conformance.sh),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
+SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
             $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 
@@ -171,6 +172,20 @@ asan: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## the C tests under ThreadSanitizer
 	@+$(PARALLEL) SAN=thread programs
 	@$(MAKE) --no-print-directory SAN=thread suites
+
+# Without optimization, which would move lines and branches into each other. The fuzz targets are built by
+# clang, and do not count; programs of others, which install_test builds, cannot link what gcov counts.
+COVERAGE := COV=1 MODE=debug CC=gcc LIBFUZZER=
+
+coverage: deps ## how much of src/ and ext/ the tests run, by file: lines and branches
+	@+$(PARALLEL) txkv.so
+	@+$(PARALLEL) $(COVERAGE) programs
+	@$(MAKE) --no-print-directory $(COVERAGE) measure
+
+measure:
+	@find $(OUT) -name '*.gcda' -delete
+	@rc=0; TXKV_SO=$(abspath $(OUT))/txkv.so SUITE_TIMEOUT_S=3000 $(MAKE) --no-print-directory suites || rc=1; \
+	    tests/coverage.sh $(OUT) && exit $$rc
 
 lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck
 	@tests/lint/lint.sh

@@ -11,6 +11,7 @@
 set -u
 
 build=${OUT:?the build directory}
+extension=${TXKV_SO:-txkv.so}
 root=$(pwd)
 work=$root/build/docs
 passed=0
@@ -69,7 +70,7 @@ page() { # PAGE
     split "$1" "$work/$name"
     [ -e "$work/$name/001.sql" ] || return 0
     mkdir -p "$work/$name/cwd"
-    cp txkv.so "$work/$name/cwd/"
+    cp "$extension" "$work/$name/cwd/"
     for sql in "$work/$name"/*.sql; do
         echo ".print @@ $(basename "$sql" .sql)"
         cat "$sql"
@@ -101,7 +102,7 @@ example() { # FILE COMMAND...
     shift
     rm -rf "$work/example"
     mkdir "$work/example"
-    cp txkv.so "$work/example/"
+    cp "$extension" "$work/example/"
     (cd "$work/example" && "$@" || echo "exit code $?") >"$work/example.out" 2>&1 <"$file"
     verdict "$file" "${file%.*}.expected" "$work/example.out"
 }
