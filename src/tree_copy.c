@@ -3,9 +3,9 @@
  *
  * LMDB's own copy writes to a descriptor and tells nobody how far it is. So it gets one end of a
  * pair of sockets, in a thread of its own; whoever asked for the copy reads the other end, writes
- * the file, counts, and afterwards compares the file with what it has received. The first bytes that arrive say that LMDB's read has begun. Either side
- * ends it with a shutdown: a child that was forked meanwhile holds both ends too, and a close would
- * not be noticed.
+ * the file, counts, and afterwards compares the file with what it has received. The first bytes
+ * that arrive say that LMDB's read has begun. Either side ends it with a shutdown: a child that was
+ * forked meanwhile holds both ends too, and a close would not be noticed.
  *
  * The thread's own read goes through no gate: tx_tree_grow does not see it. The caller's read,
  * which is active all the time, keeps the map where it is.
@@ -24,8 +24,8 @@ enum { BLOCK_BYTES = 1 << 18 };
 struct copy {
     const struct tx_tree *tree;
     const char *path;
-    int in, out; /* the ends of the sockets: to read, for LMDB */
-    int result;  /* LMDB's; its thread writes, valid after the join */
+    int in, out;  /* the ends of the sockets: to read, for LMDB */
+    int result;   /* LMDB's; its thread writes, valid after the join */
     uint64_t sum; /* of the blocks received, chained */
 };
 
