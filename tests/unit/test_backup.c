@@ -289,6 +289,9 @@ move_until_stopped(struct txkv *store, unsigned writer)
             m->fails = 1;
             break;
         }
+        /* Others' checkpoints change LMDB while it is being copied. */
+        if (writer > 0 && m->count % 16 == 0 && txkv_checkpoint(store, NULL, NULL) != TXKV_OK)
+            m->fails = 1;
         if (m->count % 16 == 0)
             nap(); /* the machine has others to serve */
     }
