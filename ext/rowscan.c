@@ -389,7 +389,7 @@ give_from_keys(struct tx_cursor *cursor, sqlite3_context *context, int column, b
     const struct tx_key *path = tx_shape_path(shape, cursor->path);
     const enum tx_affinity affinity = tx_shape_affinity(shape, column);
     struct part part = { .count = path->count + (cursor->path > 0), .at = 0 };
-    int64_t integer;
+    int64_t integer = 0;
     int rc = SQLITE_OK;
 
     *given = false;

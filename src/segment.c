@@ -35,8 +35,7 @@ static_assert(AT_CHECK + 8 == TX_SEGMENT_HEADER_BYTES, "the header is full");
 
 #define MAGIC "txkvwal1"
 
-#define UNMAP_PAGES_MIN                                                                            \
-    64u /* fewer are cheaper one by one: who committed them looks at them soon */
+#define UNMAP_PAGES_MIN 64u /* fewer are cheaper one by one: their committer reads them soon */
 
 /* The largest record, alone in a file of whole pages. */
 #define BYTES_MAX (TX_RECORD_BYTES_MAX + (uint64_t)TX_SEGMENT_HEADER_BYTES + 4096)
