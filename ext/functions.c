@@ -309,7 +309,8 @@ drop_table(struct txkv *store, const char *name, sqlite3_str *out, char **messag
     return SQLITE_OK;
 }
 
-/* Does work on a table (NULL: on all) of a store, and appends its report. */
+/* Does work on a table (NULL: on all) of a store, or with the function's second argument, and
+ * appends its report. */
 typedef int table_work(struct txkv *store, const char *name, sqlite3_str *out, char **message);
 
 static int
@@ -355,31 +356,6 @@ backup_store(struct txkv *store, const char *target, sqlite3_str *out, char **me
 }
 
 static void
-call_backup(sqlite3_context *context, int argc, sqlite3_value **argv)
-{
-    struct tx_connection *connection = sqlite3_user_data(context);
-    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
-    const char *const where = (const char *)sqlite3_value_text(argv[0]);
-    const char *const target = (const char *)sqlite3_value_text(argv[1]);
-    struct txkv *store;
-    char *message = NULL;
-    int rc;
-
-    (void)argc;
-    if (where == NULL || target == NULL)
-        rc = tx_sql_refuse(&message, SQLITE_ERROR,
-                           "txkv_backup: the first argument is a txkv table or a store's "
-                           "directory, the second the directory to make, as text");
-    else
-        rc = tx_where_open(connection, "txkv_backup", where, &store, &message);
-    if (rc == SQLITE_OK) {
-        rc = backup_store(store, target, out, &message);
-        (void)txkv_close(store, NULL);
-    }
-    give_result(context, rc, out, message);
-}
-
-static void
 call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     struct tx_connection *connection = sqlite3_user_data(context);
@@ -392,6 +368,26 @@ call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
     (void)argc;
     if (rc == SQLITE_OK)
         rc = run_on_table(connection, "txkv_drop", drop_table, arguments, out, &message);
+    give_result(context, rc, out, message);
+}
+
+static void
+call_backup(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct tx_connection *connection = sqlite3_user_data(context);
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    const char *const arguments[] = { (const char *)sqlite3_value_text(argv[0]),
+                                      (const char *)sqlite3_value_text(argv[1]) };
+    char *message = NULL;
+    int rc;
+
+    (void)argc;
+    if (arguments[0] == NULL || arguments[1] == NULL)
+        rc = tx_sql_refuse(&message, SQLITE_ERROR,
+                           "txkv_backup: the first argument is a txkv table or a store's "
+                           "directory, the second the directory to make, as text");
+    else
+        rc = run_on_table(connection, "txkv_backup", backup_store, arguments, out, &message);
     give_result(context, rc, out, message);
 }
 
