@@ -1,6 +1,6 @@
 /*
- * functions.c - the SQL functions txkv_checkpoint, txkv_recover, txkv_drop, txkv_check and
- * txkv_version.
+ * functions.c - the SQL functions txkv_checkpoint, txkv_recover, txkv_drop, txkv_check,
+ * txkv_backup and txkv_version.
  */
 #include "functions.h"
 
@@ -309,7 +309,8 @@ drop_table(struct txkv *store, const char *name, sqlite3_str *out, char **messag
     return SQLITE_OK;
 }
 
-/* Does work on a table (NULL: on all) of a store, and appends its report. */
+/* Does work on a table (NULL: on all) of a store, or with the function's second argument, and
+ * appends its report. */
 typedef int table_work(struct txkv *store, const char *name, sqlite3_str *out, char **message);
 
 static int
@@ -333,6 +334,27 @@ run_on_table(struct tx_connection *connection, const char *who, table_work *work
     return rc;
 }
 
+static int
+backup_store(struct txkv *store, const char *target, sqlite3_str *out, char **message)
+{
+    struct txkv_backup_report report;
+    struct txkv_error err;
+    const enum txkv_rc rc = txkv_backup(store, target, &report, &err);
+
+    if (rc != TXKV_OK)
+        return tx_sql_fail(message, "txkv_backup", rc, &err);
+    append_store(out, store);
+    sqlite3_str_appendall(out, ",\"target\":");
+    tx_json_string(out, target, strlen(target));
+    tx_json_count(out, "lsn", report.lsn);
+    tx_json_count(out, "tables", report.tables);
+    tx_json_count(out, "rows", report.rows);
+    tx_json_count(out, "bytes", report.bytes);
+    append_milliseconds(out, report.duration_us);
+    sqlite3_str_appendchar(out, 1, '}');
+    return SQLITE_OK;
+}
+
 static void
 call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
@@ -346,6 +368,26 @@ call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
     (void)argc;
     if (rc == SQLITE_OK)
         rc = run_on_table(connection, "txkv_drop", drop_table, arguments, out, &message);
+    give_result(context, rc, out, message);
+}
+
+static void
+call_backup(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct tx_connection *connection = sqlite3_user_data(context);
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    const char *const arguments[] = { (const char *)sqlite3_value_text(argv[0]),
+                                      (const char *)sqlite3_value_text(argv[1]) };
+    char *message = NULL;
+    int rc;
+
+    (void)argc;
+    if (arguments[0] == NULL || arguments[1] == NULL)
+        rc = tx_sql_refuse(&message, SQLITE_ERROR,
+                           "txkv_backup: the first argument is a txkv table or a store's "
+                           "directory, the second the directory to make, as text");
+    else
+        rc = run_on_table(connection, "txkv_backup", backup_store, arguments, out, &message);
     give_result(context, rc, out, message);
 }
 
@@ -410,7 +452,7 @@ tx_functions_register(struct tx_connection *connection)
         { "txkv_recover", 0, call_recover },       { "txkv_recover", 1, call_recover },
         { "txkv_recover", 2, call_recover },       { "txkv_drop", 2, call_drop },
         { "txkv_check", 1, call_check },           { "txkv_check", 2, call_check },
-        { "txkv_version", 0, call_version },
+        { "txkv_backup", 2, call_backup },         { "txkv_version", 0, call_version },
     };
     int rc = SQLITE_OK;
 

@@ -5,6 +5,8 @@
  *   txkv_recover([table or directory [, 'salvage']])
  *                                          what recovery did when the store was opened, and a
  *                                          check of the whole log as it is now
+ *   txkv_backup(table or directory, target)
+ *                                          a copy of the store in a new directory
  *   txkv_version()
  *
  * The first two return a JSON object; without an argument they treat every store of the connection,

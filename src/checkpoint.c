@@ -380,6 +380,27 @@ count_operations(void *arg, const struct tx_record *record, struct tx_segment *s
     return TXKV_OK;
 }
 
+enum txkv_rc
+tx_checkpoint_pause(struct tx_checkpoint *checkpoint, struct txkv_error *err)
+{
+    struct tx_core *core = checkpoint->core;
+    enum txkv_rc rc;
+
+    (void)pthread_mutex_lock(&checkpoint->mutex);
+    rc = tx_shared_lock(core->shared, TX_LOCK_CHECKPOINT,
+                        tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+    if (rc != TXKV_OK)
+        (void)pthread_mutex_unlock(&checkpoint->mutex);
+    return rc;
+}
+
+void
+tx_checkpoint_resume(struct tx_checkpoint *checkpoint)
+{
+    tx_shared_unlock(checkpoint->core->shared, TX_LOCK_CHECKPOINT);
+    (void)pthread_mutex_unlock(&checkpoint->mutex);
+}
+
 /* Nothing is trimmed meanwhile. */
 static enum txkv_rc
 verify_locked(struct tx_core *core, struct txkv_recovery_report *report, struct tx_log_scan *scan,
@@ -412,14 +433,11 @@ tx_checkpoint_verify(struct tx_checkpoint *checkpoint, struct txkv_recovery_repo
     enum txkv_rc rc;
 
     memset(report, 0, sizeof *report);
-    (void)pthread_mutex_lock(&checkpoint->mutex);
-    rc = tx_shared_lock(core->shared, TX_LOCK_CHECKPOINT,
-                        tx_load_relaxed_64(&core->limits.stall_timeout_us), NULL, err);
+    rc = tx_checkpoint_pause(checkpoint, err);
     if (rc == TXKV_OK) {
         rc = verify_locked(core, report, &scan, err);
-        tx_shared_unlock(core->shared, TX_LOCK_CHECKPOINT);
+        tx_checkpoint_resume(checkpoint);
     }
-    (void)pthread_mutex_unlock(&checkpoint->mutex);
     report->segments = scan.segments;
     report->bytes_verified = scan.bytes_verified;
     report->duration_us = tx_os_now_us() - started;

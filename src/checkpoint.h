@@ -41,6 +41,15 @@ TX_MUST_CHECK enum txkv_rc tx_checkpoint_run(struct tx_checkpoint *checkpoint, u
 /* Drop memtables that no snapshot needs any more and free retired views whose pins have gone. */
 void tx_checkpoint_tidy(struct tx_checkpoint *checkpoint);
 
+/*
+ * tx_checkpoint_pause -- keep every process from checkpointing, and so from writing to LMDB and
+ * from deleting segments, until tx_checkpoint_resume by the same thread; waits for one that is
+ * running. TXKV_BUSY after stall_timeout_ms. Commits go on.
+ */
+TX_MUST_CHECK enum txkv_rc tx_checkpoint_pause(struct tx_checkpoint *checkpoint,
+                                               struct txkv_error *err);
+void tx_checkpoint_resume(struct tx_checkpoint *checkpoint);
+
 /* txkv_verify: the log from the checkpoint LSN to the published LSN. */
 TX_MUST_CHECK enum txkv_rc tx_checkpoint_verify(struct tx_checkpoint *checkpoint,
                                                 struct txkv_recovery_report *report,

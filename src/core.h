@@ -44,6 +44,8 @@ struct tx_counters {
     uint64_t checkpoints, checkpoints_failed;
     uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;
     uint64_t map_grows;
+    uint64_t backups, backups_failed;
+    uint64_t backup_bytes_done, backup_bytes_total; /* of the running one, or the last */
 };
 
 struct tx_core {

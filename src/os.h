@@ -36,6 +36,7 @@ struct tx_os {
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
     int (*mkdir)(const char *path, mode_t mode);
+    int (*rmdir)(const char *path);
     /* One byte of the file, an OFD lock, without waiting: F_WRLCK, F_RDLCK (both also turn one kind
      * into the other in one step) or F_UNLCK. */
     int (*lock)(int fd, off_t byte, short type);

@@ -168,6 +168,19 @@ add_checkpoints(struct list *list, struct tx_core *core)
     add(list, "lmdb_map_grows", load(&c->map_grows), "times", "the map was enlarged");
 }
 
+static void
+add_backups(struct list *list, const struct tx_core *core)
+{
+    const struct tx_counters *c = &core->counters;
+
+    add(list, "backups", load(&c->backups), "backups", "made by this process");
+    add(list, "backups_failed", load(&c->backups_failed), "backups", "failed, and left nothing");
+    add(list, "backup_bytes_done", load(&c->backup_bytes_done), "bytes",
+        "written by the backup that runs, or the last one");
+    add(list, "backup_bytes_total", load(&c->backup_bytes_total), "bytes",
+        "what it has to write at most; of a finished one, what it has written");
+}
+
 size_t
 txkv_stats(struct txkv *store, struct txkv_stat stats[TXKV_STATS_MAX])
 {
@@ -179,5 +192,6 @@ txkv_stats(struct txkv *store, struct txkv_stat stats[TXKV_STATS_MAX])
     add_log(&list, &store->core);
     add_overlay(&list, store);
     add_checkpoints(&list, &store->core);
+    add_backups(&list, &store->core);
     return list.count;
 }

@@ -210,6 +210,7 @@ close_parts(struct txkv *store)
         (void)tx_os.close(store->wal_lock_fd);
     tx_share_close(&store->share);
     tx_checkpoint_destroy(&store->checkpoint);
+    (void)pthread_mutex_destroy(&store->backup_mutex);
     tx_catalog_destroy(&store->core.catalog);
     (void)pthread_mutex_destroy(&store->core.order_mutex);
     (void)pthread_mutex_destroy(&store->core.overlay_mutex);
@@ -398,6 +399,7 @@ open_store(const char *dir, const struct txkv_options *options, uint64_t device,
     store->core.decide = (uint32_t)options->decide;
     tx_commit_init(&store->commit, &store->core);
     tx_checkpoint_init(&store->checkpoint, &store->core, &store->commit);
+    (void)pthread_mutex_init(&store->backup_mutex, NULL);
     rc = absolute(dir, &store->core.dir, err);
     if (rc == TXKV_OK)
         rc = open_parts(store, options, err);

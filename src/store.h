@@ -25,6 +25,8 @@ struct txkv {
     struct tx_share share;
     uint64_t device, inode;
 
+    pthread_mutex_t backup_mutex; /* held over a backup */
+
     /* Under the registry's mutex. */
     uint32_t handles;
     struct txkv *next;

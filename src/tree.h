@@ -181,6 +181,35 @@ void tx_tree_batch_abort(struct tx_tree_batch *batch); /* NULL is allowed */
 TX_MUST_CHECK enum txkv_rc tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms,
                                         struct txkv_error *err);
 
+/* ---- a copy ---- */
+
+/* What tx_tree_copy tells meanwhile, in its caller's thread. */
+struct tx_tree_copy_watch {
+    /* Once, in every case: the copy has its state, and what is committed from now on is not in it.
+     */
+    void (*begun)(void *arg);
+    void (*written)(void *arg, uint64_t bytes); /* so many so far */
+    void *arg;
+};
+
+/*
+ * tx_tree_copy -- write all of LMDB but its free pages to a new file, synced; its name is not.
+ *
+ * read   begun, and not ended meanwhile: it keeps the map from growing.
+ * watch  the copy has the state of `read` when no batch commits between the begin of `read` and
+ *        watch->begun; the caller sees to that.
+ * bytes  out: of the file.
+ *
+ * TXKV_IOERR and TXKV_FULL leave a part of the file; TXKV_CORRUPT, TXKV_NOMEM.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_copy(struct tx_tree_read *read, const char *path,
+                                        const struct tx_tree_copy_watch *watch, uint64_t *bytes,
+                                        struct txkv_error *err);
+
+/* Make the default place the log's in a store that nobody else has open; tx_tree_meta keeps what it
+ * said. */
+TX_MUST_CHECK enum txkv_rc tx_tree_forget_wal_dir(struct tx_tree *tree, struct txkv_error *err);
+
 struct tx_tree_stats {
     uint64_t map_bytes, used_bytes; /* used: up to the last page in use */
     uint64_t readers;               /* reads that exist */

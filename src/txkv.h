@@ -453,6 +453,39 @@ void txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report
 TXKV_MUST_CHECK enum txkv_rc txkv_verify(struct txkv *store, struct txkv_recovery_report *report,
                                          struct txkv_error *err);
 
+struct txkv_backup_report {
+    uint64_t lsn;    /* the backup holds every transaction before it, and none after */
+    uint64_t tables; /* those of indexes count too */
+    uint64_t rows;   /* in all of them */
+    uint64_t bytes;  /* of its file */
+    uint64_t duration_us;
+};
+
+/*
+ * txkv_backup -- make a copy of the whole store in a new directory, while any number of processes
+ * use it.
+ *
+ * The copy holds everything that was committed before the call, and what else was committed by its
+ * LSN, which the report names: a prefix of the commit order. It is a store like any other, with its
+ * log in its own directory, compacted. It is made under the name TARGET.tmp-<16 hex digits>,
+ * synced, opened, and read from end to end; only then does it get its name. After an error, a kill
+ * or a power failure there is no target; what a kill leaves under the other name the next backup to
+ * the same target removes.
+ *
+ * target  a path that does not exist, in a directory that does.
+ * report  may be NULL.
+ *
+ * Begins with a checkpoint. Readers, writers and checkpoints go on meanwhile, but LMDB's map cannot
+ * grow: see docs/tuning.md. Backups of one process come one after the other.
+ *
+ * Returns TXKV_OK; TXKV_EXISTS; TXKV_CANTOPEN (no such parent directory); TXKV_BUSY (another
+ * process makes a backup to the same target, or what txkv_checkpoint returns it for); TXKV_READONLY
+ * (of the store, or the parent directory); TXKV_FULL; TXKV_IOERR; TXKV_CORRUPT; TXKV_NOMEM;
+ * TXKV_MISUSE; and what txkv_checkpoint returns. Thread-safe.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_backup(struct txkv *store, const char *target,
+                                         struct txkv_backup_report *report, struct txkv_error *err);
+
 /* ---- statistics ---- */
 
 struct txkv_stat {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../../src/os.h"
 
@@ -180,6 +181,7 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .unlink = unlink_or_fail,
                             .rename = rename_or_fail,
                             .mkdir = mkdir_or_fail,
+                            .rmdir = rmdir,
                             .lock = lock_or_fail,
                             .locked = locked_or_fail,
                             .statfs = statfs };
