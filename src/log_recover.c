@@ -214,8 +214,8 @@ write_whole(int fd, const struct tx_segment *s, const char *path, struct txkv_er
         const ssize_t n = tx_os.pwrite(fd, s->map + done,
                                        tx_min_u64(s->file_bytes - done, COPY_BYTES), (off_t)done);
 
-        if (n < 0 && errno != EINTR)
-            return tx_fail_errno(err, errno, "cannot write %s", path);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return tx_fail_errno(err, n == 0 ? EIO : errno, "cannot write %s", path);
         if (n > 0)
             done += (uint64_t)n;
     }
@@ -352,7 +352,7 @@ seal_tail(struct recovery *r, struct txkv_error *err)
     int e = 0;
 
     if (s->file_bytes < s->bytes)
-        e = tx_os.fallocate(s->fd, 0, (off_t)s->bytes);
+        e = tx_os_allocate(s->fd, s->bytes);
     if (e != 0)
         return tx_fail_errno(err, e, "cannot allocate space for log file %s", s->path);
     s->file_bytes = s->bytes;

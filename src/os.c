@@ -87,6 +87,17 @@ tx_os_coarse_us(void)
     return read_clock_us(CLOCK_MONOTONIC_COARSE);
 }
 
+int
+tx_os_allocate(int fd, uint64_t bytes)
+{
+    int e;
+
+    do
+        e = tx_os.fallocate(fd, 0, (off_t)bytes);
+    while (e == EINTR);
+    return e;
+}
+
 enum txkv_rc
 tx_os_sync_dir(const char *path, struct txkv_error *err)
 {

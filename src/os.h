@@ -55,6 +55,9 @@ uint64_t tx_os_now_us(void);
 /* The same, up to a few milliseconds behind, at a fraction of the cost. */
 uint64_t tx_os_coarse_us(void);
 
+/* Give the first `bytes` bytes of a file their space; 0 or an errno. A signal does not end it. */
+TX_MUST_CHECK int tx_os_allocate(int fd, uint64_t bytes);
+
 /* fsync of a directory, so that names made or removed in it survive a power loss. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
 

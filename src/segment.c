@@ -171,9 +171,7 @@ tx_segment_allocate(const char *dir, const char *tmp_name, uint64_t bytes, struc
     s = open_file(dir, tmp_name, O_RDWR | O_CREAT | O_TRUNC, &rc, err);
     if (s == NULL)
         return rc;
-    do {
-        e = tx_os.fallocate(s->fd, 0, (off_t)bytes);
-    } while (e == EINTR);
+    e = tx_os_allocate(s->fd, bytes);
     if (e != 0) {
         rc = tx_fail_errno(
             err, e,

@@ -249,7 +249,7 @@ static enum txkv_rc
 make_page(struct tx_share *share, struct txkv_error *err)
 {
     enum txkv_rc rc;
-    const int e = tx_os.fallocate(share->fd, 0, FILE_BYTES);
+    const int e = tx_os_allocate(share->fd, FILE_BYTES);
 
     if (e != 0)
         return tx_fail_errno(err, e, "cannot allocate space for %s", share->path);

@@ -148,7 +148,7 @@ reserve_lock_file(const char *dir)
     if (path == NULL)
         return ENOMEM;
     fd = tx_os.open(path, O_RDWR | O_CREAT, 0600);
-    e = fd < 0 ? errno : tx_os.fallocate(fd, 0, LOCK_FILE_BYTES);
+    e = fd < 0 ? errno : tx_os_allocate(fd, LOCK_FILE_BYTES);
     if (fd >= 0)
         (void)tx_os.close(fd);
     tx_free(path);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -164,6 +165,31 @@ a_child_knows_its_own_process_id(void **state)
     assert_int_equal(tx_os_pid(), getpid());
 }
 
+static unsigned interrupts;
+
+static int
+interrupted_fallocate(int fd, off_t offset, off_t bytes)
+{
+    (void)fd;
+    (void)offset;
+    if (interrupts == 0)
+        return bytes == 4096 ? 0 : EINVAL;
+    interrupts--;
+    return EINTR;
+}
+
+static void
+a_signal_does_not_end_an_allocation_of_space(void **state)
+{
+    (void)state;
+    tx_os.fallocate = interrupted_fallocate;
+    interrupts = 3;
+    assert_int_equal(tx_os_allocate(0, 4096), 0);
+    assert_int_equal(interrupts, 0);
+    assert_int_equal(tx_os_allocate(0, 8192), EINVAL);
+    tx_os = tx_os_system;
+}
+
 int
 main(void)
 {
@@ -177,6 +203,7 @@ main(void)
         cmocka_unit_test(a_thread_runs_with_all_signals_blocked),
         cmocka_unit_test(a_forked_child_sees_another_generation),
         cmocka_unit_test(a_child_knows_its_own_process_id),
+        cmocka_unit_test(a_signal_does_not_end_an_allocation_of_space),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
