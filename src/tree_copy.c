@@ -161,7 +161,7 @@ copy_with_thread(struct copy *copy, int fd, const struct tx_tree_copy_watch *wat
                  struct txkv_error *err)
 {
     uint8_t *buffer = tx_malloc(BLOCK_BYTES);
-    pthread_t thread;
+    pthread_t thread = 0;
     enum txkv_rc rc = buffer == NULL ? tx_fail_nomem(err) : TXKV_OK;
 
     if (rc == TXKV_OK)
