@@ -84,6 +84,8 @@ sqlite3_txkv_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
     if (rc == SQLITE_OK)
         rc = tx_quickscan_register(connection);
     if (rc == SQLITE_OK)
+        rc = tx_logtable_register(connection);
+    if (rc == SQLITE_OK)
         rc = tx_functions_register(connection);
     tx_connection_unref(connection);
     return rc == SQLITE_OK ? LOADED : rc;

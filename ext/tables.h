@@ -1,8 +1,8 @@
 /*
- * tables.h - txkv_tables, the list of the tables in stores, and txkv_scan, the rows of one table of
- * a store without CREATE.
+ * tables.h - txkv_tables, the list of the tables in stores, txkv_scan, the rows of one table of a
+ * store without CREATE, and txkv_log, the records of its log.
  *
- * Both only read, and never make a store. Since they name directories they cannot be used in views
+ * All only read, and never make a store. Since they name directories they cannot be used in views
  * and triggers of a file (SQLITE_VTAB_DIRECTONLY).
  */
 #ifndef TX_TABLES_H
@@ -13,8 +13,9 @@
 /* One reference of the connection for each. */
 int tx_tables_register(struct tx_connection *connection);
 int tx_quickscan_register(struct tx_connection *connection);
+int tx_logtable_register(struct tx_connection *connection);
 
-/* ---- what the two have in common, with txkv_stats too ---- */
+/* ---- what they have in common, with txkv_stats too ---- */
 
 struct tx_listing {
     sqlite3_vtab base; /* first: SQLite's view of it */

@@ -1,5 +1,5 @@
 /*
- * log_private.h - what log.c and log_recover.c share.
+ * log_private.h - what the files log*.c share.
  *
  * Layer 2: log.h, atomic.h.
  */
@@ -92,13 +92,13 @@ TX_MUST_CHECK enum txkv_rc tx_log_enter(struct tx_log *log, struct txkv_error *e
 
 /* ---- log_trim.c ---- */
 
-/* The segments' first LSNs by the names in the log's directory, ascending; free lsns, also after a
+/* The segments' first LSNs by the names in a log's directory, ascending; free lsns, also after a
  * failure. */
 struct tx_log_names {
     uint64_t *lsns;
     size_t count, room;
 };
-TX_MUST_CHECK enum txkv_rc tx_log_list(const struct tx_log *log, struct tx_log_names *names,
+TX_MUST_CHECK enum txkv_rc tx_log_list(const char *dir, struct tx_log_names *names,
                                        struct txkv_error *err);
 
 #endif /* TX_LOG_PRIVATE_H */

@@ -427,7 +427,7 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
     rc = tx_log_new(config, &r.log, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_log_list(r.log, &r.names, err);
+    rc = tx_log_list(r.log->dir, &r.names, err);
     for (size_t i = 0; i < r.names.count && rc == TXKV_OK; i++)
         rc = open_segment(&r, i, err);
     scan->end_lsn = r.walk.lsn;

@@ -43,12 +43,12 @@ compare_lsns(const void *a, const void *b)
 }
 
 enum txkv_rc
-tx_log_list(const struct tx_log *log, struct tx_log_names *names, struct txkv_error *err)
+tx_log_list(const char *dir, struct tx_log_names *names, struct txkv_error *err)
 {
     enum txkv_rc rc;
 
     *names = (struct tx_log_names){ NULL, 0, 0 };
-    rc = tx_os_list_dir(log->dir, note_name, names, err);
+    rc = tx_os_list_dir(dir, note_name, names, err);
     if (rc == TXKV_OK && names->count > 0)
         qsort(names->lsns, names->count, sizeof *names->lsns, compare_lsns);
     return rc;
@@ -100,7 +100,7 @@ static enum txkv_rc
 remove_below(const struct tx_log *log, uint64_t lsn, uint64_t *deleted, struct txkv_error *err)
 {
     struct tx_log_names names;
-    enum txkv_rc rc = tx_log_list(log, &names, err);
+    enum txkv_rc rc = tx_log_list(log->dir, &names, err);
 
     for (size_t i = 0; rc == TXKV_OK && i + 1 < names.count && names.lsns[i + 1] <= lsn; i++) {
         char name[TX_SEGMENT_NAME_BYTES];

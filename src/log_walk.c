@@ -76,7 +76,7 @@ static enum txkv_rc
 find_file(const struct tx_log *log, uint64_t lsn, uint64_t *first_lsn, struct txkv_error *err)
 {
     struct tx_log_names names;
-    enum txkv_rc rc = tx_log_list(log, &names, err);
+    enum txkv_rc rc = tx_log_list(log->dir, &names, err);
 
     *first_lsn = UINT64_MAX;
     for (size_t i = 0; i < names.count && names.lsns[i] <= lsn; i++)

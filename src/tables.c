@@ -193,6 +193,22 @@ txkv_table_next(struct txkv *store, uint32_t *table, char name[TXKV_TABLE_NAME_B
     return next != NULL;
 }
 
+bool
+txkv_table_name(struct txkv *store, uint32_t table, char name[TXKV_TABLE_NAME_BYTES_MAX + 1])
+{
+    struct tx_catalog *catalog = &store->core.catalog;
+    const struct tx_catalog_entry *entry;
+
+    if (tx_check_fork(&store->core, NULL) != TXKV_OK)
+        return false;
+    (void)pthread_mutex_lock(&catalog->mutex);
+    entry = tx_catalog_by_number(catalog, table);
+    if (entry != NULL)
+        memcpy(name, entry->name, strlen(entry->name) + 1);
+    (void)pthread_mutex_unlock(&catalog->mutex);
+    return entry != NULL;
+}
+
 /* ---- dropping and renaming ---- */
 
 struct change_tables {

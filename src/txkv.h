@@ -453,6 +453,48 @@ void txkv_recovery(const struct txkv *store, struct txkv_recovery_report *report
 TXKV_MUST_CHECK enum txkv_rc txkv_verify(struct txkv *store, struct txkv_recovery_report *report,
                                          struct txkv_error *err);
 
+/* ---- reading the log ---- */
+
+struct txkv_log;
+
+/* A record of the log. What it points at is valid until the next call on its txkv_log. */
+struct txkv_log_record {
+    uint64_t lsn, bytes;
+    /* In the words of docs/file-format.md: "transaction", "table", "seal", "void", "prepared",
+     * "committed", "aborted", "dropped", "renamed". */
+    const char *type;
+    uint64_t operations;    /* rows written or deleted, tables made, dropped or renamed; else 0 */
+    const uint32_t *tables; /* the numbers of those that they are about, each once */
+    size_t table_count;
+    bool durable;      /* a sync has covered all of it */
+    bool checkpointed; /* it is in LMDB */
+};
+
+/*
+ * txkv_log_open -- read the records that the log's files hold, while the store is in use: from
+ * from_lsn on and before to_lsn (UINT64_MAX: no end), up to what was committed when the call was
+ * made. The files also hold what checkpoints have moved already, as long as they are there; those
+ * that are open here can be read to the end, whatever checkpoints remove.
+ *
+ * Returns TXKV_OK; TXKV_CANTOPEN, TXKV_IOERR, TXKV_CORRUPT, TXKV_NOMEM, TXKV_FORKED. The store must
+ * be closed after it.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_log_open(struct txkv *store, uint64_t from_lsn, uint64_t to_lsn,
+                                           struct txkv_log **out, struct txkv_error *err);
+
+/* The next record, in the order of LSNs. TXKV_NOTFOUND at the end; TXKV_CORRUPT where one is
+ * missing or damaged. */
+TXKV_MUST_CHECK enum txkv_rc txkv_log_next(struct txkv_log *log, struct txkv_log_record *record,
+                                           struct txkv_error *err);
+
+void txkv_log_close(struct txkv_log *log); /* NULL is allowed */
+
+/*
+ * txkv_table_name -- the name that a table has now, or had last; false for a number that no table
+ * ever had. Empty for one that was dropped before this process opened the store.
+ */
+bool txkv_table_name(struct txkv *store, uint32_t table, char name[TXKV_TABLE_NAME_BYTES_MAX + 1]);
+
 struct txkv_backup_report {
     uint64_t lsn;    /* the backup holds every transaction before it, and none after */
     uint64_t tables; /* those of indexes count too */
