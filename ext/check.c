@@ -376,13 +376,31 @@ check_tables(struct check *check, const char *name, uint32_t number)
     return rc;
 }
 
-/* One transaction, so that all is of one snapshot; nothing is committed. */
+static enum txkv_rc
+check_pages(struct check *check, bool *good)
+{
+    struct txkv_pages_report report;
+    const enum txkv_rc rc = txkv_check_pages(check->store, &report, &check->err);
+
+    *good = rc == TXKV_OK && report.problems == 0;
+    if (rc == TXKV_OK && report.problems > 0) {
+        add_problem(check, "of the store", NULL, report.first);
+        check->problem_count += report.problems - 1;
+    }
+    return rc;
+}
+
+/* One transaction, so that all is of one snapshot; nothing is committed. LMDB believes its pages,
+ * so no row is read through damaged ones. */
 static enum txkv_rc
 run_check(struct check *check, const char *name, uint32_t number)
 {
-    enum txkv_rc rc = txkv_session_open(check->store, &check->session, &check->err);
+    bool good;
+    enum txkv_rc rc = check_pages(check, &good);
 
-    if (rc != TXKV_OK)
+    if (rc == TXKV_OK && good)
+        rc = txkv_session_open(check->store, &check->session, &check->err);
+    if (rc != TXKV_OK || !good)
         return rc;
     rc = txkv_begin(check->session, &check->err);
     if (rc == TXKV_OK)
@@ -438,7 +456,7 @@ tx_check_store(struct txkv *store, const char *name, sqlite3_str *out, char **me
     if (rc == TXKV_OK)
         rc = run_check(&check, name, 0);
     problems = sqlite3_str_finish(check.problems);
-    if (rc == TXKV_OK && name != NULL && check.tables == 0)
+    if (rc == TXKV_OK && name != NULL && check.tables == 0 && check.problem_count == 0)
         rc = txkv_table(store, name, NULL, false, &number, &check.err); /* it is not there */
     if (rc == TXKV_OK)
         append_report(&check, &log, problems, out);

@@ -117,3 +117,11 @@ txkv_verify(struct txkv *store, struct txkv_recovery_report *report, struct txkv
         rc = tx_refuse_readonly(&store->core, err);
     return rc == TXKV_OK ? tx_checkpoint_verify(&store->checkpoint, report, err) : rc;
 }
+
+enum txkv_rc
+txkv_check_pages(struct txkv *store, struct txkv_pages_report *report, struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_check_fork(&store->core, err);
+
+    return rc == TXKV_OK ? tx_tree_check(store->core.tree, report, err) : rc;
+}

@@ -276,10 +276,12 @@ static enum txkv_rc
 open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *is_new,
           struct txkv_error *err)
 {
-    enum txkv_rc rc = open_env(tree, map_size, use == TX_TREE_READONLY, err);
+    enum txkv_rc rc = use == TX_TREE_ALONE ? tx_tree_look(tree->dir, err) : TXKV_OK;
     struct stat st;
     int fd;
 
+    if (rc == TXKV_OK)
+        rc = open_env(tree, map_size, use == TX_TREE_READONLY, err);
     if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
         tree->meta.others = st.st_mode & 077;
     if (rc == TXKV_OK && use == TX_TREE_ALONE)

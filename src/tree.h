@@ -181,6 +181,15 @@ void tx_tree_batch_abort(struct tx_tree_batch *batch); /* NULL is allowed */
 TX_MUST_CHECK enum txkv_rc tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms,
                                         struct txkv_error *err);
 
+/* ---- is it in order? ---- */
+
+/*
+ * tx_tree_check -- look at every page of data.mdb as it is now, beside readers and checkpoints,
+ * without LMDB. Problems are not an error.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report,
+                                         struct txkv_error *err);
+
 /* ---- a copy ---- */
 
 /* What tx_tree_copy tells meanwhile, in its caller's thread. */

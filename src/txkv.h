@@ -495,6 +495,23 @@ void txkv_log_close(struct txkv_log *log); /* NULL is allowed */
  */
 bool txkv_table_name(struct txkv *store, uint32_t table, char name[TXKV_TABLE_NAME_BYTES_MAX + 1]);
 
+struct txkv_pages_report {
+    uint64_t pages;    /* in use */
+    uint64_t problems; /* that were found in them */
+    char first[320];   /* the first one in words */
+};
+
+/*
+ * txkv_check_pages -- look at every page of LMDB's file, without LMDB and beside readers and
+ * writers: is each where it should be, and does each node end in its page? That is what reads rely
+ * on: a store with problems here should not be read, but restored or rescued. Values have no
+ * checksums.
+ *
+ * Returns TXKV_OK, also with problems; TXKV_IOERR, TXKV_NOMEM, TXKV_FORKED.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_check_pages(struct txkv *store, struct txkv_pages_report *report,
+                                              struct txkv_error *err);
+
 struct txkv_backup_report {
     uint64_t lsn;    /* the backup holds every transaction before it, and none after */
     uint64_t tables; /* those of indexes count too */

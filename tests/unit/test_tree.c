@@ -239,6 +239,7 @@ another_lmdb_version_is_refused_unchanged(void **state)
     (void)state;
     OK(try_open());
     write_file("\x09", 1, 20); /* behind a 16 byte page header and the magic number */
+    write_file("\x09", 1, 4096 + 20);
     refuses_and_leaves_the_file(TXKV_FORMAT);
 }
 
