@@ -9,6 +9,7 @@
 #include "check.h"
 #include "json.h"
 #include "prepared.h"
+#include "recover.h"
 #include "relation.h"
 #include "sqlerror.h"
 #include "where.h"
@@ -167,6 +168,19 @@ report_one(struct tx_connection *connection, const struct report *report, const 
     return rc == TXKV_OK ? SQLITE_OK : tx_sql_fail(message, report->function, rc, &err);
 }
 
+/* A word that is about a store which is not opened. */
+static int
+recover_closed(struct tx_connection *connection, const char *where, const char *how,
+               sqlite3_str *out, char **message)
+{
+    if (tx_where_table(connection, where) != NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "txkv_recover: %s is open, and what is open is not damaged: %s takes "
+                             "the directory of a store that nobody has open",
+                             where, how);
+    return tx_recover_dry_run(where, out, message);
+}
+
 /* What the second argument of txkv_recover asks for; false when it is no word of those. */
 static bool
 parse_how(const char *how, struct txkv_options *options)
@@ -187,18 +201,21 @@ run_report(sqlite3_context *context, const struct report *report, int argc, sqli
 {
     struct tx_connection *connection = sqlite3_user_data(context);
     struct txkv_options options = { .must_exist = true, .resolve = tx_prepared_resolve };
-    const char *where;
+    const char *where, *how;
 
     if (argc == 0)
         return report_all(connection, report, out, message);
     where = (const char *)sqlite3_value_text(argv[0]);
-    if (where == NULL ||
-        (argc > 1 && !parse_how((const char *)sqlite3_value_text(argv[1]), &options)))
+    how = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
+    if (where != NULL && how != NULL && sqlite3_stricmp(how, "dry-run") == 0)
+        return recover_closed(connection, where, how, out, message);
+    if (where == NULL || (argc > 1 && !parse_how(how, &options)))
         return tx_sql_refuse(
             message, SQLITE_ERROR,
             "%s: the argument is a txkv table or a store's directory, as text%s", report->function,
-            report->run == recover ? "; the second, if any, is 'salvage', 'commit' or 'abort'"
-                                   : "");
+            report->run == recover
+                ? "; the second, if any, is 'dry-run', 'salvage', 'commit' or 'abort'"
+                : "");
     return report_one(connection, report, where, &options, out, message);
 }
 

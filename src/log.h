@@ -35,6 +35,7 @@ struct tx_log_config {
     /* For tx_log_recover: the checkpoint LSN, the chain's value there, what to do about damage. */
     uint64_t start_lsn, start_check;
     bool salvage;
+    bool look; /* change nothing, and open nothing: fill in the scan, that is all */
     struct tx_shared *shared; /* NULL: no other process uses this log */
     bool readonly;            /* tx_log_attach: no permission to write the files */
     uint32_t others;          /* what group and others may do with new files: 0 to 077 */
@@ -52,6 +53,11 @@ struct tx_log_scan {
     uint64_t bytes_verified;
     uint64_t bytes_discarded; /* behind end_lsn: in each file up to its last byte that is not 0 */
     uint64_t salvaged_files;  /* copied before they were cut off or removed */
+    /* Intact ones behind end_lsn. With `look` alone: */
+    uint64_t records_behind;
+    bool damaged;              /* one of them proves that acknowledged data are */
+    uint64_t break_first_lsn;  /* of the file in which the chain ends */
+    struct txkv_error verdict; /* what recovery would say; TXKV_OK: nothing */
 };
 
 /* Called with each intact record from the start LSN on, seals left out; segment is what its body is
@@ -83,6 +89,9 @@ typedef enum txkv_rc tx_log_visit(void *arg, const struct tx_record *record,
  * already. start_lsn 0 means the log begins at LSN 0: its first record is at
  * TX_SEGMENT_HEADER_BYTES. A start_lsn without a segment that holds it, and without later ones, is
  * an empty log (LMDB was synced and the log's tail was lost, which sync=normal allows).
+ *
+ * With `look` the files are only read, before_cut is not called, *out is NULL after success too, and
+ * what would have been TXKV_CORRUPT or TXKV_FORMAT is the scan's verdict.
  */
 TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit,
                                           void *arg, struct tx_log_scan *scan, struct tx_log **out,

@@ -44,6 +44,7 @@ struct recovery {
     struct tx_log *log;
     struct tx_log_walk walk;
     uint64_t start_lsn;
+    bool look;
     struct tx_log_names names;
     bool entered;             /* the chain has been followed into a segment */
     bool broken;              /* the chain has ended in, or before, a segment */
@@ -96,8 +97,10 @@ search_behind(struct recovery *r, const struct tx_segment *s, struct txkv_error 
         if (tx_get_u64(s->map + at + 16) != s->first_lsn + at)
             continue;
         if (tx_record_decode(s->map + at, s->map + s->file_bytes, r->walk.store_id, &record) !=
-                TX_RECORD_INTACT ||
-            !is_proof(r, &record, &proven_lsn))
+            TX_RECORD_INTACT)
+            continue;
+        r->walk.scan->records_behind += record.type != TX_RECORD_SEAL;
+        if (!is_proof(r, &record, &proven_lsn))
             continue;
         r->proof_lsn = record.lsn;
         r->proven_lsn = tx_max_u64(r->proven_lsn, proven_lsn);
@@ -142,7 +145,7 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
         if (r->walk.lsn > s->first_lsn && r->walk.lsn <= tx_segment_end_lsn(s)) {
             r->last = s;
             if (r->walk.lsn == tx_segment_end_lsn(s))
-                return sync_walked(&r->walk, s, err);
+                return r->look ? TXKV_OK : sync_walked(&r->walk, s, err);
             r->tail = s;
         }
     }
@@ -162,7 +165,7 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
     enum tx_segment_state state;
     struct tx_segment *s;
     enum txkv_rc rc =
-        tx_segment_open(r->log->dir, r->log->store_id, first_lsn, true, &s, &state, err);
+        tx_segment_open(r->log->dir, r->log->store_id, first_lsn, !r->look, &s, &state, err);
 
     if (rc != TXKV_OK)
         return rc;
@@ -405,12 +408,43 @@ cut_log(struct recovery *r, struct txkv_error *err)
     return TXKV_OK;
 }
 
+/* Of damage the scan tells; the log is as it was. */
+static enum txkv_rc
+report_look(const struct recovery *r, enum txkv_rc rc, struct txkv_error *err)
+{
+    struct tx_log_scan *scan = r->walk.scan;
+
+    scan->damaged = r->proven_lsn > 0;
+    scan->break_first_lsn = r->broken ? r->break_first_lsn : r->walk.lsn;
+    if (rc == TXKV_OK && scan->damaged)
+        rc = fail_damaged(r, err);
+    if (rc != TXKV_CORRUPT && rc != TXKV_FORMAT)
+        return rc;
+    scan->verdict = *err;
+    return TXKV_OK;
+}
+
+static enum txkv_rc
+change_files(struct recovery *r, const struct tx_log_config *config, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    if (r->proven_lsn > 0 && !config->salvage)
+        rc = fail_damaged(r, err);
+    if (rc == TXKV_OK && config->before_cut != NULL)
+        rc = config->before_cut(r->walk.arg, err);
+    if (rc == TXKV_OK && r->proven_lsn > 0)
+        rc = salvage_files(r, err);
+    return rc == TXKV_OK ? cut_log(r, err) : rc;
+}
+
 enum txkv_rc
 tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *arg,
                struct tx_log_scan *scan, struct tx_log **out, struct txkv_error *err)
 {
     const uint64_t start_lsn = config->start_lsn;
     struct recovery r = { .start_lsn = start_lsn,
+                          .look = config->look,
                           .walk = { .store_id = config->store_id,
                                     .lsn = start_lsn,
                                     .check = config->start_check,
@@ -432,16 +466,12 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
         rc = open_segment(&r, i, err);
     scan->end_lsn = r.walk.lsn;
     scan->end_check = r.walk.check;
-    if (rc == TXKV_OK && r.proven_lsn > 0 && !config->salvage)
-        rc = fail_damaged(&r, err);
-    if (rc == TXKV_OK && config->before_cut != NULL)
-        rc = config->before_cut(arg, err);
-    if (rc == TXKV_OK && r.proven_lsn > 0)
-        rc = salvage_files(&r, err);
-    if (rc == TXKV_OK)
-        rc = cut_log(&r, err);
+    if (r.look)
+        rc = report_look(&r, rc, err);
+    else if (rc == TXKV_OK)
+        rc = change_files(&r, config, err);
     tx_free(r.names.lsns);
-    if (rc != TXKV_OK) {
+    if (rc != TXKV_OK || r.look) {
         tx_log_close(r.log);
         return rc;
     }

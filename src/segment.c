@@ -347,6 +347,23 @@ fail:
 }
 
 enum txkv_rc
+tx_segment_peek_id(const char *dir, uint64_t first_lsn, uint64_t *store_id, struct txkv_error *err)
+{
+    enum tx_segment_state state;
+    struct tx_segment *s;
+    const enum txkv_rc rc = tx_segment_open(dir, 0, first_lsn, false, &s, &state, err);
+
+    *store_id = 0;
+    if (rc != TXKV_OK)
+        return rc;
+    /* No store has the id 0: an intact header is one of another store. */
+    if (state == TX_SEGMENT_FOREIGN && tx_get_u64(s->map + AT_FIRST_LSN) == first_lsn)
+        *store_id = tx_get_u64(s->map + AT_STORE_ID);
+    tx_segment_unref(s);
+    return TXKV_OK;
+}
+
+enum txkv_rc
 tx_segment_load(const struct tx_segment *segment, uint64_t bytes, struct txkv_error *err)
 {
     bytes = tx_min_u64(bytes, segment->file_bytes);

@@ -100,6 +100,10 @@ TX_MUST_CHECK enum txkv_rc tx_segment_open(const char *dir, uint64_t store_id, u
                                            bool writable, struct tx_segment **out,
                                            enum tx_segment_state *state, struct txkv_error *err);
 
+/* The store's id in the file's header, if that is intact and names first_lsn; else 0. */
+TX_MUST_CHECK enum txkv_rc tx_segment_peek_id(const char *dir, uint64_t first_lsn,
+                                              uint64_t *store_id, struct txkv_error *err);
+
 /*
  * tx_segment_load -- bring the map's first `bytes` bytes into memory. A disk that cannot be read is
  * TXKV_IOERR here, and would be a SIGBUS at the first touch without this call.

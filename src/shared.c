@@ -424,6 +424,19 @@ tx_share_went_live(const struct tx_share *share)
     return live;
 }
 
+bool
+tx_share_in_use(const char *dir)
+{
+    char *path = tx_os_join(dir, "txkv.shm");
+    const int fd = path == NULL ? -1 : tx_os.open(path, O_RDONLY | O_NOFOLLOW, 0);
+    const bool used = fd >= 0 && tx_os.locked(fd, BYTE_LIVE) == 1;
+
+    if (fd >= 0)
+        (void)tx_os.close(fd);
+    tx_free(path);
+    return used;
+}
+
 void
 tx_share_open_to_others(struct tx_share *share, uint64_t store_id)
 {

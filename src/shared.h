@@ -159,6 +159,9 @@ TX_MUST_CHECK enum txkv_rc tx_share_open(const char *dir, uint64_t timeout_us,
  * commits is not seen before it is in LMDB. */
 bool tx_share_went_live(const struct tx_share *share);
 
+/* True when a process, this one too, has the store in dir open. Makes and locks nothing. */
+bool tx_share_in_use(const char *dir);
+
 /* The first opener has recovered the store. */
 void tx_share_open_to_others(struct tx_share *share, uint64_t store_id);
 

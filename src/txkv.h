@@ -495,11 +495,43 @@ void txkv_log_close(struct txkv_log *log); /* NULL is allowed */
  */
 bool txkv_table_name(struct txkv *store, uint32_t table, char name[TXKV_TABLE_NAME_BYTES_MAX + 1]);
 
-struct txkv_pages_report {
-    uint64_t pages;    /* in use */
-    uint64_t problems; /* that were found in them */
-    char first[320];   /* the first one in words */
+/* A store as it lies on the disk. */
+struct txkv_examination {
+    bool opens;        /* txkv_open would open it, as far as can be told without doing it */
+    uint64_t problems; /* that stand in its way */
+    char first[508];   /* the first one in words */
+    uint64_t store_id;
+    /* data.mdb. */
+    struct txkv_pages_report {
+        uint64_t pages;    /* in use */
+        uint64_t problems; /* that were found in them */
+        char first[320];   /* the first one in words, with page and offset */
+    } pages;
+    uint64_t tables; /* of its catalog; those of indexes count too */
+    uint64_t rows;   /* in them, as it says */
+    /* The log: from the checkpoint LSN on, up to where it ends or is damaged. */
+    uint64_t checkpoint_lsn, end_lsn;
+    uint64_t segments, records, transactions, operations, bytes;
+    bool in_doubt; /* it ends with a prepared transaction, which somebody must be asked about */
+    bool
+        log_damaged; /* acknowledged records are missing at end_lsn; else the rest is a torn tail */
+    char break_file[24];
+    uint64_t break_offset;   /* of end_lsn in that file */
+    uint64_t bytes_behind;   /* what recovery, or salvage when log_damaged, would cut off */
+    uint64_t records_behind; /* intact ones among them */
 };
+
+/*
+ * txkv_examine -- look at a store that nobody has open, also at one that cannot be opened, and
+ * change nothing: no file is made, locked, or written.
+ *
+ * wal_dir  NULL: where data.mdb says that it is.
+ *
+ * Returns TXKV_OK, whatever is damaged; TXKV_LOCKED when the store is open; TXKV_CANTOPEN,
+ * TXKV_IOERR, TXKV_NOMEM.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_examine(const char *dir, const char *wal_dir,
+                                          struct txkv_examination *report, struct txkv_error *err);
 
 /*
  * txkv_check_pages -- look at every page of LMDB's file, without LMDB and beside readers and

@@ -1,0 +1,279 @@
+/*
+ * test_examine.c - txkv_examine and txkv_check_pages: what is damaged is found and told, and
+ * nothing is changed.
+ */
+#include "store_fixture.h"
+
+static struct txkv_examination seen;
+
+/* Names, bytes, sizes, modes and times of change of all that is below copy_dir, as one text. */
+static char *
+state_of_copy(void)
+{
+    static char texts[2][1 << 16];
+    static unsigned next;
+    char *into = texts[next++ % 2];
+    char command[512];
+    size_t bytes;
+    FILE *pipe;
+
+    (void)snprintf(command, sizeof command,
+                   "cd %s && find . -printf '%%p %%s %%m %%T@ %%C@\\n' | sort && "
+                   "find . -type f | sort | xargs md5sum",
+                   copy_dir);
+    pipe = popen(command, "r"); // NOLINT(cert-env33-c)
+    assert_non_null(pipe);
+    bytes = fread(into, 1, sizeof texts[0] - 1, pipe);
+    into[bytes] = '\0';
+    assert_int_equal(pclose(pipe), 0);
+    assert_non_null(strstr(into, "data.mdb"));
+    return into;
+}
+
+/* Look at the copy: it is as it was, and what is said about opening it comes true. */
+static void
+examine_copy(bool opens)
+{
+    const char *before = state_of_copy();
+
+    memset(&err, 0, sizeof err);
+    OK(txkv_examine(copy_dir, NULL, &seen, &err));
+    assert_string_equal(state_of_copy(), before);
+    assert_int_equal(seen.opens, opens);
+    assert_int_equal(seen.problems > 0, !opens);
+    assert_int_equal(strlen(seen.first) > 0, !opens);
+}
+
+static void
+expect_open(enum txkv_rc rc)
+{
+    const struct txkv_options options = { .must_exist = true };
+
+    assert_int_equal(try_open(copy_dir, &options), rc);
+    if (rc == TXKV_OK)
+        OK(txkv_close(other, &err));
+}
+
+/* Change a byte of a file of the copy. */
+static void
+damage(const char *name, uint64_t at)
+{
+    char path[160];
+    uint8_t byte;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", copy_dir, name);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 0x04;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    (void)close(fd);
+}
+
+static const char first_segment[] = "wal/0000000000000000.wal";
+
+/* Three rows in LMDB, three in the log, all of it durable. */
+static uint64_t
+make_store(void)
+{
+    uint64_t lsn;
+
+    set(s1, "a", "1");
+    set(s1, "b", "2");
+    set(s1, "c", "3");
+    OK(txkv_checkpoint(db, NULL, &err));
+    set(s1, "d", "4");
+    lsn = txkv_last_lsn(s1);
+    for (int i = 0; i < 2; i++) {
+        begin(s1);
+        put(s1, i == 0 ? "e" : "f", "5");
+        OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
+    }
+    copy_store();
+    return lsn;
+}
+
+static void
+a_good_store_is_counted_and_not_touched(void **state)
+{
+    (void)state;
+    (void)make_store();
+    examine_copy(true);
+    assert_int_equal(seen.tables, 1);
+    assert_int_equal(seen.rows, 3);
+    assert_int_equal(seen.transactions, 3);
+    assert_int_equal(seen.operations, 3);
+    assert_int_equal(seen.records_behind, 0);
+    assert_int_equal(seen.store_id, txkv_store_id(db));
+    assert_false(seen.log_damaged);
+    expect_open(TXKV_OK);
+}
+
+static void
+damage_to_the_log_is_placed_and_what_salvage_would_cut_is_counted(void **state)
+{
+    const uint64_t lsn = make_store();
+
+    (void)state;
+    damage(first_segment, lsn + 50);
+    examine_copy(false);
+    assert_true(seen.log_damaged);
+    assert_string_equal(seen.break_file, first_segment + 4);
+    assert_int_equal(seen.break_offset, lsn);
+    assert_int_equal(seen.end_lsn, lsn);
+    assert_int_equal(seen.transactions, 0);
+    assert_int_equal(seen.records_behind, 2);
+    assert_true(seen.bytes_behind > 100);
+    expect_open(TXKV_CORRUPT);
+}
+
+static void
+a_torn_tail_is_no_damage(void **state)
+{
+    (void)state;
+    (void)make_store();
+    damage(first_segment, txkv_last_lsn(s1) + 50);
+    examine_copy(true);
+    assert_false(seen.log_damaged);
+    assert_int_equal(seen.transactions, 2);
+    assert_true(seen.bytes_behind > 0);
+    expect_open(TXKV_OK);
+}
+
+static void
+a_log_that_belongs_to_another_store_is_told(void **state)
+{
+    char command[512];
+
+    (void)state;
+    (void)make_store();
+    (void)snprintf(command, sizeof command, "rm %s/data.mdb", copy_dir);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    OK(try_open(in_dir("second"), NULL));
+    OK(txkv_close(other, &err));
+    (void)snprintf(command, sizeof command, "cp %s %s/data.mdb", in_dir("second/data.mdb"),
+                   copy_dir);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    examine_copy(false);
+    assert_non_null(strstr(seen.first, "another store"));
+    expect_open(TXKV_CORRUPT);
+}
+
+/* Every bit of both meta pages' contents that LMDB looks at, and every byte of the header of every
+ * page in use: either it is found, or the store opens and its rows can be read. */
+static void
+no_damaged_number_in_a_page_reaches_lmdb(void **state)
+{
+    uint64_t found = 0, pages;
+
+    (void)state;
+    (void)make_store();
+    examine_copy(true);
+    pages = seen.pages.pages + 2;
+    for (uint64_t page = 0; page < pages; page++) {
+        for (uint64_t at = 0; at < (page < 2 ? 152 : 24); at++) {
+            damage("data.mdb", page * 4096 + at);
+            OK(txkv_examine(copy_dir, NULL, &seen, &err));
+            found += seen.pages.problems > 0;
+            if (seen.opens)
+                expect_open(TXKV_OK);
+            if (seen.opens) { /* closing has checkpointed */
+                char command[256];
+
+                (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
+                // NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe)
+                assert_int_equal(system(command), 0);
+                copy_store();
+            } else {
+                expect_open(TXKV_CORRUPT);
+                damage("data.mdb", page * 4096 + at);
+            }
+        }
+    }
+    assert_true(found > 200);
+}
+
+static void
+what_is_open_is_not_examined(void **state)
+{
+    (void)state;
+    assert_int_equal(txkv_examine(dir, NULL, &seen, &err), TXKV_LOCKED);
+    assert_int_equal(txkv_examine(in_dir("nowhere"), NULL, &seen, &err), TXKV_CANTOPEN);
+}
+
+/* Long values, long keys, many tables, and pages that were freed and used again. */
+static void
+a_store_of_every_kind_of_page_has_no_problems(void **state)
+{
+    static uint8_t value[20000];
+    static uint8_t key[2000];
+    struct txkv_pages_report report;
+    uint32_t tables[8];
+    char name[16];
+
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "t%u", i);
+        OK(txkv_table(db, name, NULL, true, &tables[i], &err));
+    }
+    for (uint32_t round = 0; round < 40; round++) {
+        begin(s1);
+        for (uint32_t i = 0; i < 200; i++) {
+            const uint32_t n = round * 7919 + i * 104729;
+            const struct txkv_bytes k = { key, n % 11 == 0 ? 500 + n % 1500 : 4 + n % 40 };
+
+            memset(key, 'k', sizeof key);
+            memcpy(key + (k.bytes > 600 ? 590 : 0), &n, 4);
+            if (n % 3 == 0)
+                OK(txkv_delete(s1, tables[n % 8], k, &err));
+            else
+                OK(txkv_put(s1, tables[n % 8], k,
+                            (struct txkv_bytes){ value, n % 17 == 0 ? n % 20000 : n % 60 }, &err));
+        }
+        commit(s1);
+        OK(txkv_checkpoint(db, NULL, &err));
+        OK(txkv_check_pages(db, &report, &err));
+        if (report.problems > 0)
+            print_error("%s\n", report.first);
+        assert_int_equal(report.problems, 0);
+    }
+    assert_true(report.pages > 100);
+    OK(txkv_table_drop(db, tables, 4, &err));
+    OK(txkv_checkpoint(db, NULL, &err));
+    OK(txkv_check_pages(db, &report, &err));
+    assert_int_equal(report.problems, 0);
+}
+
+static void
+without_memory_examining_fails_and_leaves_nothing(void **state)
+{
+    enum txkv_rc rc = TXKV_NOMEM;
+
+    (void)state;
+    (void)make_store();
+    for (uint64_t n = 1; rc == TXKV_NOMEM; n++) {
+        tx_mem_fail_at(n, false);
+        rc = txkv_examine(copy_dir, NULL, &seen, &err);
+        tx_mem_fail_at(0, false);
+        assert_true(rc == TXKV_OK || n < 200);
+    }
+    OK(rc);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(a_good_store_is_counted_and_not_touched),
+        STORE_TEST(damage_to_the_log_is_placed_and_what_salvage_would_cut_is_counted),
+        STORE_TEST(a_torn_tail_is_no_damage),
+        STORE_TEST(a_log_that_belongs_to_another_store_is_told),
+        STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
+        STORE_TEST(what_is_open_is_not_examined),
+        STORE_TEST(a_store_of_every_kind_of_page_has_no_problems),
+        STORE_TEST(without_memory_examining_fails_and_leaves_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
