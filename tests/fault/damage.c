@@ -1,7 +1,9 @@
 /*
- * damage.c - logs with flipped bits, zeroed, overwritten, cut and missing parts.
+ * damage.c - stores with flipped bits, zeroed, overwritten, cut, exchanged and missing parts.
  *
  *   damage [STORES [CASES]]      SEED=n
+ *
+ * Every other case damages anything, and is wreck.h's. The rest is about the log, and exact.
  *
  * Goal: opening a damaged store gives a correct prefix of what was committed, and only when nothing
  * known to be durable is missing from it; else it is refused as corrupt and no file changes. Never
@@ -22,18 +24,9 @@
 #include <unistd.h>
 
 #include "../support/support.h"
+#include "subject.h"
 #include "walmap.h"
-
-enum { TRANSACTIONS = 60, WINDOW = 5, VALUE_BYTES_MAX = 9000 };
-
-/* Children report here. */
-struct shared {
-    uint64_t lsn[TRANSACTIONS + 1]; /* of each transaction's record; [0] is unused */
-    uint64_t checkpoint_lsn;        /* 0: none was made */
-    enum txkv_rc opened;
-    uint32_t state; /* the transaction whose state the store shows */
-    char text[508];
-};
+#include "wreck.h"
 
 enum damage { FLIP, ZERO, GARBAGE, COPY, HEADER, CUT, REMOVE, DAMAGES };
 
@@ -48,149 +41,31 @@ static const char *const damage_names[DAMAGES] = { "flip a bit",      "zero a ra
                                                    "garbage",         "copy a record",
                                                    "segment header",  "cut a file",
                                                    "remove a segment" };
-static struct shared *shared;
 static struct rng rng;
 static struct wal intact;
 static struct wal damaged;
 static char origin[TEST_PATH_BYTES];
+static char old[TEST_PATH_BYTES];     /* the store before its checkpoint */
+static char foreign[TEST_PATH_BYTES]; /* the store of before */
 static char victim[TEST_PATH_BYTES];
-static uint32_t table;
 static uint64_t salvaged;
 static uint64_t outcomes[DAMAGES][2]; /* [..][0] a prefix, [..][1] refused */
 
-/* ---- transactions: number i writes "count" and row i, and drops row i - WINDOW ---- */
-
-static struct txkv_bytes
-row_key(uint32_t i, char key[32])
-{
-    (void)snprintf(key, 32, "row%05u", i);
-    return bytes_of(key, strlen(key));
-}
-
-static struct txkv_bytes
-row_value(uint32_t i)
-{
-    static uint8_t value[VALUE_BYTES_MAX];
-    const uint64_t h = mix64(i);
-    const size_t bytes = h % 4 == 0 ? (h >> 8) % VALUE_BYTES_MAX : (h >> 8) % 400;
-
-    for (size_t j = 0; j < bytes; j++)
-        value[j] = (uint8_t)(h >> j % 7);
-    return bytes_of(value, bytes);
-}
-
-static void
-open_store(struct txkv **store, bool salvage)
-{
-    const struct txkv_options options = { .segment_bytes = 64 * 1024,
-                                          .flush_interval_ms = 60000,
-                                          .checkpoint_interval_s = 86400,
-                                          .salvage = salvage };
-    struct txkv_error err = { TXKV_OK, "" };
-
-    shared->opened = txkv_open(victim, &options, store, &err);
-    memcpy(shared->text, err.text, sizeof shared->text);
-}
-
-static void
-commit_one(struct txkv_session *s, uint32_t i, enum txkv_sync sync)
-{
-    struct txkv_error err;
-    char key[32];
-
-    test_ok(txkv_begin(s, &err), &err, "begin");
-    test_ok(txkv_put(s, table, bytes_of("count", 5), bytes_of(&i, sizeof i), &err), &err, "put");
-    test_ok(txkv_put(s, table, row_key(i, key), row_value(i), &err), &err, "put");
-    if (i > WINDOW)
-        test_ok(txkv_delete(s, table, row_key(i - WINDOW, key), &err), &err, "delete");
-    test_ok(txkv_commit(s, sync, &err), &err, "commit");
-}
-
-/* The child that fills the store and dies. */
-static void
-fill_store(void)
-{
-    const uint32_t checkpoint_at = rng_below(&rng, 3 * TRANSACTIONS); /* often: never */
-    const uint32_t percent_durable = rng_below(&rng, 4) * 33;
-    struct txkv *store = NULL;
-    struct txkv_session *s;
-    struct txkv_checkpoint_report report;
-    struct txkv_error err;
-
-    open_store(&store, false);
-    if (shared->opened != TXKV_OK)
-        test_die("open: %s", shared->text);
-    test_ok(txkv_table(store, "t", NULL, true, &table, &err), &err, "table");
-    test_ok(txkv_session_open(store, &s, &err), &err, "session_open");
-    for (uint32_t i = 1; i <= TRANSACTIONS; i++) {
-        commit_one(s, i, rng_chance(&rng, percent_durable) ? TXKV_SYNC_FULL : TXKV_SYNC_OFF);
-        shared->lsn[i] = txkv_last_lsn(s);
-        if (i == checkpoint_at) {
-            test_ok(txkv_checkpoint(store, &report, &err), &err, "checkpoint");
-            shared->checkpoint_lsn = report.to_lsn;
-        }
-    }
-    (void)raise(SIGKILL);
-}
-
 /* ---- the child that opens a damaged store ---- */
-
-/* The whole table must be the state after transaction `state`. */
-static void
-check_state(struct txkv_session *s, uint32_t state)
-{
-    const struct txkv_range all = { .descending = false };
-    const uint32_t first = state > WINDOW ? state - WINDOW + 1 : 1;
-    uint32_t want = first;
-    struct txkv_cursor *cursor;
-    struct txkv_error err;
-    enum txkv_rc rc;
-    char key[32];
-
-    test_ok(txkv_cursor_open(s, table, &cursor, &err), &err, "cursor_open");
-    rc = txkv_cursor_seek(cursor, &all, &err);
-    if (rc == TXKV_OK)
-        rc = txkv_cursor_next(cursor, &err); /* past "count", which told the state */
-    for (; rc == TXKV_OK; rc = txkv_cursor_next(cursor, &err)) {
-        const struct txkv_bytes k = txkv_cursor_key(cursor);
-        const struct txkv_bytes v = txkv_cursor_value(cursor);
-        const struct txkv_bytes row = row_value(want);
-        if (k.bytes != row_key(want, key).bytes || memcmp(k.data, key, k.bytes) != 0)
-            test_die("state %u: row %u is missing, or another is there", state, want);
-        if (v.bytes != row.bytes || memcmp(v.data, row.data, v.bytes) != 0)
-            test_die("state %u: row %u has a wrong value", state, want);
-        want++;
-    }
-    if (rc != TXKV_NOTFOUND)
-        test_ok(rc, &err, "scan");
-    if (want != state + 1)
-        test_die("state %u: rows end at %u", state, want - 1);
-    txkv_cursor_close(cursor);
-}
 
 static void
 open_damaged(bool salvage)
 {
     struct txkv *store = NULL;
     struct txkv_session *s;
-    struct txkv_bytes count;
     struct txkv_error err;
-    enum txkv_rc rc;
 
-    open_store(&store, salvage);
+    open_store(victim, &store, salvage);
     if (shared->opened != TXKV_OK)
         return;
-    shared->state = 0;
     test_ok(txkv_session_open(store, &s, &err), &err, "session_open");
-    /* Damage may have cut off the table's own record. */
-    test_ok(txkv_table(store, "t", NULL, true, &table, &err), &err, "table");
-    rc = txkv_get(s, table, bytes_of("count", 5), &count, &err);
-    if (rc == TXKV_OK && count.bytes == sizeof shared->state)
-        memcpy(&shared->state, count.data, sizeof shared->state);
-    else if (rc != TXKV_NOTFOUND)
-        test_die("get: %s", txkv_rc_name(rc));
-    if (shared->state > TRANSACTIONS)
-        test_die("the count is %u", shared->state);
+    open_tables(store); /* damage may have cut off their own records */
+    shared->state = read_state(s);
     check_state(s, shared->state);
     commit_one(s, shared->state + 1, TXKV_SYNC_FULL);
     check_state(s, shared->state + 1);
@@ -401,17 +276,23 @@ run_case(uint64_t number)
 }
 
 static void
-run_store(const char *base, uint64_t cases)
+run_store(const char *base, uint64_t number, uint64_t cases)
 {
     pid_t child;
 
+    const struct wreck_places places = { origin, old, foreign, base };
+
     memset(shared, 0, sizeof *shared);
     test_path(origin, base, "origin");
-    test_dir_remove(origin);
-    (void)memcpy(victim, origin, sizeof victim);
+    test_path(old, base, "old");
+    test_path(foreign, base, "foreign");
+    test_dir_remove(foreign);
+    if (number > 0 && rename(origin, foreign) != 0)
+        test_die("cannot rename %s", origin);
+    test_dir_remove(old);
     child = fork();
     if (child == 0) {
-        fill_store();
+        fill_store(&rng, origin, old);
         _exit(1);
     }
     if (!test_child_ended_well(child, SIGKILL) || shared->lsn[TRANSACTIONS] == 0)
@@ -421,8 +302,12 @@ run_store(const char *base, uint64_t cases)
     wal_load(origin, &intact);
     if (intact.record_count < 3)
         test_die("only %u records in the log", intact.record_count);
-    for (uint64_t i = 0; i < cases; i++)
-        run_case(i);
+    for (uint64_t i = 0; i < cases; i++) {
+        if (i % 2 == 0)
+            run_case(number * cases + i);
+        else
+            wreck_run(&places, &rng, number * cases + i);
+    }
     wal_free(&intact);
 }
 
@@ -433,6 +318,7 @@ main(int argc, char **argv)
     const uint64_t cases = test_argument(argc, argv, 2, 60);
     const uint64_t seed = test_seed(test_now_us());
     char base[TEST_PATH_BYTES];
+    uint64_t failed;
 
     rng_seed(&rng, seed);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -442,12 +328,16 @@ main(int argc, char **argv)
                  (unsigned long long)cases, (unsigned long long)seed);
     test_dir_make_in_memory(base, "damage");
     for (uint64_t i = 0; i < stores; i++)
-        run_store(base, cases);
+        run_store(base, i, cases);
     test_dir_remove(base);
     for (uint32_t i = 0; i < DAMAGES; i++)
         (void)printf("[  OK  ] %s: %llu opened with the right prefix, %llu refused as corrupt\n",
                      damage_names[i], (unsigned long long)outcomes[i][0],
                      (unsigned long long)outcomes[i][1]);
     (void)printf("%llu refused stores salvaged\n", (unsigned long long)salvaged);
-    return test_summary(stores * cases, 0);
+    wreck_print(stores * cases - wreck_counts.stores);
+    failed = wreck_counts.wrong + wreck_counts.crashed + wreck_counts.hung;
+    if (failed > 0)
+        (void)printf("run again with SEED=%llu\n", (unsigned long long)seed);
+    return test_summary(stores * cases - failed, failed);
 }
