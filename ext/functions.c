@@ -178,7 +178,8 @@ recover_closed(struct tx_connection *connection, const char *where, const char *
                              "txkv_recover: %s is open, and what is open is not damaged: %s takes "
                              "the directory of a store that nobody has open",
                              where, how);
-    return tx_recover_dry_run(where, out, message);
+    return sqlite3_stricmp(how, "rescue") == 0 ? tx_recover_rescue(where, out, message)
+                                               : tx_recover_dry_run(where, out, message);
 }
 
 /* What the second argument of txkv_recover asks for; false when it is no word of those. */
@@ -207,15 +208,16 @@ run_report(sqlite3_context *context, const struct report *report, int argc, sqli
         return report_all(connection, report, out, message);
     where = (const char *)sqlite3_value_text(argv[0]);
     how = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
-    if (where != NULL && how != NULL && sqlite3_stricmp(how, "dry-run") == 0)
+    if (where != NULL && how != NULL &&
+        (sqlite3_stricmp(how, "dry-run") == 0 || sqlite3_stricmp(how, "rescue") == 0))
         return recover_closed(connection, where, how, out, message);
     if (where == NULL || (argc > 1 && !parse_how(how, &options)))
         return tx_sql_refuse(
             message, SQLITE_ERROR,
             "%s: the argument is a txkv table or a store's directory, as text%s", report->function,
-            report->run == recover
-                ? "; the second, if any, is 'dry-run', 'salvage', 'commit' or 'abort'"
-                : "");
+            report->run == recover ? "; the second, if any, is 'dry-run', 'salvage', 'rescue', "
+                                     "'commit' or 'abort'"
+                                   : "");
     return report_one(connection, report, where, &options, out, message);
 }
 

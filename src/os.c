@@ -59,8 +59,8 @@ system_locked(int fd, off_t byte)
         .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
-        .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock, .locked = system_locked,              \
-        .statfs = statfs                                                                           \
+        .link = link, .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock,                         \
+        .locked = system_locked, .statfs = statfs                                                  \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

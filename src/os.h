@@ -35,6 +35,7 @@ struct tx_os {
     int (*munmap)(void *address, size_t bytes);
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
+    int (*link)(const char *from, const char *to);
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
     /* One byte of the file, an OFD lock, without waiting: F_WRLCK, F_RDLCK (both also turn one kind

@@ -286,6 +286,22 @@ tx_segment_create(const char *dir, uint64_t store_id, uint64_t first_lsn, uint64
     return TXKV_OK;
 }
 
+static bool
+is_header_intact(const uint8_t *header)
+{
+    return memcmp(header + AT_MAGIC, MAGIC, 8) == 0 &&
+           tx_get_u64(header + AT_CHECK) ==
+               tx_record_hash(header, AT_CHECK, tx_get_u64(header + AT_STORE_ID));
+}
+
+/* Whether a segment can have that size. */
+static bool
+is_size(uint64_t bytes)
+{
+    return bytes % 8 == 0 && bytes <= BYTES_MAX &&
+           bytes >= TX_SEGMENT_HEADER_BYTES + TX_RECORD_HEADER_BYTES;
+}
+
 /* Judges the header; of an intact one of this store it takes over the fields. */
 static enum tx_segment_state
 read_header(struct tx_segment *s, const uint8_t *header, uint64_t store_id)
@@ -293,15 +309,13 @@ read_header(struct tx_segment *s, const uint8_t *header, uint64_t store_id)
     const uint64_t id = tx_get_u64(header + AT_STORE_ID);
     const uint64_t bytes = tx_get_u64(header + AT_BYTES);
 
-    if (memcmp(header + AT_MAGIC, MAGIC, 8) != 0 ||
-        tx_get_u64(header + AT_CHECK) != tx_record_hash(header, AT_CHECK, id))
+    if (!is_header_intact(header))
         return TX_SEGMENT_DAMAGED;
     if (tx_get_u32(header + AT_FORMAT) < 1 || tx_get_u32(header + AT_FORMAT) > TX_SEGMENT_FORMAT)
         return TX_SEGMENT_NEWER;
     if (id != store_id)
         return TX_SEGMENT_FOREIGN;
-    if (tx_get_u64(header + AT_FIRST_LSN) != s->first_lsn || bytes % 8 != 0 || bytes > BYTES_MAX ||
-        bytes < TX_SEGMENT_HEADER_BYTES + TX_RECORD_HEADER_BYTES)
+    if (tx_get_u64(header + AT_FIRST_LSN) != s->first_lsn || !is_size(bytes))
         return TX_SEGMENT_DAMAGED;
     s->bytes = bytes;
     s->first_prev_check = tx_get_u64(header + AT_PREV_CHECK);
@@ -344,6 +358,22 @@ tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, bool wri
 fail:
     tx_segment_unref(s);
     return rc;
+}
+
+bool
+tx_segment_claims(const struct tx_segment *segment, uint64_t *store_id, uint64_t *first_lsn,
+                  uint64_t *bytes)
+{
+    const uint8_t *header = segment->map;
+
+    assert(segment->file_bytes >= TX_SEGMENT_HEADER_BYTES);
+    if (!is_header_intact(header) || !is_size(tx_get_u64(header + AT_BYTES)) ||
+        tx_get_u64(header + AT_FIRST_LSN) >= TX_SEGMENT_LSN_LIMIT)
+        return false;
+    *store_id = tx_get_u64(header + AT_STORE_ID);
+    *first_lsn = tx_get_u64(header + AT_FIRST_LSN);
+    *bytes = tx_get_u64(header + AT_BYTES);
+    return true;
 }
 
 enum txkv_rc

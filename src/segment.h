@@ -100,6 +100,11 @@ TX_MUST_CHECK enum txkv_rc tx_segment_open(const char *dir, uint64_t store_id, u
                                            bool writable, struct tx_segment **out,
                                            enum tx_segment_state *state, struct txkv_error *err);
 
+/* What the header at the map's beginning says, whatever the file's name is and whose it is. False:
+ * it is not intact, and nothing is changed. */
+bool tx_segment_claims(const struct tx_segment *segment, uint64_t *store_id, uint64_t *first_lsn,
+                       uint64_t *bytes);
+
 /* The store's id in the file's header, if that is intact and names first_lsn; else 0. */
 TX_MUST_CHECK enum txkv_rc tx_segment_peek_id(const char *dir, uint64_t first_lsn,
                                               uint64_t *store_id, struct txkv_error *err);

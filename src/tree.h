@@ -219,6 +219,14 @@ TX_MUST_CHECK enum txkv_rc tx_tree_copy(struct tx_tree_read *read, const char *p
  * said. */
 TX_MUST_CHECK enum txkv_rc tx_tree_forget_wal_dir(struct tx_tree *tree, struct txkv_error *err);
 
+/*
+ * tx_tree_become -- give a store that nobody else has open, and that has no log, another id (0: it
+ * keeps its own) and another place in the log, and say where its log will be (NULL: the default);
+ * tx_tree_meta keeps what it said.
+ */
+TX_MUST_CHECK enum txkv_rc tx_tree_become(struct tx_tree *tree, uint64_t store_id, uint64_t lsn,
+                                          const char *wal_dir, struct txkv_error *err);
+
 struct tx_tree_stats {
     uint64_t map_bytes, used_bytes; /* used: up to the last page in use */
     uint64_t readers;               /* reads that exist */

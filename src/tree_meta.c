@@ -448,6 +448,34 @@ tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv
     return e == 0 ? TXKV_OK : tx_tree_fail(err, e, dir, "creating the store");
 }
 
+enum txkv_rc
+tx_tree_become(struct tx_tree *tree, uint64_t store_id, uint64_t lsn, const char *wal_dir,
+               struct txkv_error *err)
+{
+    uint8_t checkpoint[TX_TREE_CHECKPOINT_BYTES], id[8];
+    MDB_txn *txn;
+    int e = mdb_txn_begin(tree->env, NULL, 0, &txn);
+
+    if (store_id == 0)
+        store_id = tree->meta.store_id;
+    tx_put_u64(id, store_id);
+    tx_put_u64(checkpoint, lsn);
+    tx_put_u64(checkpoint + 8, tx_record_hash(id, sizeof id, lsn)); /* where a chain begins */
+    tx_put_u64(checkpoint + 16, lsn);
+    if (e != 0)
+        return tx_tree_fail(err, e, tree->dir, "writing meta");
+    e = put_meta(txn, tree->meta_dbi, "store_id", id, sizeof id);
+    if (e == 0)
+        e = put_meta(txn, tree->meta_dbi, TX_TREE_KEY_CHECKPOINT, checkpoint, sizeof checkpoint);
+    if (e == 0 && wal_dir != NULL)
+        e = put_meta(txn, tree->meta_dbi, "wal_dir", wal_dir, strlen(wal_dir));
+    if (e == 0)
+        e = mdb_txn_commit(txn);
+    else
+        mdb_txn_abort(txn);
+    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "writing meta");
+}
+
 /* ---- a store of format 1 ---- */
 
 struct upgrade {

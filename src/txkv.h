@@ -544,6 +544,41 @@ TXKV_MUST_CHECK enum txkv_rc txkv_examine(const char *dir, const char *wal_dir,
 TXKV_MUST_CHECK enum txkv_rc txkv_check_pages(struct txkv *store, struct txkv_pages_report *report,
                                               struct txkv_error *err);
 
+struct txkv_rescue_report {
+    char saved[32];          /* "rescued-1": the directory in the store's, and in its log's, where
+                                the files lie as they were */
+    uint64_t tables, rows;   /* that are in the store now; those of indexes count too */
+    uint64_t tables_unnamed; /* whose names are lost; they are called rescued-<number> */
+    uint64_t rows_of_pages;  /* read from data.mdb */
+    uint64_t page_problems;  /* pages that could not be used, or lists in them */
+    uint64_t records;        /* of the log, intact, and not in data.mdb already */
+    uint64_t transactions;   /* among them */
+    uint64_t holes;          /* places where one record at least is missing between two */
+    uint64_t undecided;      /* prepared transactions without a decision, left out */
+    uint64_t rows_refused;   /* that cannot be rows of a store, or of a table that is known */
+    uint64_t bytes_skipped;  /* of the log, that belong to no intact record */
+    uint64_t files_skipped;  /* of the log: of other stores, or that cannot be read */
+    uint64_t lsn;            /* where the log goes on */
+};
+
+/*
+ * txkv_rescue -- make a store of all that is intact of a damaged one that nobody has open, in its
+ * place: each row that can be read of data.mdb, and then each intact record of the log, in their
+ * order. It holds nothing that was not written, as far as checksums tell, which data.mdb lacks; but
+ * it gives the promise up that it is a prefix of what was committed: a transaction can be missing
+ * before others that are there, and of its rows in data.mdb some can be. The numbers of tables
+ * change.
+ *
+ * The old files are kept (`saved`). A failure or a crash leaves either the old store or the new
+ * one; the directory rescue.tmp in it, if there is one, is removed by the next rescue. It takes as
+ * much room again as the store has. report may be NULL.
+ *
+ * Returns TXKV_OK; TXKV_LOCKED when the store is open; TXKV_FORMAT for one of a newer format;
+ * TXKV_CANTOPEN, TXKV_READONLY, TXKV_EXISTS, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_rescue(const char *dir, const char *wal_dir,
+                                         struct txkv_rescue_report *report, struct txkv_error *err);
+
 struct txkv_backup_report {
     uint64_t lsn;    /* the backup holds every transaction before it, and none after */
     uint64_t tables; /* those of indexes count too */

@@ -60,7 +60,7 @@ open_damaged(bool salvage)
     struct txkv_session *s;
     struct txkv_error err;
 
-    open_store(victim, &store, salvage);
+    open_store(victim, &store, false, salvage);
     if (shared->opened != TXKV_OK)
         return;
     test_ok(txkv_session_open(store, &s, &err), &err, "session_open");

@@ -67,12 +67,13 @@ is_same(struct txkv_bytes a, struct txkv_bytes b)
 /* ---- making the store ---- */
 
 void
-open_store(const char *dir, struct txkv **store, bool salvage)
+open_store(const char *dir, struct txkv **store, bool create, bool salvage)
 {
     const struct txkv_options options = { .segment_bytes = 64 * 1024,
                                           .map_size = 64 << 20,
                                           .flush_interval_ms = 60000,
                                           .checkpoint_interval_s = 86400,
+                                          .must_exist = !create,
                                           .salvage = salvage };
     struct txkv_error err = { TXKV_OK, "" };
 
@@ -115,7 +116,7 @@ fill_store(struct rng *rng, const char *dir, const char *old_dir)
     struct txkv_checkpoint_report report;
     struct txkv_error err;
 
-    open_store(dir, &store, false);
+    open_store(dir, &store, true, false);
     if (shared->opened != TXKV_OK)
         test_die("open: %s", shared->text);
     open_tables(store);

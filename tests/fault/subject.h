@@ -20,8 +20,9 @@ struct shared {
     uint64_t lsn[TRANSACTIONS + 1]; /* of each transaction's record; [0] is unused */
     uint64_t checkpoint_lsn;        /* 0: none was made */
     enum txkv_rc opened;
-    uint32_t state; /* the transaction whose state the store shows */
-    uint64_t rows;  /* that were read */
+    uint32_t state;         /* the transaction whose state the store shows */
+    uint32_t prefix;        /* the same, of an earlier step */
+    uint64_t rows, rescued; /* that were read */
     char text[508];
 };
 
@@ -29,7 +30,7 @@ extern struct shared *shared;
 
 /* The two tables, and open one with the test's options: shared->opened and text say how it went. */
 extern uint32_t table, wide_table;
-void open_store(const char *dir, struct txkv **store, bool salvage);
+void open_store(const char *dir, struct txkv **store, bool create, bool salvage);
 void open_tables(struct txkv *store);
 
 /* Fill a new store with all transactions, some durable, and die of SIGKILL. Before its checkpoint,
