@@ -136,7 +136,7 @@ open_file(const char *dir, const char *name, int flags, enum txkv_rc *rc, struct
     s->fd = -1;
     s->path = tx_os_join(dir, name);
     if (s->path != NULL)
-        s->fd = tx_os.open(s->path, flags, 0600);
+        s->fd = tx_os.open(s->path, flags | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (s->fd >= 0)
         return s;
     *rc = s->path == NULL ? tx_fail_nomem(err)

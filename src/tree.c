@@ -147,12 +147,30 @@ reserve_lock_file(const char *dir)
 
     if (path == NULL)
         return ENOMEM;
-    fd = tx_os.open(path, O_RDWR | O_CREAT, 0600);
+    fd = tx_os.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     e = fd < 0 ? errno : tx_os_allocate(fd, LOCK_FILE_BYTES);
     if (fd >= 0)
         (void)tx_os.close(fd);
     tx_free(path);
     return e;
+}
+
+/* A store's files are its own: LMDB would follow a link, and write to a file of somebody else. */
+static enum txkv_rc
+refuse_foreign(const char *dir, const char *name, struct txkv_error *err)
+{
+    char *path = tx_os_join(dir, name);
+    enum txkv_rc rc = TXKV_OK;
+    struct stat st;
+
+    if (path == NULL)
+        return tx_fail_nomem(err);
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        rc = tx_fail(err, TXKV_CANTOPEN, "%s is %s; put the store's own file there", path,
+                     S_ISLNK(st.st_mode) ? "a symbolic link, which is not followed"
+                                         : "no regular file");
+    tx_free(path);
+    return rc;
 }
 
 static enum txkv_rc
@@ -314,6 +332,10 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
     tree->dir = tx_strdup(dir);
     if (tree->dir == NULL)
         rc = tx_fail_nomem(err);
+    if (rc == TXKV_OK)
+        rc = refuse_foreign(dir, "data.mdb", err);
+    if (rc == TXKV_OK)
+        rc = refuse_foreign(dir, "lock.mdb", err);
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = create_file(dir, false, map_size, wal_dir, err);
     if (rc == TXKV_OK)

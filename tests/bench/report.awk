@@ -180,7 +180,7 @@ FNR == NR { next }
 
 /^\{"begin":/ {
     delete runs; delete p50; delete p99; delete p999; delete seen_work; delete seen_engine
-    work_count = engine_count = failures = 0
+    work_count = engine_count = failures = run_count = 0
     date = field("begin")
     command = field("command")
     next

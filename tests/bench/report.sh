@@ -23,9 +23,9 @@ command -v gnuplot >/dev/null || {
     echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
     exit 1
 }
+awk -v data="$work" -f "$here/report.awk" "$from/report.txt" "$from/results.jsonl" >"$work/tables.md"
 mkdir -p "$pictures"
 rm -f "$pictures"/*.svg
-awk -v data="$work" -f "$here/report.awk" "$from/report.txt" "$from/results.jsonl" >"$work/tables.md"
 
 # plot NAME TITLE YLABEL COMMAND: a picture of $work/NAME.dat, unless that has nothing.
 plot() {
@@ -58,7 +58,7 @@ bars="set style data histograms; set style fill solid 0.9 noborder; set style hi
 set xtics rotate by -25; set yrange [0:*]
 plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
 times="set style data histograms; set style fill solid 0.9 noborder; set style histogram cluster gap 1
-set logscale y; set yrange [100:*]; set format y '%.0s%c'; set xtics rotate by -25
+set logscale y; set yrange [10:*]; set format y '%.0s%c'; set xtics rotate by -25
 plot for [i=2:last] data using i:xtic(1) title columnheader(i)"
 plot writes-full 'Autocommit upserts, synced' 'upserts a second' "$lines"
 plot writes-normal 'Autocommit upserts, not synced one by one' 'upserts a second' "$lines"
@@ -79,10 +79,12 @@ while IFS= read -r line; do
     case $line in
     "@picture "*)
         name=${line#@picture }
-        [ -e "$pictures/$name.svg" ] && printf '\n![%s](%s/%s.svg)\n' "$name" "$(basename "$pictures")" "$name"
+        if [ -e "$pictures/$name.svg" ]; then
+            printf '\n![%s](%s/%s.svg)\n' "$name" "$(basename "$pictures")" "$name"
+        fi
         ;;
     *) printf '%s\n' "$line" ;;
     esac
-done <"$work/tables.md" >"$work/document.md" || true
+done <"$work/tables.md" >"$work/document.md"
 mv "$work/document.md" "$document"
 echo "report: $document"
