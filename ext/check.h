@@ -2,10 +2,10 @@
  * check.h - txkv_check and PRAGMA integrity_check: is what a store holds in order?
  *
  * Everything of one snapshot, beside writers: the log's checksums and chain since the last
- * checkpoint; the pages of LMDB's file, and if they are in order: the catalog: every index has its table and every table its indexes, every shape can
- * be read; the keys' order; that rows and keys decode, and the row's key is the one it stands
- * under; that each row has its entry in every index, with which UNIQUE holds, and each entry its
- * row.
+ * checkpoint; the pages of LMDB's file, and if they are in order: the catalog: every index has its
+ * table and every table its indexes, every shape can be read; the keys' order; that rows and keys
+ * decode, and the row's key is the one it stands under; that each row has its entry in every index,
+ * with which UNIQUE holds, and each entry its row.
  *
  * Threads: any, with a store of its own handle.
  */

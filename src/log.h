@@ -35,7 +35,7 @@ struct tx_log_config {
     /* For tx_log_recover: the checkpoint LSN, the chain's value there, what to do about damage. */
     uint64_t start_lsn, start_check;
     bool salvage;
-    bool look; /* change nothing, and open nothing: fill in the scan, that is all */
+    bool look;                /* change nothing, and open nothing: fill in the scan, that is all */
     struct tx_shared *shared; /* NULL: no other process uses this log */
     bool readonly;            /* tx_log_attach: no permission to write the files */
     uint32_t others;          /* what group and others may do with new files: 0 to 077 */
@@ -90,8 +90,8 @@ typedef enum txkv_rc tx_log_visit(void *arg, const struct tx_record *record,
  * TX_SEGMENT_HEADER_BYTES. A start_lsn without a segment that holds it, and without later ones, is
  * an empty log (LMDB was synced and the log's tail was lost, which sync=normal allows).
  *
- * With `look` the files are only read, before_cut is not called, *out is NULL after success too, and
- * what would have been TXKV_CORRUPT or TXKV_FORMAT is the scan's verdict.
+ * With `look` the files are only read, before_cut is not called, *out is NULL after success too,
+ * and what would have been TXKV_CORRUPT or TXKV_FORMAT is the scan's verdict.
  */
 TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit,
                                           void *arg, struct tx_log_scan *scan, struct tx_log **out,

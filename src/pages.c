@@ -129,7 +129,7 @@ open_pages(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     struct stat st;
     enum txkv_rc rc;
 
-    p->fd = tx_os.open(p->path, O_RDONLY, 0);
+    p->fd = tx_os.open(p->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (p->fd < 0 || tx_os.fstat(p->fd, &st) != 0)
         return tx_fail_errno(err, errno, "cannot read %s", p->path);
     p->file_pages = (uint64_t)st.st_size / TX_PAGE_BYTES;

@@ -145,6 +145,23 @@ remove_file_in(void *arg, const char *name, struct txkv_error *err)
     return rc;
 }
 
+/* A directory with the files in it; what is none, a link say, is left alone. */
+static enum txkv_rc
+remove_dir(char *path, struct txkv_error *err)
+{
+    enum txkv_rc rc;
+    struct stat st;
+
+    if (lstat(path, &st) != 0 && errno == ENOENT)
+        return TXKV_OK;
+    if (!S_ISDIR(st.st_mode))
+        return tx_fail(err, TXKV_EXISTS, "%s is in the way, and no directory: move it away", path);
+    rc = tx_os_list_dir(path, remove_file_in, path, err);
+    if (rc == TXKV_OK && tx_os.rmdir(path) != 0)
+        rc = tx_fail_errno(err, errno, "cannot remove directory %s", path);
+    return rc;
+}
+
 /* What an earlier one has left that was killed, too. */
 static enum txkv_rc
 remove_tmp(const struct rescue *r, struct txkv_error *err)
@@ -155,16 +172,10 @@ remove_tmp(const struct rescue *r, struct txkv_error *err)
 
     if (wal == NULL)
         return tx_fail_nomem(err);
-    if (lstat(wal, &st) == 0)
-        rc = tx_os_list_dir(wal, remove_file_in, wal, err);
-    if (rc == TXKV_OK)
-        (void)tx_os.rmdir(wal);
-    if (rc == TXKV_OK && lstat(r->tmp_dir, &st) == 0)
-        rc = tx_os_list_dir(r->tmp_dir, remove_file_in, r->tmp_dir, err);
-    if (rc == TXKV_OK && tx_os.rmdir(r->tmp_dir) != 0 && errno != ENOENT)
-        rc = tx_fail_errno(err, errno, "cannot remove directory %s", r->tmp_dir);
+    if (lstat(r->tmp_dir, &st) == 0 && S_ISDIR(st.st_mode))
+        rc = remove_dir(wal, err);
     tx_free(wal);
-    return rc;
+    return rc == TXKV_OK ? remove_dir(r->tmp_dir, err) : rc;
 }
 
 /*

@@ -66,8 +66,7 @@ tx_tree_look(const char *dir, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report,
-              struct txkv_error *err)
+tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, struct txkv_error *err)
 {
     char *path = tx_os_join(tree->dir, "data.mdb");
     struct tx_pages *pages = NULL;

@@ -86,8 +86,8 @@ struct tx_tree_cursor {
     struct tx_tree_path *path; /* NULL before the first long key */
 };
 
-/* TXKV_CORRUPT for a data.mdb in dir that would lead LMDB astray. Before LMDB opens it, where nobody
- * else has it. TXKV_IOERR, TXKV_NOMEM. */
+/* TXKV_CORRUPT for a data.mdb in dir that would lead LMDB astray. Before LMDB opens it, where
+ * nobody else has it. TXKV_IOERR, TXKV_NOMEM. */
 TX_MUST_CHECK enum txkv_rc tx_tree_look(const char *dir, struct txkv_error *err);
 
 /* The sentence and the code for LMDB's result `e` of `doing` ("reading", say) in `dir`. */

@@ -126,7 +126,8 @@ an_index_without_its_table_and_a_table_without_its_index_are_found(void **state)
     close_both(db);
 }
 
-/* Exchange the first bytes that are `a` with the first that are `b`, of equal length, in data.mdb. */
+/* Exchange the first bytes that are `a` with the first that are `b`, of equal length, in data.mdb.
+ */
 static void
 exchange_in_file(const char *a, const char *b)
 {
