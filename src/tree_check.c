@@ -70,7 +70,7 @@ tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, struct txk
 {
     char *path = tx_os_join(tree->dir, "data.mdb");
     struct tx_pages *pages = NULL;
-    struct tx_tree_read *read;
+    struct tx_tree_read *read = NULL;
     uint64_t base;
     enum txkv_rc rc = path == NULL ? tx_fail_nomem(err) : tx_tree_read_create(tree, &read, err);
 
