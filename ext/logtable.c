@@ -5,16 +5,17 @@
  * them away meanwhile. Bounds of lsn are handed down: they only spare work, SQLite compares again.
  */
 #include <string.h>
+#include <time.h>
 
 #include "sqlerror.h"
 #include "tables.h"
 #include "where.h"
 
-enum column { LSN, TYPE, TABLES, OPERATIONS, BYTES, DURABLE, CHECKPOINTED, STORE };
+enum column { LSN, TYPE, TABLES, OPERATIONS, BYTES, DURABLE, CHECKPOINTED, TIME, STORE };
 
 #define DECLARATION                                                                                \
     "CREATE TABLE x(lsn INTEGER, type TEXT, tables TEXT, operations INTEGER, bytes INTEGER, "      \
-    "durable INTEGER, checkpointed INTEGER, store HIDDEN)"
+    "durable INTEGER, checkpointed INTEGER, time TEXT, store HIDDEN)"
 
 /* The plan's bits, in the order of the arguments. */
 enum { HAS_STORE = 1, HAS_FROM = 2, HAS_TO = 4 };
@@ -233,6 +234,22 @@ give_tables(const struct log_cursor *cursor, sqlite3_context *context)
     return rc;
 }
 
+/* In the form of SQLite's strftime('%F %T.%f'), UTC. */
+static void
+give_time(uint64_t ms, sqlite3_context *context)
+{
+    const time_t seconds = (time_t)(ms / 1000);
+    char text[40];
+    struct tm utc;
+    size_t used;
+
+    if (ms == 0 || gmtime_r(&seconds, &utc) == NULL)
+        return;
+    used = strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &utc);
+    sqlite3_snprintf((int)(sizeof(text) - used), text + used, ".%03d", (int)(ms % 1000));
+    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
 static int
 column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
 {
@@ -259,6 +276,9 @@ column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
         break;
     case CHECKPOINTED:
         sqlite3_result_int(context, record->checkpointed);
+        break;
+    case TIME:
+        give_time(record->time_ms, context);
         break;
     default:
         sqlite3_result_text(context, cursor->where, -1, SQLITE_TRANSIENT);

@@ -9,6 +9,7 @@
 #include "cursor.h"
 #include "os.h"
 #include "prepare.h"
+#include "stamp.h"
 #include "validate.h"
 
 enum {
@@ -54,6 +55,7 @@ struct batch {
     uint32_t count; /* transactions */
     uint64_t full;  /* requests that came for a sync */
     bool wants_sync, wants_flush;
+    bool stamped; /* the clock has been read for it */
     uint64_t prepared_lsn; /* of the transaction at its end that is only prepared, or 0 */
     uint64_t end_lsn;      /* the log's end with it */
     uint64_t sync_lsn;     /* what must be durable before that is published */
@@ -165,9 +167,10 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     if (tx_log_stopped(core->log))
         return tx_log_fail_stopped(core->log, request->err);
     rc = tx_validate(request->session, request->err);
-    if (rc != TXKV_OK)
-        return rc;
-    if (request->prepares) /* what must not fail afterwards is the decision */
+    if (rc == TXKV_OK && !batch->stamped)
+        rc = tx_stamp(core, request->err);
+    batch->stamped |= rc == TXKV_OK;
+    if (rc == TXKV_OK && request->prepares) /* what must not fail afterwards is the decision */
         rc = tx_log_reserve(core->log, (uint64_t)request->bytes + TX_DECISION_BYTES, request->err);
     if (rc == TXKV_OK)
         rc = tx_log_place(core->log, request->record, request->bytes, &place, request->err);

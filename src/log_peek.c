@@ -20,6 +20,7 @@ struct tx_peek {
     uint64_t check; /* the chain's value at lsn, if it is known */
     bool knows_check, loaded;
     uint64_t checkpoint_lsn, checkpoint_check;
+    uint64_t ms; /* of the newest time that was passed; 0: none */
 };
 
 static void
@@ -94,6 +95,12 @@ tx_peek_close(struct tx_peek *peek)
     tx_free(peek);
 }
 
+uint64_t
+tx_peek_ms(const struct tx_peek *peek)
+{
+    return peek->ms;
+}
+
 /* Stand before the record at lsn, or at the beginning of the first segment behind it. */
 static void
 place(struct tx_peek *peek, uint64_t lsn)
@@ -127,6 +134,7 @@ skip_or_fail(struct tx_peek *peek, struct txkv_error *err)
 {
     if (peek->lsn < peek->checkpoint_lsn) {
         place(peek, peek->checkpoint_lsn);
+        peek->ms = 0;
         peek->check = peek->checkpoint_check;
         peek->knows_check = true;
         return TXKV_OK;
@@ -180,6 +188,8 @@ step(struct tx_peek *peek, struct tx_record *record, struct txkv_error *err)
     peek->check = record->check;
     peek->knows_check = true;
     peek->lsn += record->length;
+    if (record->type == TX_RECORD_TIME)
+        peek->ms = tx_time_ms(record);
     if (record->type == TX_RECORD_SEAL)
         place(peek, tx_segment_end_lsn(s));
     return TXKV_OK;

@@ -22,6 +22,9 @@ TX_MUST_CHECK enum txkv_rc tx_peek_open(const char *dir, uint64_t store_id, stru
                                         struct txkv_error *err);
 void tx_peek_close(struct tx_peek *peek); /* NULL is allowed */
 
+/* The newest time at or before the record given last, milliseconds since 1970; 0: not known. */
+uint64_t tx_peek_ms(const struct tx_peek *peek);
+
 /*
  * tx_peek_start -- from the first record at from_lsn or behind it, up to end_lsn, where a record
  * ends and everything before which is complete. checkpoint_lsn, checkpoint_check: the chain's value

@@ -28,7 +28,7 @@ type_name(uint8_t type)
         [TX_RECORD_SEAL] = "seal",         [TX_RECORD_VOID] = "void",
         [TX_RECORD_PREPARED] = "prepared", [TX_RECORD_COMMITTED] = "committed",
         [TX_RECORD_ABORTED] = "aborted",   [TX_RECORD_DROPPED] = "dropped",
-        [TX_RECORD_RENAMED] = "renamed",
+        [TX_RECORD_RENAMED] = "renamed",   [TX_RECORD_TIME] = "time",
     };
 
     return type < sizeof names / sizeof names[0] && names[type] != NULL ? names[type] : "unknown";
@@ -206,6 +206,7 @@ txkv_log_next(struct txkv_log *log, struct txkv_log_record *out, struct txkv_err
     out->type = type_name(record.type);
     out->tables = log->tables;
     out->table_count = log->count;
+    out->time_ms = tx_peek_ms(log->peek);
     out->durable = record.lsn + record.length <= log->durable_lsn;
     out->checkpointed = record.lsn < log->checkpoint_lsn;
     return TXKV_OK;

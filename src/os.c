@@ -53,6 +53,15 @@ system_locked(int fd, off_t byte)
     return range.l_type != F_UNLCK;
 }
 
+static uint64_t
+system_time_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* The table's initial contents, twice: a struct cannot be initialized from another one. */
 #define SYSTEM_CALLS                                                                               \
     {                                                                                              \
@@ -60,7 +69,7 @@ system_locked(int fd, off_t byte)
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
         .link = link, .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock,                         \
-        .locked = system_locked, .statfs = statfs                                                  \
+        .locked = system_locked, .statfs = statfs, .time_ms = system_time_ms                                                  \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

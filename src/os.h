@@ -44,6 +44,8 @@ struct tx_os {
     /* 1 when another open file holds a lock of any kind on the byte, else 0. */
     int (*locked)(int fd, off_t byte);
     int (*statfs)(const char *path, struct statfs *st);
+    /* The time of day: milliseconds since 1970, up to a few behind, without a system call. */
+    uint64_t (*time_ms)(void);
 };
 
 /* The calls in use. Tests replace entries before a store is opened, and put them back after. */

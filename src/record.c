@@ -107,6 +107,8 @@ is_shape_possible(const uint8_t *p, size_t room)
         return length == TX_RECORD_HEADER_BYTES;
     if (type == TX_RECORD_COMMITTED || type == TX_RECORD_ABORTED)
         return length == TX_DECISION_BYTES && pad == 0;
+    if (type == TX_RECORD_TIME)
+        return length == TX_TIME_BYTES && pad == 0;
     return type == TX_RECORD_TXN || type == TX_RECORD_TABLE || type == TX_RECORD_VOID ||
            type == TX_RECORD_PREPARED || type == TX_RECORD_DROPPED || type == TX_RECORD_RENAMED;
 }
@@ -343,5 +345,19 @@ uint64_t
 tx_decision_lsn(const struct tx_record *record)
 {
     assert(tx_record_decides(record) && record->body_bytes == 8);
+    return tx_get_u64(record->body);
+}
+
+void
+tx_time_encode(uint8_t record[TX_TIME_BYTES], uint64_t ms, uint64_t store_seed)
+{
+    tx_put_u64(record + TX_RECORD_HEADER_BYTES, ms);
+    tx_record_finish_body(record, TX_RECORD_TIME, sizeof ms, store_seed);
+}
+
+uint64_t
+tx_time_ms(const struct tx_record *record)
+{
+    assert(record->type == TX_RECORD_TIME && record->body_bytes == 8);
     return tx_get_u64(record->body);
 }

@@ -30,6 +30,8 @@
  *                    about, which is the record before it, seals left out
  *   TX_RECORD_DROPPED    a run of table numbers (varint)
  *   TX_RECORD_RENAMED    a run of: table (varint), name length (varint), name
+ *   TX_RECORD_TIME       milliseconds since 1970 (8 bytes): what follows was not committed earlier, as
+ *                    far as the clock goes
  *
  * Pure functions; any thread. Layer 2: bytes.h, error.h.
  */
@@ -51,11 +53,15 @@ enum tx_record_type {
     TX_RECORD_COMMITTED = 6, /* the prepared transaction is in, with its own record's LSN */
     TX_RECORD_ABORTED = 7,   /* it never was */
     TX_RECORD_DROPPED = 8,   /* these tables end here, all at once */
-    TX_RECORD_RENAMED = 9    /* these tables have other names from here on, all at once */
+    TX_RECORD_RENAMED = 9,   /* these tables have other names from here on, all at once */
+    TX_RECORD_TIME = 10      /* when what follows it was committed */
 };
 
 /* A whole TX_RECORD_COMMITTED or TX_RECORD_ABORTED. */
 #define TX_DECISION_BYTES (TX_RECORD_HEADER_BYTES + 8u)
+
+/* A whole TX_RECORD_TIME. */
+#define TX_TIME_BYTES (TX_RECORD_HEADER_BYTES + 8u)
 
 enum tx_op_kind { TX_OP_PUT = 1, TX_OP_DELETE = 2 };
 
@@ -213,5 +219,11 @@ tx_record_decides(const struct tx_record *record)
 
 /* The LSN of the prepared record that an intact decision is about. */
 uint64_t tx_decision_lsn(const struct tx_record *record);
+
+/* ---- times ---- */
+
+/* Make a TX_RECORD_TIME, all but what tx_record_finish_header fills in; read an intact one. */
+void tx_time_encode(uint8_t record[TX_TIME_BYTES], uint64_t ms, uint64_t store_seed);
+uint64_t tx_time_ms(const struct tx_record *record);
 
 #endif /* TX_RECORD_H */

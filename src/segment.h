@@ -5,7 +5,7 @@
  * first_lsn + b. It opens with a 64-byte header (docs/file-format.md):
  *
  *        0     8  magic          "txkvwal1"
- *        8     4  format         1
+ *        8     4  format         3
  *       12     4  zero
  *       16     8  store id
  *       24     8  first_lsn
@@ -28,8 +28,9 @@
 #include "error.h"
 
 #define TX_SEGMENT_HEADER_BYTES 64u
-#define TX_SEGMENT_FORMAT       2u /* as written; 1 is read too: it has no record types above 7 */
-#define TX_SEGMENT_LSN_LIMIT    (UINT64_C(1) << 63)
+/* As written. 1 and 2 are read too: 1 has no record types above 7, 2 none above 9. */
+#define TX_SEGMENT_FORMAT    3u
+#define TX_SEGMENT_LSN_LIMIT (UINT64_C(1) << 63)
 
 struct tx_segment {
     struct tx_segment *next; /* in the log's list, by LSN; under the log's mutex */

@@ -41,7 +41,7 @@
 #include "error.h"
 
 /* Of struct tx_shared; another one cannot be shared with. */
-#define TX_SHARED_LAYOUT 2u
+#define TX_SHARED_LAYOUT 3u
 
 enum tx_shared_lock {
     TX_LOCK_APPEND,
@@ -90,6 +90,9 @@ struct tx_shared {
     /* Size of the file made ahead of time for the next segment; 0: there is none. Raised under
      * TX_LOCK_PREPARE, cleared under TX_LOCK_APPEND. */
     uint64_t prepared_bytes;
+    /* The log's newest record with a time, and that time (stamp.h); 0: none since the page was
+     * made. Under TX_LOCK_APPEND. */
+    uint64_t stamp_lsn, stamp_ms;
 
     /* Everything before it has been through fdatasync [M2]. */
     uint64_t durable_lsn TX_ALIGNED;

@@ -12,6 +12,7 @@
 #include "expire.h"
 #include "mem.h"
 #include "order.h"
+#include "stamp.h"
 #include "store.h"
 
 /* ---- making and finding ---- */
@@ -32,7 +33,9 @@ append(struct tx_core *core, enum tx_record_type type, uint8_t *record, uint32_t
     enum txkv_rc rc;
 
     tx_record_finish_body(record, type, body_bytes, core->store_id);
-    rc = tx_log_place(core->log, record, bytes, &place, err);
+    rc = tx_stamp(core, err);
+    if (rc == TXKV_OK)
+        rc = tx_log_place(core->log, record, bytes, &place, err);
     if (rc == TXKV_OK) {
         tx_log_finish(core->log, record, &place, false);
         tx_memtable_account(tx_views_current(&core->views)->memtables[0], place.lsn, bytes, 0);

@@ -461,11 +461,12 @@ struct txkv_log;
 struct txkv_log_record {
     uint64_t lsn, bytes;
     /* In the words of docs/file-format.md: "transaction", "table", "seal", "void", "prepared",
-     * "committed", "aborted", "dropped", "renamed". */
+     * "committed", "aborted", "dropped", "renamed", "time". */
     const char *type;
     uint64_t operations;    /* rows written or deleted, tables made, dropped or renamed; else 0 */
     const uint32_t *tables; /* the numbers of those that they are about, each once */
     size_t table_count;
+    uint64_t time_ms;  /* when it was committed, milliseconds since 1970; 0: that is not known */
     bool durable;      /* a sync has covered all of it */
     bool checkpointed; /* it is in LMDB */
 };

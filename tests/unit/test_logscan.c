@@ -72,7 +72,7 @@ every_record_is_told_with_its_tables_and_operations(void **state)
     OK(txkv_table_rename(db, &second, &name, 1, &err));
     OK(txkv_table_drop(db, &second, 1, &err));
     open_log(0, UINT64_MAX);
-    assert_string_equal(types_of_rest(&transactions), "table table transaction renamed dropped ");
+    assert_string_equal(types_of_rest(&transactions), "time table table transaction renamed dropped ");
     close_log();
     open_log(first, first + 1);
     OK(txkv_log_next(log_now, &record, &err));
@@ -167,6 +167,8 @@ damage_is_an_error_that_says_where(void **state)
     set(s1, "d", "4");
     open_log(lsn, UINT64_MAX);
     OK(txkv_log_next(log_now, &record, &err));
+    assert_string_equal(record.type, "time");
+    OK(txkv_log_next(log_now, &record, &err));
     assert_int_equal(record.lsn, txkv_last_lsn(s1));
     assert_int_equal(txkv_log_next(log_now, &record, &err), TXKV_NOTFOUND);
     close_log();
@@ -183,11 +185,56 @@ a_prepared_transaction_comes_with_its_decision(void **state)
     put(s1, "a", "1");
     OK(txkv_prepare(s1, text("note"), &err));
     open_log(0, UINT64_MAX);
-    assert_string_equal(types_of_rest(&transactions), "table ");
+    assert_string_equal(types_of_rest(&transactions), "time table ");
     close_log();
     txkv_commit_prepared(s1);
     open_log(0, UINT64_MAX);
-    assert_string_equal(types_of_rest(&transactions), "table prepared committed ");
+    assert_string_equal(types_of_rest(&transactions), "time table prepared committed ");
+    close_log();
+}
+
+/* The time of the record at lsn, read from there or from the log's beginning; its type in `record`.
+ */
+static uint64_t
+time_of(uint64_t lsn, bool from_beginning)
+{
+    open_log(from_beginning ? 0 : lsn, UINT64_MAX);
+    do
+        OK(txkv_log_next(log_now, &record, &err));
+    while (record.lsn < lsn);
+    close_log();
+    assert_int_equal(record.lsn, lsn);
+    return record.time_ms;
+}
+
+static void
+every_record_has_the_time_of_its_commit(void **state)
+{
+    const uint64_t ms = tx_load_relaxed_64(&hooked_ms);
+    /* A little, enough, back, the same after a checkpoint. */
+    const int64_t moves[] = { 0, 9, 10, 3600000, -7200000, 0 };
+    uint64_t lsns[6], transactions;
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        (void)tx_fetch_add_64(&hooked_ms, (uint64_t)moves[i]);
+        if (i == 5)
+            OK(txkv_checkpoint(db, NULL, &err));
+        set(s1, "a", "1");
+        lsns[i] = txkv_last_lsn(s1);
+    }
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(time_of(lsns[0], again), ms);
+        assert_int_equal(time_of(lsns[1], again), ms);
+        assert_int_equal(time_of(lsns[2], again), ms + 19);
+        assert_int_equal(time_of(lsns[3], again), ms + 3600019);
+        assert_int_equal(time_of(lsns[4], again), ms - 3599981);
+        assert_int_equal(time_of(lsns[5], again), ms - 3599981);
+    }
+    open_log(0, UINT64_MAX);
+    assert_string_equal(types_of_rest(&transactions),
+                        "time table transaction transaction time transaction time transaction time "
+                        "transaction time transaction ");
     close_log();
 }
 
@@ -220,6 +267,7 @@ main(void)
         STORE_TEST(an_open_log_is_read_to_its_end_beside_checkpoints_and_commits),
         STORE_TEST(damage_is_an_error_that_says_where),
         STORE_TEST(a_prepared_transaction_comes_with_its_decision),
+        STORE_TEST(every_record_has_the_time_of_its_commit),
         STORE_TEST(without_memory_nothing_is_left),
     };
 

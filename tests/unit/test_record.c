@@ -112,7 +112,7 @@ a_seal_with_a_body_or_an_unknown_type_is_damaged(void **state)
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
     tx_record_finish_body(buffer, TX_RECORD_TXN, 8, SEED);
-    buffer[12] = 10;
+    buffer[12] = TX_RECORD_TIME + 1;
     (void)tx_record_finish_header(buffer, 64, 0, 0, SEED);
     assert_int_equal(tx_record_decode(buffer, buffer + 64, SEED, &r), TX_RECORD_DAMAGED);
 }
