@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "archiver.h"
 #include "order.h"
 #include "os.h"
 
@@ -15,6 +16,8 @@ enum { GROW_WAIT_MS = 1000 };
 struct job {
     struct tx_checkpoint *checkpoint;
     uint64_t from_lsn, to_lsn, to_check;
+    uint64_t to_ms; /* the log's newest time before to_lsn; 0: not known */
+    struct tx_tree_archive archive;
     struct tx_memtable **memtables; /* newest first: what is to be moved */
     struct tx_node **nodes;         /* where each one's walk stands */
     uint32_t count;
@@ -64,6 +67,7 @@ freeze(void *arg, struct txkv_error *err)
         return tx_log_fail_stopped(core->log, err);
     job->to_lsn = tx_log_end_lsn(core->log);
     job->to_check = tx_log_end_check(core->log);
+    job->to_ms = core->shared->stamp_ms;
     if (job->to_lsn == job->from_lsn)
         return TXKV_OK;
     if (tx_views_current(&core->views)->memtables[0]->keys > 0) {
@@ -206,6 +210,8 @@ write_batch(struct job *job, bool *map_full, struct txkv_error *err)
     rc = write_catalog(job, batch, map_full, err);
     if (rc == TXKV_OK)
         rc = write_rows(job, batch, map_full, err);
+    if (rc == TXKV_OK && job->to_ms != 0)
+        rc = tx_tree_batch_time(batch, job->to_ms, map_full, err);
     if (rc != TXKV_OK) {
         tx_tree_batch_abort(batch);
         return rc;
@@ -236,6 +242,19 @@ write_all(struct job *job, struct txkv_error *err)
 
 /* ---- the whole ---- */
 
+static enum txkv_rc
+trim(struct job *job, struct txkv_error *err)
+{
+    struct txkv_checkpoint_report *report = &job->report;
+    struct tx_archive_report archived = { .files = 0 };
+    const enum txkv_rc rc = tx_archiver_trim(job->checkpoint->core, job->archive.dir, job->to_lsn,
+                                             &report->segments_deleted, &archived, err);
+
+    report->segments_archived = archived.files;
+    report->segments_waiting = archived.waiting;
+    return rc;
+}
+
 /* Under TX_LOCK_CHECKPOINT. */
 static enum txkv_rc
 run_job(struct job *job, struct txkv_error *err)
@@ -246,11 +265,13 @@ run_job(struct job *job, struct txkv_error *err)
 
     job->from_lsn = tx_checkpoint_lsn(core);
     rc = tx_commit_run(checkpoint->commit, &checkpoint->done, freeze, job, err);
+    if (rc == TXKV_OK)
+        rc = tx_archiver_sync(core, job->to_lsn, &job->archive, err);
     if (rc != TXKV_OK)
         return rc;
     if (job->to_lsn == job->from_lsn) {
         let_go(core); /* another process has done it, and committers may wait here for the room */
-        return TXKV_OK;
+        return job->archive.dir == NULL ? TXKV_OK : trim(job, err); /* what had to wait, perhaps */
     }
     rc = write_all(job, err);
     if (rc != TXKV_OK)
@@ -260,7 +281,7 @@ run_job(struct job *job, struct txkv_error *err)
         job->report.bytes += job->memtables[i]->log_bytes;
     }
     install(job);
-    return tx_log_trim(core->log, job->to_lsn, &job->report.segments_deleted, err);
+    return trim(job, err);
 }
 
 /* Run the job, unless another process has checkpointed since `seen_lsn` was the checkpoint LSN. */
@@ -321,6 +342,7 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, uint64_t seen_lsn,
     tx_free(job.memtables);
     tx_free(job.nodes);
     tx_catalog_delta_free(&job.delta);
+    tx_tree_archive_free(&job.archive);
     if (report != NULL)
         *report = job.report;
     if (rc != TXKV_OK && err != NULL)

@@ -45,6 +45,7 @@ struct tx_counters {
     uint64_t checkpoint_us_last, checkpoint_us_total, checkpoint_rows;
     uint64_t map_grows;
     uint64_t backups, backups_failed;
+    uint64_t archived_files, archived_bytes, archives_failed;
     uint64_t backup_bytes_done, backup_bytes_total; /* of the running one, or the last */
 };
 

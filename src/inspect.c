@@ -81,6 +81,10 @@ note_pair(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
         inspection->wal_dir = copy_bytes(&inspection->arena, pair->value, pair->value_bytes);
         if (inspection->wal_dir == NULL)
             return tx_fail_nomem(err);
+    } else if (is_key(pair, "archive_dir", 0)) {
+        inspection->archive_dir = copy_bytes(&inspection->arena, pair->value, pair->value_bytes);
+        if (inspection->archive_dir == NULL)
+            return tx_fail_nomem(err);
     }
     return TXKV_OK;
 }
@@ -96,7 +100,7 @@ tx_inspect(struct tx_pages *pages, struct tx_inspection *out, struct txkv_error 
     if (rc != TXKV_OK && rc != TXKV_NOTFOUND)
         return rc;
     if (out->store_id == 0 || !out->has_checkpoint || out->format == 0 ||
-        out->format > TX_TREE_FORMAT)
+        out->format > TX_TREE_FORMAT_ARCHIVED)
         out->problems++;
     return TXKV_OK;
 }

@@ -24,6 +24,7 @@ struct tx_inspection {
     uint64_t store_id, checkpoint_lsn, checkpoint_check;
     bool has_checkpoint;
     char *wal_dir;                     /* absolute; NULL: the default */
+    char *archive_dir;                 /* absolute; NULL: none */
     struct tx_inspected_table *tables; /* in no order */
     uint64_t problems;                 /* entries that cannot be */
     struct tx_arena arena;

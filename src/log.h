@@ -194,6 +194,12 @@ void tx_log_forget(struct tx_log *log, uint64_t lsn);
 TX_MUST_CHECK enum txkv_rc tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted,
                                        struct txkv_error *err);
 
+/* The same for a log with an archive: only files that end at or below archived_lsn, by the names,
+ * are removed. */
+TX_MUST_CHECK enum txkv_rc tx_log_trim_archived(struct tx_log *log, uint64_t lsn,
+                                                uint64_t archived_lsn, uint64_t *deleted,
+                                                struct txkv_error *err);
+
 /*
  * tx_log_remove -- remove every file of the log, the current segment's too: for a close after a
  * checkpoint of everything. Nothing may be appended after it.

@@ -132,6 +132,17 @@ tx_log_trim(struct tx_log *log, uint64_t lsn, uint64_t *deleted, struct txkv_err
     return rc == TXKV_OK ? remove_below(log, lsn, deleted, err) : rc;
 }
 
+enum txkv_rc
+tx_log_trim_archived(struct tx_log *log, uint64_t lsn, uint64_t archived_lsn, uint64_t *deleted,
+                     struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_log_check_dir(log, err);
+
+    *deleted = 0;
+    tx_log_forget(log, lsn);
+    return rc == TXKV_OK ? remove_below(log, tx_min_u64(lsn, archived_lsn), deleted, err) : rc;
+}
+
 static enum txkv_rc
 remove_if_ours(void *arg, const char *name, struct txkv_error *err)
 {

@@ -36,6 +36,8 @@ tx_options_check(const struct txkv_options *o, struct txkv_error *err)
     if (rc == TXKV_OK && o->segment_bytes % 4096 != 0)
         rc = tx_fail(err, TXKV_MISUSE, "segment_bytes=%u is not a multiple of 4096",
                      o->segment_bytes);
+    if (rc == TXKV_OK && o->archive_dir != NULL && o->archive_dir[0] == '\0')
+        rc = tx_fail(err, TXKV_MISUSE, "archive_dir is empty: name a directory, or \"off\"");
     if (rc == TXKV_OK && (uint32_t)o->decide > TXKV_DECIDED_ABORT)
         rc = tx_fail(err, TXKV_MISUSE, "decide=%d is none of enum txkv_decision", (int)o->decide);
     return rc;

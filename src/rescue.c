@@ -77,7 +77,7 @@ open_data(struct rescue *r, struct txkv_error *err)
     }
     if (rc == TXKV_OK)
         rc = tx_inspect(r->pages, &r->meta, err);
-    if (rc == TXKV_OK && r->meta.format > TX_TREE_FORMAT && r->meta.problems == 1 &&
+    if (rc == TXKV_OK && r->meta.format > TX_TREE_FORMAT_ARCHIVED && r->meta.problems == 1 &&
         tx_pages_report(r->pages)->found.problems == 0)
         rc = tx_fail(err, TXKV_FORMAT,
                      "%s is a store of format %" PRIu32 ", which is newer than this txkv", r->dir,
@@ -227,7 +227,12 @@ become(struct rescue *r, struct txkv_error *err)
     rc = tx_tree_open(r->tmp_dir, LSN_STEP, NULL, TX_TREE_ALONE, &tree, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = tx_tree_become(tree, r->store_id, r->end_lsn, r->meta.wal_dir, err);
+    rc = tx_tree_become(tree,
+                        &(struct tx_tree_identity){ .store_id = r->store_id,
+                                                    .lsn = r->end_lsn,
+                                                    .wal_dir = r->meta.wal_dir,
+                                                    .archive_dir = r->meta.archive_dir },
+                        err);
     tx_tree_close(tree);
     return rc;
 }

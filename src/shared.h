@@ -26,6 +26,7 @@
  *   TX_LOCK_CHECKPOINT   LMDB has all of the batch or nothing, and its own mutex is robust.
  *   TX_LOCK_PREPARE  a file that is not announced in prepared_bytes, and is made again.
  *   TX_LOCK_WAY      a right of way that lapses by itself.
+ *   TX_LOCK_ARCHIVE  a sentence that may be cut short.
  *   TX_LOCK_APPEND, between the steps of preparing or deciding: hold_lsn is stored before the
  * prepared record is complete and cleared after the decision's is, so it counts only while the log
  * ends at hold_end.
@@ -49,10 +50,12 @@ enum tx_shared_lock {
     TX_LOCK_CHECKPOINT,
     TX_LOCK_PREPARE,
     TX_LOCK_WAY,
+    TX_LOCK_ARCHIVE,
     TX_LOCKS
 };
 
-#define TX_WAY_KEYS_MAX 8u
+#define TX_WAY_KEYS_MAX       8u
+#define TX_ARCHIVE_NOTE_BYTES 508u
 
 struct tx_shared_mutex {
     pthread_mutex_t mutex TX_ALIGNED; /* robust, shared between processes */
@@ -125,6 +128,12 @@ struct tx_shared {
     uint64_t hold_end;            /* the record's end */
     uint32_t hold_decision;       /* enum tx_hold_decision */
     uint32_t hold_pid;
+
+    /* ---- the archive (archiver.h) ---- */
+
+    uint64_t archive_waiting; /* files of the log that wait for it. Under TX_LOCK_CHECKPOINT; any
+                                 thread reads, relaxed */
+    char archive_note[TX_ARCHIVE_NOTE_BYTES]; /* what went wrong; under TX_LOCK_ARCHIVE */
 
     struct tx_shared_mutex locks[TX_LOCKS];
 };

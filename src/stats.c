@@ -169,6 +169,20 @@ add_checkpoints(struct list *list, struct tx_core *core)
 }
 
 static void
+add_archive(struct list *list, const struct tx_core *core)
+{
+    const struct tx_counters *c = &core->counters;
+
+    add(list, "archived_segments", load(&c->archived_files), "files",
+        "of the log, written to archive_dir by this process");
+    add(list, "archived_bytes", load(&c->archived_bytes), "bytes", "in them");
+    add(list, "archives_failed", load(&c->archives_failed), "times",
+        "archive_dir could not be written, and is tried again later");
+    add(list, "archive_segments_waiting", load(&core->shared->archive_waiting), "files",
+        "of the log, that stay until they can be archived");
+}
+
+static void
 add_backups(struct list *list, const struct tx_core *core)
 {
     const struct tx_counters *c = &core->counters;
@@ -192,6 +206,7 @@ txkv_stats(struct txkv *store, struct txkv_stat stats[TXKV_STATS_MAX])
     add_log(&list, &store->core);
     add_overlay(&list, store);
     add_checkpoints(&list, &store->core);
+    add_archive(&list, &store->core);
     add_backups(&list, &store->core);
     return list.count;
 }

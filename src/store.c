@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "archives.h"
 #include "os.h"
 #include "recovery.h"
 
@@ -365,14 +366,16 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     rc = tx_recovery_run(core, &config, first, &store->recovery, err);
     if (rc == TXKV_OK)
         rc = tx_background_start(&store->background, core, &store->checkpoint, err);
-    if (rc == TXKV_OK && first) {
+    if (rc != TXKV_OK)
+        return rc;
+    rc = tx_archives_set(store, options->archive_dir, err);
+    if (rc == TXKV_OK && first)
         rc = lock_wal_dir(store, false, err); /* or those who come in now would have to wait */
-        if (rc == TXKV_OK)
-            tx_share_open_to_others(&store->share, core->store_id);
-        else
-            tx_background_stop(&store->background);
-    }
-    if (rc == TXKV_OK && !first && !core->readonly)
+    if (rc != TXKV_OK)
+        tx_background_stop(&store->background);
+    else if (first)
+        tx_share_open_to_others(&store->share, core->store_id);
+    else if (!core->readonly)
         publish_what_the_dead_left(store);
     return rc;
 }
@@ -438,6 +441,7 @@ static enum txkv_rc
 join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_error *err)
 {
     char resolved[PATH_MAX];
+    enum txkv_rc rc;
 
     if (asked->wal_dir != NULL &&
         (realpath(asked->wal_dir, resolved) == NULL || strcmp(resolved, store->wal_dir) != 0))
@@ -452,6 +456,9 @@ join_store(struct txkv *store, const struct txkv_options *asked, struct txkv_err
     if (asked->segment_bytes != 0 && asked->segment_bytes != store->segment_bytes)
         return tx_fail(err, TXKV_MISUSE, "store %s is open with segment_bytes=%u, not %u",
                        store->core.dir, store->segment_bytes, asked->segment_bytes);
+    rc = tx_archives_set(store, asked->archive_dir, err);
+    if (rc != TXKV_OK)
+        return rc;
     tx_options_apply(asked, &store->core.limits);
     /* Who waits looks at the new limits. */
     tx_event_signal(&store->core.flusher_wake);
@@ -527,11 +534,13 @@ finish_store(struct txkv *store, struct txkv_error *err)
     struct tx_core *core = &store->core;
     enum txkv_rc rc = tx_checkpoint_run(&store->checkpoint, TX_LSN_NONE, NULL, err);
 
-    if (rc == TXKV_OK)
-        rc = tx_log_remove(core->log, err);
-    else if (!tx_log_stopped(core->log))
-        (void)!tx_log_sync(core->log, core->applied_lsn, NULL);
-    return rc;
+    if (rc != TXKV_OK) {
+        if (!tx_log_stopped(core->log))
+            (void)!tx_log_sync(core->log, core->applied_lsn, NULL);
+        return rc;
+    }
+    rc = tx_archives_finish(store, err);
+    return rc == TXKV_OK ? tx_log_remove(core->log, err) : rc;
 }
 
 static enum txkv_rc

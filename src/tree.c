@@ -365,6 +365,7 @@ tx_tree_close(struct tx_tree *tree)
         mdb_env_close(tree->env);
     (void)pthread_mutex_destroy(&tree->lock);
     tx_free(tree->meta.wal_dir);
+    tx_free(tree->meta.archive_dir);
     tx_free(tree->dir);
     tx_free(tree);
 }

@@ -19,8 +19,10 @@
 #include "error.h"
 #include "record.h"
 
-#define TX_TREE_FORMAT     2u
-#define TX_TREE_TABLES_MAX TX_TABLE_SLOTS_MAX
+/* The second one is the first with an archive: who does not know of it must not remove the log. */
+#define TX_TREE_FORMAT          2u
+#define TX_TREE_FORMAT_ARCHIVED 3u
+#define TX_TREE_TABLES_MAX      TX_TABLE_SLOTS_MAX
 
 struct tx_tree;
 struct tx_tree_read;
@@ -33,6 +35,7 @@ struct tx_tree_meta {
     uint64_t checkpoint_lsn;   /* everything before it is in LMDB */
     uint64_t checkpoint_check; /* the chain's value there */
     char *wal_dir;             /* NULL: the default; else absolute. Owned by the tree */
+    char *archive_dir;         /* NULL: none; else absolute. Owned by the tree */
     uint32_t others;           /* what group and others may do with data.mdb: 0 to 077 */
 };
 
@@ -215,17 +218,44 @@ TX_MUST_CHECK enum txkv_rc tx_tree_copy(struct tx_tree_read *read, const char *p
                                         const struct tx_tree_copy_watch *watch, uint64_t *bytes,
                                         struct txkv_error *err);
 
-/* Make the default place the log's in a store that nobody else has open; tx_tree_meta keeps what it
- * said. */
-TX_MUST_CHECK enum txkv_rc tx_tree_forget_wal_dir(struct tx_tree *tree, struct txkv_error *err);
+/* Make the default place the log's in a store that nobody else has open, and give its archive up,
+ * but as a note (struct tx_tree_archive); tx_tree_meta keeps what it said. */
+TX_MUST_CHECK enum txkv_rc tx_tree_stand_alone(struct tx_tree *tree, struct txkv_error *err);
+
+/* What tx_tree_become makes of a store. */
+struct tx_tree_identity {
+    uint64_t store_id; /* 0: a new one */
+    uint64_t lsn;
+    const char *wal_dir;     /* NULL: the default */
+    const char *archive_dir; /* NULL: none */
+};
 
 /*
- * tx_tree_become -- give a store that nobody else has open, and that has no log, another id (0: it
- * keeps its own) and another place in the log, and say where its log will be (NULL: the default);
- * tx_tree_meta keeps what it said.
+ * tx_tree_become -- give a store that nobody else has open, and that has no log, another id and
+ * another place in the log, and say where its log will be, and its archive; tx_tree_meta keeps what
+ * it said.
  */
-TX_MUST_CHECK enum txkv_rc tx_tree_become(struct tx_tree *tree, uint64_t store_id, uint64_t lsn,
-                                          const char *wal_dir, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_become(struct tx_tree *tree,
+                                          const struct tx_tree_identity *identity,
+                                          struct txkv_error *err);
+
+/* ---- the archive, and the time ---- */
+
+/* What stands in LMDB now; tx_tree_archive_free in every case. */
+struct tx_tree_archive {
+    char *dir; /* where removed files of the log are kept: absolute; NULL: nowhere */
+    char *was; /* in a backup: the same of its source */
+    uint64_t ms; /* the newest time in the log before the checkpoint LSN; 0: not known */
+};
+TX_MUST_CHECK enum txkv_rc tx_tree_archive(struct tx_tree *tree, struct tx_tree_archive *out,
+                                           struct txkv_error *err);
+void tx_tree_archive_free(struct tx_tree_archive *archive);
+
+/* In a batch: where the archive is from now on, NULL for nowhere; that time. */
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_archive(struct tx_tree_batch *batch, const char *dir,
+                                                 bool *map_full, struct txkv_error *err);
+TX_MUST_CHECK enum txkv_rc tx_tree_batch_time(struct tx_tree_batch *batch, uint64_t ms,
+                                              bool *map_full, struct txkv_error *err);
 
 struct tx_tree_stats {
     uint64_t map_bytes, used_bytes; /* used: up to the last page in use */

@@ -361,6 +361,30 @@ put_meta(struct tx_tree_batch *batch, const struct tx_tree_checkpoint_value *che
 }
 
 enum txkv_rc
+tx_tree_batch_archive(struct tx_tree_batch *batch, const char *dir, bool *map_full,
+                      struct txkv_error *err)
+{
+    const int e = tx_tree_put_archive(batch->txn, batch->tree->meta_dbi, dir);
+
+    *map_full = false;
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "writing meta", map_full, err);
+}
+
+enum txkv_rc
+tx_tree_batch_time(struct tx_tree_batch *batch, uint64_t ms, bool *map_full, struct txkv_error *err)
+{
+    uint8_t bytes[8];
+    MDB_val k = tx_tree_val(TX_TREE_KEY_TIME, strlen(TX_TREE_KEY_TIME));
+    MDB_val v = tx_tree_val(bytes, sizeof bytes);
+    int e;
+
+    *map_full = false;
+    tx_put_u64(bytes, ms);
+    e = mdb_put(batch->txn, batch->tree->meta_dbi, &k, &v, 0);
+    return e == 0 ? TXKV_OK : fail_batch(batch, e, "writing meta", map_full, err);
+}
+
+enum txkv_rc
 tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
                      uint64_t checkpoint_check, bool *map_full, struct txkv_error *err)
 {

@@ -210,20 +210,3 @@ tx_tree_copy(struct tx_tree_read *read, const char *path, const struct tx_tree_c
     (void)close(copy.out);
     return rc;
 }
-
-enum txkv_rc
-tx_tree_forget_wal_dir(struct tx_tree *tree, struct txkv_error *err)
-{
-    MDB_val key = tx_tree_val("wal_dir", sizeof "wal_dir" - 1);
-    MDB_txn *txn;
-    int e = mdb_txn_begin(tree->env, NULL, 0, &txn);
-
-    if (e == 0) {
-        e = mdb_del(txn, tree->meta_dbi, &key, NULL);
-        if (e == 0 || e == MDB_NOTFOUND)
-            e = mdb_txn_commit(txn);
-        else
-            mdb_txn_abort(txn);
-    }
-    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "writing meta");
-}

@@ -7,11 +7,12 @@
  * little-endian, its keys are these bytes without a NUL:
  *
  *   key                     value
- *   "format"                 4 bytes: TX_TREE_FORMAT
+ *   "format"                 4 bytes: TX_TREE_FORMAT, or TX_TREE_FORMAT_ARCHIVED with "archive_dir"
  *   "store_id"               8 bytes: random, not 0
  *   "checkpoint"            24 bytes: the checkpoint LSN (8), the log chain's value there (8), the
  *                           checkpoint LSN when the catalog was last changed (8)
  *   "wal_dir"               the log's absolute directory, without a NUL; absent: the default
+ *   "archive_dir", "archived_in", "time"    tree_archive.c
  *   "table/" and 4 bytes    catalog entry, encoded as the body of a TX_RECORD_TABLE (record.h). The
  *                           4 bytes are the table's slot, big-endian, so that the entries stand
  *                           in its order. Of a dropped table, until the slot is used again: name
@@ -31,7 +32,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "atomic.h"
 #include "bytes.h"
@@ -99,6 +99,23 @@ need_meta(const struct tx_tree *tree, MDB_txn *txn, const char *key, size_t byte
 }
 
 enum txkv_rc
+tx_tree_meta_text(const struct tx_tree *tree, MDB_txn *txn, const char *key, char **out,
+                  struct txkv_error *err)
+{
+    MDB_val value;
+    const enum txkv_rc rc = get_meta(tree, txn, key, &value, err);
+
+    *out = NULL;
+    if (rc != TXKV_OK)
+        return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
+    *out = tx_zalloc(value.mv_size + 1);
+    if (*out == NULL)
+        return tx_fail_nomem(err);
+    memcpy(*out, value.mv_data, value.mv_size);
+    return TXKV_OK;
+}
+
+enum txkv_rc
 tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
                         struct tx_tree_checkpoint_value *out, struct txkv_error *err)
 {
@@ -127,7 +144,7 @@ check_format(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     format = tx_get_u32(value.mv_data);
-    if (format == TX_TREE_FORMAT)
+    if (format == TX_TREE_FORMAT || format == TX_TREE_FORMAT_ARCHIVED)
         return TXKV_OK;
     if (format == OLD_FORMAT)
         return tx_fail(err, TXKV_FORMAT,
@@ -136,9 +153,9 @@ check_format(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
                        tree->dir, OLD_FORMAT, TX_TREE_FORMAT);
     return tx_fail(err, TXKV_FORMAT,
                    "%s is a store of format %" PRIu32
-                   ", and this txkv reads format %u; open it with "
+                   ", and this txkv reads formats up to %u; open it with "
                    "the txkv that made it",
-                   tree->dir, format, TX_TREE_FORMAT);
+                   tree->dir, format, TX_TREE_FORMAT_ARCHIVED);
 }
 
 static enum txkv_rc
@@ -146,7 +163,6 @@ load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
     struct tx_tree_checkpoint_value checkpoint;
     const uint8_t *id;
-    MDB_val wal_dir;
     enum txkv_rc rc;
 
     rc = check_format(tree, txn, err);
@@ -163,14 +179,10 @@ load_meta(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
     tree->meta.checkpoint_lsn = checkpoint.lsn;
     tree->meta.checkpoint_check = checkpoint.check;
     tree->catalog_lsn = checkpoint.catalog_lsn;
-    rc = get_meta(tree, txn, "wal_dir", &wal_dir, err);
-    if (rc != TXKV_OK)
-        return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
-    tree->meta.wal_dir = tx_zalloc(wal_dir.mv_size + 1);
-    if (tree->meta.wal_dir == NULL)
-        return tx_fail_nomem(err);
-    memcpy(tree->meta.wal_dir, wal_dir.mv_data, wal_dir.mv_size);
-    return TXKV_OK;
+    rc = tx_tree_meta_text(tree, txn, "wal_dir", &tree->meta.wal_dir, err);
+    return rc == TXKV_OK
+               ? tx_tree_meta_text(tree, txn, TX_TREE_KEY_ARCHIVE, &tree->meta.archive_dir, err)
+               : rc;
 }
 
 /* ---- catalog ---- */
@@ -430,13 +442,13 @@ put_new_meta(MDB_txn *txn, uint64_t store_id, const char *wal_dir)
 enum txkv_rc
 tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv_error *err)
 {
-    uint64_t store_id = 0;
+    uint64_t store_id;
     MDB_txn *txn;
+    enum txkv_rc rc = tx_tree_new_id(dir, &store_id, err);
     int e;
 
-    while (store_id == 0)
-        if (getrandom(&store_id, sizeof store_id, 0) != (ssize_t)sizeof store_id && errno != EINTR)
-            return tx_fail_errno(err, errno, "%s: no random store id", dir);
+    if (rc != TXKV_OK)
+        return rc;
     e = mdb_txn_begin(env, NULL, 0, &txn);
     if (e == 0) {
         e = put_new_meta(txn, store_id, wal_dir);
@@ -446,34 +458,6 @@ tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv
             mdb_txn_abort(txn);
     }
     return e == 0 ? TXKV_OK : tx_tree_fail(err, e, dir, "creating the store");
-}
-
-enum txkv_rc
-tx_tree_become(struct tx_tree *tree, uint64_t store_id, uint64_t lsn, const char *wal_dir,
-               struct txkv_error *err)
-{
-    uint8_t checkpoint[TX_TREE_CHECKPOINT_BYTES], id[8];
-    MDB_txn *txn;
-    int e = mdb_txn_begin(tree->env, NULL, 0, &txn);
-
-    if (store_id == 0)
-        store_id = tree->meta.store_id;
-    tx_put_u64(id, store_id);
-    tx_put_u64(checkpoint, lsn);
-    tx_put_u64(checkpoint + 8, tx_record_hash(id, sizeof id, lsn)); /* where a chain begins */
-    tx_put_u64(checkpoint + 16, lsn);
-    if (e != 0)
-        return tx_tree_fail(err, e, tree->dir, "writing meta");
-    e = put_meta(txn, tree->meta_dbi, "store_id", id, sizeof id);
-    if (e == 0)
-        e = put_meta(txn, tree->meta_dbi, TX_TREE_KEY_CHECKPOINT, checkpoint, sizeof checkpoint);
-    if (e == 0 && wal_dir != NULL)
-        e = put_meta(txn, tree->meta_dbi, "wal_dir", wal_dir, strlen(wal_dir));
-    if (e == 0)
-        e = mdb_txn_commit(txn);
-    else
-        mdb_txn_abort(txn);
-    return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "writing meta");
 }
 
 /* ---- a store of format 1 ---- */

@@ -14,6 +14,9 @@
 /* Keys of the "meta" database; tree_meta.c says what stands under them. */
 #define TX_TREE_KEY_CHECKPOINT   "checkpoint"
 #define TX_TREE_KEY_FORMAT       "format"
+#define TX_TREE_KEY_ARCHIVE      "archive_dir"
+#define TX_TREE_KEY_ARCHIVED_IN  "archived_in"
+#define TX_TREE_KEY_TIME         "time"
 #define TX_TREE_CHECKPOINT_BYTES 24u
 #define TX_TREE_TABLE_KEY_BYTES  10u /* "table/" and the number */
 #define TX_TREE_DB_NAME_BYTES    20u /* "table-1000", with room */
@@ -117,6 +120,16 @@ TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txk
 /* Take over the size to which another process has enlarged the map, unless another thread has done
  * it; otherwise as tx_tree_grow, with a second of waiting. */
 TX_MUST_CHECK enum txkv_rc tx_tree_adopt_size(struct tx_tree *tree, struct txkv_error *err);
+
+/* A text under a key of "meta", in new memory; NULL: it is absent. */
+TX_MUST_CHECK enum txkv_rc tx_tree_meta_text(const struct tx_tree *tree, MDB_txn *txn,
+                                             const char *key, char **out, struct txkv_error *err);
+
+/* Write where the archive is, NULL for none, and the format that fits. LMDB's result. */
+int tx_tree_put_archive(MDB_txn *txn, MDB_dbi meta_dbi, const char *dir);
+
+/* A random store id. */
+TX_MUST_CHECK enum txkv_rc tx_tree_new_id(const char *dir, uint64_t *id, struct txkv_error *err);
 
 /* Write a new store's meta into an empty environment, synced. */
 TX_MUST_CHECK enum txkv_rc tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir,

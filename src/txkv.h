@@ -108,6 +108,9 @@ enum txkv_isolation {
 /* 0 or NULL in any field means the default, or what an already open store has. */
 struct txkv_options {
     const char *wal_dir;        /* where the log lives; default DIR/wal; remembered by the store */
+    /* Where files of the log are kept that checkpoints remove, for txkv_restore. Remembered by the
+     * store, for all processes, until "off" is given here. Made when missing. */
+    const char *archive_dir;
     uint32_t flush_interval_ms; /* 10; 1 to 60,000 */
     uint32_t checkpoint_interval_s; /* 60; 1 to 86,400 */
     uint64_t checkpoint_bytes; /* 64 MiB; 64 KiB to 1 TiB: log since the last checkpoint that starts
@@ -418,6 +421,8 @@ struct txkv_checkpoint_report {
     uint64_t rows_put, rows_deleted;
     uint64_t bytes; /* of the log, moved */
     uint64_t segments_deleted;
+    uint64_t segments_archived; /* written to archive_dir */
+    uint64_t segments_waiting;  /* that stay because that failed: see txkv_archive_state */
     uint64_t duration_us;
 };
 
@@ -612,6 +617,83 @@ struct txkv_backup_report {
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_backup(struct txkv *store, const char *target,
                                          struct txkv_backup_report *report, struct txkv_error *err);
+
+struct txkv_archive_report {
+    uint64_t lsn;      /* the archive has every transaction before it */
+    uint64_t segments; /* files written */
+    uint64_t bytes;    /* of them */
+    uint64_t duration_us;
+};
+
+/*
+ * txkv_archive -- bring the archive up to what is committed now: checkpoint, and write to
+ * archive_dir what it does not have, also of the file that the log goes on in. Checkpoints alone
+ * archive files when the log has left them.
+ *
+ * report  may be NULL.
+ *
+ * Returns TXKV_OK; TXKV_MISUSE when the store has no archive; TXKV_CANTOPEN, TXKV_FULL,
+ * TXKV_READONLY, TXKV_IOERR, TXKV_EXISTS (the archive has another file in its place), TXKV_NOMEM;
+ * and what txkv_checkpoint returns. Thread-safe.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_archive(struct txkv *store, struct txkv_archive_report *report,
+                                          struct txkv_error *err);
+
+struct txkv_archive_state {
+    char dir[4096];   /* empty: the store has no archive */
+    char error[508];  /* why files wait: the newest failure, of whatever process; empty: none */
+    uint64_t waiting; /* files of the log that checkpoints do not need, and that are not archived */
+};
+
+/* TXKV_OK; TXKV_IOERR, TXKV_NOMEM, TXKV_FORKED. */
+TXKV_MUST_CHECK enum txkv_rc txkv_archive_state(struct txkv *store,
+                                                struct txkv_archive_state *state,
+                                                struct txkv_error *err);
+
+/* Where to stop; 0 or NULL in all fields: at the end of what is archived. */
+struct txkv_restore_options {
+    const char *archive_dir; /* NULL: where the backup's source was archived when it was made */
+    uint64_t until_lsn;      /* the last record's, or any LSN before the next one */
+    uint64_t until_ms; /* before the first record that was committed later, milliseconds since 1970
+                        */
+};
+
+struct txkv_restore_report {
+    uint64_t backup_lsn; /* the backup has all before it */
+    uint64_t lsn;        /* the new store has all before it, and its log goes on here */
+    uint64_t last_lsn, last_ms; /* of the last one that was taken from the archive: 0: none */
+    uint64_t segments;          /* files read */
+    uint64_t transactions, operations, bytes; /* taken from there */
+    uint64_t undecided; /* 1: a prepared transaction at the archive's end was left out */
+    uint64_t tables, rows; /* of the new store; those of indexes count too */
+    uint64_t duration_us;
+};
+
+/*
+ * txkv_restore -- make a new store out of a backup and the archive of its source, as it was at a
+ * point at or behind the backup's LSN.
+ *
+ * The checksums of the archived records and their chain from the backup's LSN on are verified. A
+ * transaction that was prepared (txkv_prepare) counts as of its first step. The new store has an id
+ * of its own and no archive; neither the backup nor the archive is changed. It is made under the
+ * name TARGET.tmp-<16 hex digits>, and gets its name when it is complete and synced. After an
+ * error, a kill or a power failure there is no target; what a kill leaves under the other name the
+ * next restore, or backup, to the same target removes.
+ *
+ * backup   made by txkv_backup, and not open.
+ * target   a path that does not exist, in a directory that does.
+ * options  may be NULL, as may report.
+ *
+ * Returns TXKV_OK; TXKV_MISUSE (the backup lies behind the point, or was written to); TXKV_NOTFOUND
+ * (the archive ends before until_lsn); TXKV_CORRUPT (a gap in the archive, a damaged file, one of
+ * another store, or of another history of this one: file and LSN are named); TXKV_LOCKED (the
+ * backup is open); TXKV_EXISTS; TXKV_BUSY; TXKV_CANTOPEN; TXKV_FORMAT; TXKV_FULL; TXKV_IOERR;
+ * TXKV_NOMEM. Thread-safe.
+ */
+TXKV_MUST_CHECK enum txkv_rc txkv_restore(const char *backup, const char *target,
+                                          const struct txkv_restore_options *options,
+                                          struct txkv_restore_report *report,
+                                          struct txkv_error *err);
 
 /* ---- statistics ---- */
 

@@ -181,10 +181,12 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .unlink = unlink_or_fail,
                             .rename = rename_or_fail,
                             .mkdir = mkdir_or_fail,
+                            .link = link,
                             .rmdir = rmdir,
                             .lock = lock_or_fail,
                             .locked = locked_or_fail,
-                            .statfs = statfs };
+                            .statfs = statfs,
+                            .time_ms = tx_os_system.time_ms };
 }
 
 void
