@@ -17,7 +17,7 @@
 
 #define EXAMPLE "USING txkv('data/store', sync=full)"
 
-enum kind { KIND_SYNC, KIND_ISOLATION, KIND_TABLE, KIND_WAL_DIR, KIND_NUMBER, KIND_SIZE };
+enum kind { KIND_SYNC, KIND_ISOLATION, KIND_TABLE, KIND_WAL_DIR, KIND_ARCHIVE_DIR, KIND_NUMBER, KIND_SIZE };
 
 struct option {
     const char *name;
@@ -34,6 +34,7 @@ static const struct option options[] = {
     { "isolation", KIND_ISOLATION, 0, 0, 0, NULL },
     { "table", KIND_TABLE, 0, 0, 0, NULL },
     { "wal_dir", KIND_WAL_DIR, 0, 0, 0, NULL },
+    { "archive_dir", KIND_ARCHIVE_DIR, 0, 0, 0, NULL },
     { "flush_interval_ms", KIND_NUMBER, FIELD(flush_interval_ms), 1, 60000, "1 to 60000" },
     { "checkpoint_interval", KIND_NUMBER, FIELD(checkpoint_interval_s), 1, 86400,
       "1 to 86400 seconds" },
@@ -269,6 +270,10 @@ set_option(struct parser *p, const struct option *option, struct piece value)
         rc = set_text(p, option->name, DIR_BYTES_MAX, text, &p->out->wal_dir);
         p->out->options.wal_dir = p->out->wal_dir;
         return rc;
+    case KIND_ARCHIVE_DIR:
+        rc = set_text(p, option->name, DIR_BYTES_MAX, text, &p->out->archive_dir);
+        p->out->options.archive_dir = p->out->archive_dir;
+        return rc;
     case KIND_SYNC:
         rc = set_sync(p, text);
         break;
@@ -326,7 +331,7 @@ refuse_unknown(struct parser *p, struct piece name)
                       name.at, nearest->name);
     return refuse(p,
                   "txkv: unknown option \"%.*s\": there are sync, isolation, table, wal_dir, "
-                  "flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
+                  "archive_dir, flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
                   "overlay_limit, stall_timeout_ms and snapshot_timeout_s",
                   name.bytes, name.at);
 }
@@ -440,6 +445,7 @@ tx_args_free(struct tx_args *args)
     sqlite3_free(args->dir);
     sqlite3_free(args->table);
     sqlite3_free(args->wal_dir);
+    sqlite3_free(args->archive_dir);
     sqlite3_free(args->columns);
     *args = (struct tx_args){ .sync = TXKV_SYNC_FULL };
 }

@@ -14,6 +14,7 @@
  *                             bytes, or a number with KiB, MiB, GiB, TiB or K, M, G, T: powers of
  *                             1024
  *   wal_dir='DIR'             where the log lives
+ *   archive_dir='DIR'         where files of it are kept that checkpoints remove; off: nowhere
  *
  * What is neither is a column's definition or a table constraint, which shape.h reads.
  *
@@ -29,9 +30,9 @@
 struct tx_args {
     char *dir;                     /* never empty */
     char *table;                   /* 1 to TXKV_TABLE_NAME_BYTES_MAX bytes */
-    char *wal_dir;                 /* NULL when not given */
+    char *wal_dir, *archive_dir;   /* NULL when not given */
     char *columns;                 /* the definitions, separated by commas; NULL: none given */
-    struct txkv_options options;   /* options.wal_dir is wal_dir */
+    struct txkv_options options;   /* options.wal_dir is wal_dir, and so on */
     enum txkv_sync sync;           /* TXKV_SYNC_FULL when not given */
     enum txkv_isolation isolation; /* TXKV_SERIALIZABLE when not given */
     bool table_given;

@@ -1,6 +1,6 @@
 /*
  * functions.c - the SQL functions txkv_checkpoint, txkv_recover, txkv_drop, txkv_check,
- * txkv_backup and txkv_version.
+ * txkv_backup, txkv_archive, txkv_restore and txkv_version.
  */
 #include "functions.h"
 
@@ -11,6 +11,7 @@
 #include "prepared.h"
 #include "recover.h"
 #include "relation.h"
+#include "restore.h"
 #include "sqlerror.h"
 #include "where.h"
 
@@ -54,6 +55,8 @@ checkpoint(struct txkv *store, sqlite3_str *out, struct txkv_error *err)
     tx_json_count(out, "rows_deleted", report.rows_deleted);
     tx_json_count(out, "bytes", report.bytes);
     tx_json_count(out, "segments_deleted", report.segments_deleted);
+    tx_json_count(out, "segments_archived", report.segments_archived);
+    tx_json_count(out, "segments_waiting", report.segments_waiting);
     tx_json_count(out, "from_lsn", report.from_lsn);
     tx_json_count(out, "to_lsn", report.to_lsn);
     append_milliseconds(out, report.duration_us);
@@ -374,6 +377,18 @@ backup_store(struct txkv *store, const char *target, sqlite3_str *out, char **me
     return SQLITE_OK;
 }
 
+static int
+archive_store(struct txkv *store, const char *name, sqlite3_str *out, char **message)
+{
+    int rc;
+
+    (void)name;
+    append_store(out, store);
+    rc = tx_restore_archive(store, out, message);
+    sqlite3_str_appendchar(out, 1, '}');
+    return rc;
+}
+
 static void
 call_drop(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
@@ -407,6 +422,36 @@ call_backup(sqlite3_context *context, int argc, sqlite3_value **argv)
                            "directory, the second the directory to make, as text");
     else
         rc = run_on_table(connection, "txkv_backup", backup_store, arguments, out, &message);
+    give_result(context, rc, out, message);
+}
+
+static void
+call_archive(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    struct tx_connection *connection = sqlite3_user_data(context);
+    sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
+    const char *const arguments[] = { (const char *)sqlite3_value_text(argv[0]), NULL };
+    char *message = NULL;
+    int rc;
+
+    (void)argc;
+    if (arguments[0] == NULL)
+        rc = tx_sql_refuse(&message, SQLITE_ERROR,
+                           "txkv_archive: the argument is a txkv table or a store's directory, as "
+                           "text");
+    else
+        rc = run_on_table(connection, "txkv_archive", archive_store, arguments, out, &message);
+    give_result(context, rc, out, message);
+}
+
+static void
+call_restore(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    sqlite3 *db = sqlite3_context_db_handle(context);
+    sqlite3_str *out = sqlite3_str_new(db);
+    char *message = NULL;
+    const int rc = tx_restore_run(db, argc, argv, out, &message);
+
     give_result(context, rc, out, message);
 }
 
@@ -471,7 +516,9 @@ tx_functions_register(struct tx_connection *connection)
         { "txkv_recover", 0, call_recover },       { "txkv_recover", 1, call_recover },
         { "txkv_recover", 2, call_recover },       { "txkv_drop", 2, call_drop },
         { "txkv_check", 1, call_check },           { "txkv_check", 2, call_check },
-        { "txkv_backup", 2, call_backup },         { "txkv_version", 0, call_version },
+        { "txkv_backup", 2, call_backup },         { "txkv_archive", 1, call_archive },
+        { "txkv_restore", 2, call_restore },       { "txkv_restore", 3, call_restore },
+        { "txkv_restore", 4, call_restore },       { "txkv_version", 0, call_version },
     };
     int rc = SQLITE_OK;
 

@@ -7,6 +7,9 @@
  *                                          check of the whole log as it is now
  *   txkv_backup(table or directory, target)
  *                                          a copy of the store in a new directory
+ *   txkv_archive(table or directory)      bring the store's archive up to date
+ *   txkv_restore(backup, target [, 'until lsn=N'|'until time=T'] [, 'archive=DIR'])
+ *                                          a store as it was at a point
  *   txkv_version()
  *
  * The first two return a JSON object; without an argument they treat every store of the connection,

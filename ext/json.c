@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 void
 tx_json_string(sqlite3_str *out, const char *text, size_t bytes)
@@ -67,4 +68,16 @@ tx_json_cell(sqlite3_str *out, const struct tx_cell *cell)
         sqlite3_str_appendall(out, "null");
         break;
     }
+}
+
+void
+tx_time_text(uint64_t ms, char text[TX_TIME_TEXT_BYTES])
+{
+    const time_t seconds = (time_t)(ms / 1000);
+    size_t used = 0;
+    struct tm utc;
+
+    if (gmtime_r(&seconds, &utc) != NULL)
+        used = strftime(text, TX_TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%S", &utc);
+    sqlite3_snprintf((int)(TX_TIME_TEXT_BYTES - used), text + used, ".%03d", (int)(ms % 1000));
 }

@@ -5,8 +5,8 @@
  * them away meanwhile. Bounds of lsn are handed down: they only spare work, SQLite compares again.
  */
 #include <string.h>
-#include <time.h>
 
+#include "json.h"
 #include "sqlerror.h"
 #include "tables.h"
 #include "where.h"
@@ -234,20 +234,14 @@ give_tables(const struct log_cursor *cursor, sqlite3_context *context)
     return rc;
 }
 
-/* In the form of SQLite's strftime('%F %T.%f'), UTC. */
 static void
 give_time(uint64_t ms, sqlite3_context *context)
 {
-    const time_t seconds = (time_t)(ms / 1000);
-    char text[40];
-    struct tm utc;
-    size_t used;
+    char text[TX_TIME_TEXT_BYTES];
 
-    if (ms == 0 || gmtime_r(&seconds, &utc) == NULL)
-        return;
-    used = strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &utc);
-    sqlite3_snprintf((int)(sizeof(text) - used), text + used, ".%03d", (int)(ms % 1000));
-    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+    tx_time_text(ms, text);
+    if (ms != 0)
+        sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
 static int

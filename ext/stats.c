@@ -14,8 +14,9 @@ enum column { STORE, NAME, VALUE, UNIT, MEANING };
 /* The statistics of one store, copied, for the store may be closed while the scan goes on. */
 struct block {
     struct block *next;
-    size_t count;
+    size_t count; /* of stats; behind them comes what is text */
     struct txkv_stat stats[TXKV_STATS_MAX];
+    struct txkv_archive_state archive;
     char dir[];
 };
 
@@ -58,11 +59,28 @@ open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out)
     return SQLITE_OK;
 }
 
+/* Statistics that are no numbers, in the order of text_of. */
+static const struct {
+    const char *name, *meaning;
+} texts[] = {
+    { "archive_dir", "where the log's files are kept; NULL: nowhere" },
+    { "archive_error", "why files wait to be archived: the newest failure, of whatever process; "
+                       "NULL: none" },
+};
+
+enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
+
+static const char *
+text_of(const struct block *block, size_t i)
+{
+    return i == 0 ? block->archive.dir : block->archive.error;
+}
+
 /* Free blocks until the cursor stands on a row or has none left. */
 static void
 drop_blocks(struct stats_cursor *cursor, bool all)
 {
-    while (cursor->blocks != NULL && (all || cursor->index >= cursor->blocks->count)) {
+    while (cursor->blocks != NULL && (all || cursor->index >= cursor->blocks->count + TEXTS)) {
         struct block *block = cursor->blocks;
 
         cursor->blocks = block->next;
@@ -102,6 +120,7 @@ filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count, sqlite3
             return SQLITE_NOMEM;
         block->next = NULL;
         block->count = txkv_stats(link->store, block->stats);
+        (void)!txkv_archive_state(link->store, &block->archive, NULL); /* else empty */
         memcpy(block->dir, dir, dir_bytes);
         *end = block;
         end = &block->next;
@@ -128,14 +147,43 @@ eof(sqlite3_vtab_cursor *base)
 }
 
 static int
-column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
+column_of_text(const struct block *block, size_t i, sqlite3_context *context, int index)
 {
-    const struct stats_cursor *cursor = (const struct stats_cursor *)base;
-    const struct txkv_stat *stat = &cursor->blocks->stats[cursor->index];
+    const char *text = text_of(block, i);
 
     switch (index) {
     case STORE:
-        sqlite3_result_text(context, cursor->blocks->dir, -1, SQLITE_TRANSIENT);
+        sqlite3_result_text(context, block->dir, -1, SQLITE_TRANSIENT);
+        break;
+    case NAME:
+        sqlite3_result_text(context, texts[i].name, -1, SQLITE_STATIC);
+        break;
+    case VALUE:
+        if (*text != '\0')
+            sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+        break;
+    case UNIT:
+        sqlite3_result_text(context, "text", -1, SQLITE_STATIC);
+        break;
+    default:
+        sqlite3_result_text(context, texts[i].meaning, -1, SQLITE_STATIC);
+        break;
+    }
+    return SQLITE_OK;
+}
+
+static int
+column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
+{
+    const struct stats_cursor *cursor = (const struct stats_cursor *)base;
+    const struct block *block = cursor->blocks;
+    const struct txkv_stat *stat = &block->stats[cursor->index];
+
+    if (cursor->index >= block->count)
+        return column_of_text(block, cursor->index - block->count, context, index);
+    switch (index) {
+    case STORE:
+        sqlite3_result_text(context, block->dir, -1, SQLITE_TRANSIENT);
         break;
     case NAME:
         sqlite3_result_text(context, stat->name, -1, SQLITE_STATIC);

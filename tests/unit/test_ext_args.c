@@ -203,7 +203,7 @@ an_unknown_option_is_refused_with_the_nearest_name(void **state)
     (void)state;
     assert_refused("snyc=full", "txkv: unknown option \"snyc\" (did you mean \"sync\"?)");
     assert_refused("flush_interval=1", "txkv: unknown option \"flush_interval\": there are sync, "
-                                       "isolation, table, wal_dir, flush_interval_ms, "
+                                       "isolation, table, wal_dir, archive_dir, flush_interval_ms, "
                                        "checkpoint_interval, "
                                        "checkpoint_bytes, map_size, overlay_limit, "
                                        "stall_timeout_ms and snapshot_timeout_s");
