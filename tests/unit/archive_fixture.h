@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "../../src/archive.h"
 #include "child_fixture.h"
 
 static struct txkv_archive_state archive_state;
