@@ -120,8 +120,8 @@ fail_taken(const char *dir, const char *name, struct txkv_error *err)
                    dir, name);
 }
 
-static enum txkv_rc
-check_mark(const char *dir, uint64_t store_id, struct txkv_error *err)
+enum txkv_rc
+tx_archive_owner(const char *dir, uint64_t store_id, struct txkv_error *err)
 {
     char own[MARK_BYTES], found[MARK_BYTES];
     enum txkv_rc rc = read_mark(dir, found, err);
@@ -156,7 +156,7 @@ enum txkv_rc
 tx_archive_begin(const char *dir, uint64_t store_id, struct txkv_error *err)
 {
     char text[MARK_BYTES];
-    enum txkv_rc rc = check_mark(dir, store_id, err);
+    enum txkv_rc rc = tx_archive_owner(dir, store_id, err);
 
     if (rc != TXKV_NOTFOUND)
         return rc;
@@ -312,7 +312,7 @@ put_listed(const char *dir, const struct tx_log *log, const struct tx_log_names 
         const bool whole = i + 1 < names->count && names->lsns[i + 1] <= lsn;
 
         if (rc == TXKV_OK && i == 0)
-            rc = check_mark(dir, log->store_id, err);
+            rc = tx_archive_owner(dir, log->store_id, err);
         if (rc == TXKV_NOTFOUND)
             rc = tx_fail(err, TXKV_CANTOPEN,
                          "there is no file %s in %s: it is not mounted, or not the archive",

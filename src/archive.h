@@ -23,6 +23,11 @@
 TX_MUST_CHECK enum txkv_rc tx_archive_begin(const char *dir, uint64_t store_id,
                                             struct txkv_error *err);
 
+/* Whether dir says that it is the store's archive: TXKV_OK; TXKV_MISUSE, another's; TXKV_NOTFOUND,
+ * nobody's; TXKV_IOERR and so on. */
+TX_MUST_CHECK enum txkv_rc tx_archive_owner(const char *dir, uint64_t store_id,
+                                            struct txkv_error *err);
+
 /* What there was to archive. */
 struct tx_archive_report {
     uint64_t files, bytes; /* written */

@@ -23,6 +23,18 @@ struct tx_archive_reader {
     uint64_t lsn, check, files;
 };
 
+/* Files can be anywhere, also where nothing says whose they are. */
+static enum txkv_rc
+check_owner(const char *dir, uint64_t store_id, struct txkv_error *err)
+{
+    const enum txkv_rc rc = tx_archive_owner(dir, store_id, err);
+
+    if (rc == TXKV_MISUSE)
+        return tx_fail(err, TXKV_CORRUPT,
+                       "%s is the archive of another store than the one of the backup", dir);
+    return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
+}
+
 enum txkv_rc
 tx_archive_open(const char *dir, uint64_t store_id, uint64_t lsn, uint64_t check,
                 struct tx_archive_reader **out, struct txkv_error *err)
@@ -37,7 +49,9 @@ tx_archive_open(const char *dir, uint64_t store_id, uint64_t lsn, uint64_t check
     reader->lsn = lsn;
     reader->check = check;
     reader->dir = tx_strdup(dir);
-    rc = reader->dir == NULL ? tx_fail_nomem(err) : tx_log_list(dir, &reader->names, err);
+    rc = reader->dir == NULL ? tx_fail_nomem(err) : check_owner(dir, store_id, err);
+    if (rc == TXKV_OK)
+        rc = tx_log_list(dir, &reader->names, err);
     if (rc != TXKV_OK) {
         tx_archive_close(reader);
         return rc;

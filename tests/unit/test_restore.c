@@ -233,6 +233,10 @@ what_is_anothers_is_named(void **state)
     OK(txkv_close(written, &err));
     expect_refused(TXKV_CORRUPT, &(struct txkv_restore_options){ .archive_dir = in_dir("archive 2") },
                    "another store");
+    shell("rm 'archive 2/txkv-archive' && cp archive/0000000000000000.wal . && "
+          "cp 'archive 2/0000000000000000.wal' archive");
+    expect_refused(TXKV_CORRUPT, NULL, "another store");
+    shell("cp 0000000000000000.wal archive");
     /* The backup is open, was killed, was written to. */
     OK(try_open(in_dir("backup"), &small_store));
     expect_refused(TXKV_LOCKED, NULL, in_dir("backup"));
