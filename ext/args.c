@@ -17,7 +17,15 @@
 
 #define EXAMPLE "USING txkv('data/store', sync=full)"
 
-enum kind { KIND_SYNC, KIND_ISOLATION, KIND_TABLE, KIND_WAL_DIR, KIND_ARCHIVE_DIR, KIND_NUMBER, KIND_SIZE };
+enum kind {
+    KIND_SYNC,
+    KIND_ISOLATION,
+    KIND_TABLE,
+    KIND_WAL_DIR,
+    KIND_ARCHIVE_DIR,
+    KIND_NUMBER,
+    KIND_SIZE
+};
 
 struct option {
     const char *name;
@@ -329,11 +337,12 @@ refuse_unknown(struct parser *p, struct piece name)
     if (nearest != NULL)
         return refuse(p, "txkv: unknown option \"%.*s\" (did you mean \"%s\"?)", name.bytes,
                       name.at, nearest->name);
-    return refuse(p,
-                  "txkv: unknown option \"%.*s\": there are sync, isolation, table, wal_dir, "
-                  "archive_dir, flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
-                  "overlay_limit, stall_timeout_ms and snapshot_timeout_s",
-                  name.bytes, name.at);
+    return refuse(
+        p,
+        "txkv: unknown option \"%.*s\": there are sync, isolation, table, wal_dir, "
+        "archive_dir, flush_interval_ms, checkpoint_interval, checkpoint_bytes, map_size, "
+        "overlay_limit, stall_timeout_ms and snapshot_timeout_s",
+        name.bytes, name.at);
 }
 
 /* Splits "name = value"; false when the argument is something else. */

@@ -215,8 +215,9 @@ look_at_existing(const char *path, const uint8_t *bytes, uint64_t count, enum ex
     (void)tx_os.close(fd);
     if (rc != TXKV_OK)
         return rc;
-    *existing = !same ? EXISTING_OTHER
-                : (uint64_t)st.st_size < count ? EXISTING_PART : EXISTING_SAME;
+    *existing = !same                          ? EXISTING_OTHER
+                : (uint64_t)st.st_size < count ? EXISTING_PART
+                                               : EXISTING_SAME;
     return TXKV_OK;
 }
 
@@ -228,10 +229,9 @@ static uint64_t
 useful_bytes(const struct tx_segment *s, uint64_t store_id, uint64_t lsn)
 {
     struct tx_log_scan scan = { 0 };
-    struct tx_log_walk walk = { .store_id = store_id,
-                                .lsn = s->first_lsn,
-                                .check = s->first_prev_check,
-                                .scan = &scan };
+    struct tx_log_walk walk = {
+        .store_id = store_id, .lsn = s->first_lsn, .check = s->first_prev_check, .scan = &scan
+    };
 
     if (lsn < tx_segment_end_lsn(s))
         return tx_min_u64(lsn - s->first_lsn, s->file_bytes);
@@ -283,8 +283,7 @@ put_segment(const char *dir, const struct tx_log *log, uint64_t first_lsn, uint6
 {
     enum tx_segment_state state;
     struct tx_segment *s;
-    enum txkv_rc rc =
-        tx_segment_open(log->dir, log->store_id, first_lsn, false, &s, &state, err);
+    enum txkv_rc rc = tx_segment_open(log->dir, log->store_id, first_lsn, false, &s, &state, err);
 
     if (rc != TXKV_OK)
         return rc;

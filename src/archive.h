@@ -30,7 +30,7 @@ TX_MUST_CHECK enum txkv_rc tx_archive_owner(const char *dir, uint64_t store_id,
 
 /* What there was to archive. */
 struct tx_archive_report {
-    uint64_t files, bytes; /* written */
+    uint64_t files, bytes;  /* written */
     uint64_t waiting;       /* files of the log that could not be archived */
     uint64_t removable_lsn; /* files that end at or below it, by the names, are in the archive */
 };

@@ -54,8 +54,8 @@ tx_archiver_clear(struct tx_core *core)
 
 /* Archive, count, and keep word of what happened. */
 static enum txkv_rc
-run(struct tx_core *core, const char *dir, uint64_t lsn, bool tail, struct tx_archive_report *report,
-    struct txkv_error *err)
+run(struct tx_core *core, const char *dir, uint64_t lsn, bool tail,
+    struct tx_archive_report *report, struct txkv_error *err)
 {
     struct txkv_error why = { TXKV_OK, "" }, full;
     enum txkv_rc rc = tx_archive_log(dir, core->log, lsn, tail, report, &why);

@@ -125,7 +125,8 @@ fail_differs(const struct backup *backup, const char *what, uint64_t here, uint6
     return tx_fail(err, TXKV_CORRUPT,
                    "backup of %s to %s: the copy's %s is %" PRIu64 ", and the store's was %" PRIu64
                    "; nothing was kept of it: check the disk that %s is on",
-                   backup->store->core.dir, backup->dir.target, what, there, here, backup->dir.target);
+                   backup->store->core.dir, backup->dir.target, what, there, here,
+                   backup->dir.target);
 }
 
 /* Walk over all of a table. */

@@ -52,10 +52,9 @@ CK_STACK_CONTAINER(struct request, link, request_of)
 /* Requests of one group that are in the log and the memtable, not yet published. */
 struct batch {
     struct request *first, **last;
-    uint32_t count; /* transactions */
-    uint64_t full;  /* requests that came for a sync */
-    bool wants_sync, wants_flush;
-    bool stamped; /* the clock has been read for it */
+    uint32_t count;                        /* transactions */
+    uint64_t full;                         /* requests that came for a sync */
+    bool wants_sync, wants_flush, stamped; /* stamped: the clock has been read for it */
     uint64_t prepared_lsn; /* of the transaction at its end that is only prepared, or 0 */
     uint64_t end_lsn;      /* the log's end with it */
     uint64_t sync_lsn;     /* what must be durable before that is published */
@@ -167,9 +166,8 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     if (tx_log_stopped(core->log))
         return tx_log_fail_stopped(core->log, request->err);
     rc = tx_validate(request->session, request->err);
-    if (rc == TXKV_OK && !batch->stamped)
-        rc = tx_stamp(core, request->err);
-    batch->stamped |= rc == TXKV_OK;
+    if (rc == TXKV_OK)
+        rc = tx_stamp(core, &batch->stamped, request->err);
     if (rc == TXKV_OK && request->prepares) /* what must not fail afterwards is the decision */
         rc = tx_log_reserve(core->log, (uint64_t)request->bytes + TX_DECISION_BYTES, request->err);
     if (rc == TXKV_OK)
@@ -184,8 +182,7 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     if (rc == TXKV_OK && request->prepares)
         tx_prepare_hold(core, &place,
                         request->ops_at + txn->writes.record_used - TX_RECORD_HEADER_BYTES);
-    /* A void record keeps the bytes from being used again: the overlay may have kept keys that
-     * point into them. */
+    /* A void record keeps the bytes: the overlay may have kept keys that point into them. */
     tx_log_finish(core->log, request->record, &place, rc != TXKV_OK);
     tx_memtable_account(memtable, place.lsn, request->bytes, rc == TXKV_OK && !request->prepares);
     if (rc != TXKV_OK)

@@ -40,9 +40,8 @@ split_target(struct tx_newdir *newdir, const char *target, struct txkv_error *er
                slash == newdir->target ? 1 : (size_t)(slash - newdir->target));
     if (newdir->base[0] == '\0' || strcmp(newdir->base, ".") == 0 ||
         strcmp(newdir->base, "..") == 0)
-        return tx_fail(err, TXKV_MISUSE,
-                       "%s to \"%s\": name a directory that does not exist yet", newdir->what,
-                       target == NULL ? "" : target);
+        return tx_fail(err, TXKV_MISUSE, "%s to \"%s\": name a directory that does not exist yet",
+                       newdir->what, target == NULL ? "" : target);
     return TXKV_OK;
 }
 

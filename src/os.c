@@ -69,7 +69,7 @@ system_time_ms(void)
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
         .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
         .link = link, .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock,                         \
-        .locked = system_locked, .statfs = statfs, .time_ms = system_time_ms                                                  \
+        .locked = system_locked, .statfs = statfs, .time_ms = system_time_ms                       \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

@@ -30,8 +30,8 @@
  *                    about, which is the record before it, seals left out
  *   TX_RECORD_DROPPED    a run of table numbers (varint)
  *   TX_RECORD_RENAMED    a run of: table (varint), name length (varint), name
- *   TX_RECORD_TIME       milliseconds since 1970 (8 bytes): what follows was not committed earlier, as
- *                    far as the clock goes
+ *   TX_RECORD_TIME       milliseconds since 1970 (8 bytes): what follows was not committed earlier,
+ * as far as the clock goes
  *
  * Pure functions; any thread. Layer 2: bytes.h, error.h.
  */

@@ -46,7 +46,8 @@ fail_record(const struct tx_record *record, const char *what, struct txkv_error 
 static struct tx_replay_table *
 find_table(const struct tx_replay *r, uint32_t table)
 {
-    struct tx_replay_table *known = tx_table_possible(table) ? &r->tables[tx_table_slot(table)] : NULL;
+    struct tx_replay_table *known =
+        tx_table_possible(table) ? &r->tables[tx_table_slot(table)] : NULL;
 
     return known != NULL && known->alive && known->def.table == table ? known : NULL;
 }
@@ -71,13 +72,12 @@ write_rows(struct tx_replay *r, struct tx_tree_batch *batch, bool *map_full, str
         const struct tx_replay_operation *op = &r->operations[r->items[i].index];
         const struct tx_key *key = &op->key;
 
-        if (i + 1 < r->count &&
-            tx_key_compare(key, &r->operations[r->items[i + 1].index].key) == 0)
+        if (i + 1 < r->count && tx_key_compare(key, &r->operations[r->items[i + 1].index].key) == 0)
             continue;
-        rc = op->value == NULL ? tx_tree_batch_delete(batch, key->table, key->data, key->bytes,
-                                                      map_full, err)
-                               : tx_tree_batch_put(batch, key->table, key->data, key->bytes,
-                                                   op->value, op->value_bytes, map_full, err);
+        rc = op->value == NULL
+                 ? tx_tree_batch_delete(batch, key->table, key->data, key->bytes, map_full, err)
+                 : tx_tree_batch_put(batch, key->table, key->data, key->bytes, op->value,
+                                     op->value_bytes, map_full, err);
     }
     return rc;
 }
@@ -214,8 +214,9 @@ take_transaction(struct tx_replay *r, const struct tx_record *txn, struct tx_seg
             rc = hold_segment(r, segment, err); /* a flush lets it go */
         if (rc != TXKV_OK)
             return rc;
-        r->operations[r->count++] = (struct tx_replay_operation){ { op.key, op.key_bytes, op.table },
-                                                        op.value, op.value_bytes };
+        r->operations[r->count++] = (struct tx_replay_operation){
+            { op.key, op.key_bytes, op.table }, op.value, op.value_bytes
+        };
         r->report->operations++;
     }
     if (rc != TXKV_NOTFOUND)

@@ -14,17 +14,14 @@ is_due(const struct tx_shared *shared, uint64_t ms)
            shared->stamp_lsn < tx_load_relaxed_64(&shared->freeze_lsn);
 }
 
-enum txkv_rc
-tx_stamp(struct tx_core *core, struct txkv_error *err)
+static enum txkv_rc
+append(struct tx_core *core, uint64_t ms, struct txkv_error *err)
 {
     struct tx_shared *shared = core->shared;
-    const uint64_t ms = tx_os.time_ms();
     uint8_t record[TX_TIME_BYTES];
     struct tx_log_place place;
     enum txkv_rc rc;
 
-    if (!is_due(shared, ms))
-        return TXKV_OK;
     tx_time_encode(record, ms, core->store_id);
     rc = tx_log_place(core->log, record, sizeof record, &place, err);
     if (rc != TXKV_OK)
@@ -34,4 +31,19 @@ tx_stamp(struct tx_core *core, struct txkv_error *err)
     shared->stamp_lsn = place.lsn;
     shared->stamp_ms = ms;
     return TXKV_OK;
+}
+
+enum txkv_rc
+tx_stamp(struct tx_core *core, bool *done, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    if (!*done) {
+        const uint64_t ms = tx_os.time_ms();
+
+        if (is_due(core->shared, ms))
+            rc = append(core, ms, err);
+    }
+    *done = rc == TXKV_OK;
+    return rc;
 }

@@ -15,8 +15,14 @@
 
 #define TX_STAMP_MS 10u
 
-/* In the leader's place, before a record is appended: append the time, if it is due. The clock is
- * read without a system call. Fails as appending does; the log is then as it was. */
-TX_MUST_CHECK enum txkv_rc tx_stamp(struct tx_core *core, struct txkv_error *err);
+/*
+ * tx_stamp -- in the leader's place, before a record is appended: append the time, if it is due.
+ *
+ * done  the caller's for a group: false at first; when it is set nothing happens, so that the clock
+ *       is read once for each group, and without a system call.
+ *
+ * Fails as appending does; the log is then as it was.
+ */
+TX_MUST_CHECK enum txkv_rc tx_stamp(struct tx_core *core, bool *done, struct txkv_error *err);
 
 #endif /* TX_STAMP_H */

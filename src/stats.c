@@ -175,8 +175,7 @@ add_archive(struct list *list, const struct tx_core *core)
 
     add(list, "archived_segments", load(&c->archived_files), "files",
         "of the log, written to archive_dir by this process");
-    add(list, "archived_bytes", load(&c->archived_bytes), "bytes",
-        "of the log, in those files");
+    add(list, "archived_bytes", load(&c->archived_bytes), "bytes", "of the log, in those files");
     add(list, "archives_failed", load(&c->archives_failed), "times",
         "archive_dir could not be written, and is tried again later");
     add(list, "archive_segments_waiting", load(&core->shared->archive_waiting), "files",

@@ -30,10 +30,11 @@ append(struct tx_core *core, enum tx_record_type type, uint8_t *record, uint32_t
 {
     const uint32_t bytes = (uint32_t)tx_record_length(body_bytes);
     struct tx_log_place place;
+    bool stamped = false;
     enum txkv_rc rc;
 
     tx_record_finish_body(record, type, body_bytes, core->store_id);
-    rc = tx_stamp(core, err);
+    rc = tx_stamp(core, &stamped, err);
     if (rc == TXKV_OK)
         rc = tx_log_place(core->log, record, bytes, &place, err);
     if (rc == TXKV_OK) {

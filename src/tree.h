@@ -243,8 +243,8 @@ TX_MUST_CHECK enum txkv_rc tx_tree_become(struct tx_tree *tree,
 
 /* What stands in LMDB now; tx_tree_archive_free in every case. */
 struct tx_tree_archive {
-    char *dir; /* where removed files of the log are kept: absolute; NULL: nowhere */
-    char *was; /* in a backup: the same of its source */
+    char *dir;   /* where removed files of the log are kept: absolute; NULL: nowhere */
+    char *was;   /* in a backup: the same of its source */
     uint64_t ms; /* the newest time in the log before the checkpoint LSN; 0: not known */
 };
 TX_MUST_CHECK enum txkv_rc tx_tree_archive(struct tx_tree *tree, struct tx_tree_archive *out,

@@ -3,9 +3,9 @@
  *
  *   key of "meta"    value
  *   "archive_dir"    the absolute directory that keeps the log's files, without a NUL; absent: none
- *   "archived_in"    the same of a backup's source when the backup was made: where its restore looks
- *   "time"           8 bytes: the newest time in the log before the checkpoint LSN, milliseconds
- *                    since 1970
+ *   "archived_in"    the same of a backup's source when the backup was made: where its restore
+ * looks "time"           8 bytes: the newest time in the log before the checkpoint LSN,
+ * milliseconds since 1970
  *
  * With "archive_dir" the format is TX_TREE_FORMAT_ARCHIVED, so that a txkv that knows nothing of
  * archives removes no file that is not in one yet.

@@ -107,11 +107,11 @@ enum txkv_isolation {
 
 /* 0 or NULL in any field means the default, or what an already open store has. */
 struct txkv_options {
-    const char *wal_dir;        /* where the log lives; default DIR/wal; remembered by the store */
+    const char *wal_dir; /* where the log lives; default DIR/wal; remembered by the store */
     /* Where files of the log are kept that checkpoints remove, for txkv_restore. Remembered by the
      * store, for all processes, until "off" is given here. Made when missing. */
     const char *archive_dir;
-    uint32_t flush_interval_ms; /* 10; 1 to 60,000 */
+    uint32_t flush_interval_ms;     /* 10; 1 to 60,000 */
     uint32_t checkpoint_interval_s; /* 60; 1 to 86,400 */
     uint64_t checkpoint_bytes; /* 64 MiB; 64 KiB to 1 TiB: log since the last checkpoint that starts
                                   one */
@@ -646,9 +646,8 @@ struct txkv_archive_state {
 };
 
 /* TXKV_OK; TXKV_IOERR, TXKV_NOMEM, TXKV_FORKED. */
-TXKV_MUST_CHECK enum txkv_rc txkv_archive_state(struct txkv *store,
-                                                struct txkv_archive_state *state,
-                                                struct txkv_error *err);
+TXKV_MUST_CHECK enum txkv_rc
+txkv_archive_state(struct txkv *store, struct txkv_archive_state *state, struct txkv_error *err);
 
 /* Where to stop; 0 or NULL in all fields: at the end of what is archived. */
 struct txkv_restore_options {
@@ -659,12 +658,12 @@ struct txkv_restore_options {
 };
 
 struct txkv_restore_report {
-    uint64_t backup_lsn; /* the backup has all before it */
-    uint64_t lsn;        /* the new store has all before it, and its log goes on here */
+    uint64_t backup_lsn;        /* the backup has all before it */
+    uint64_t lsn;               /* the new store has all before it, and its log goes on here */
     uint64_t last_lsn, last_ms; /* of the last one that was taken from the archive: 0: none */
     uint64_t segments;          /* files read */
     uint64_t transactions, operations, bytes; /* taken from there */
-    uint64_t undecided; /* 1: a prepared transaction at the archive's end was left out */
+    uint64_t undecided;    /* 1: a prepared transaction at the archive's end was left out */
     uint64_t tables, rows; /* of the new store; those of indexes count too */
     uint64_t duration_us;
 };

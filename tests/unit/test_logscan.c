@@ -72,7 +72,8 @@ every_record_is_told_with_its_tables_and_operations(void **state)
     OK(txkv_table_rename(db, &second, &name, 1, &err));
     OK(txkv_table_drop(db, &second, 1, &err));
     open_log(0, UINT64_MAX);
-    assert_string_equal(types_of_rest(&transactions), "time table table transaction renamed dropped ");
+    assert_string_equal(types_of_rest(&transactions),
+                        "time table table transaction renamed dropped ");
     close_log();
     open_log(first, first + 1);
     OK(txkv_log_next(log_now, &record, &err));

@@ -100,8 +100,9 @@ damage(uint64_t lsn)
     const uint64_t first = file_of(lsn, name);
 
     (void)snprintf(command, sizeof command,
-                   "printf '\\377' | dd of=archive/%s bs=1 seek=%" PRIu64 " conv=notrunc 2>/dev/null", name,
-                   lsn - first);
+                   "printf '\\377' | dd of=archive/%s bs=1 seek=%" PRIu64
+                   " conv=notrunc 2>/dev/null",
+                   name, lsn - first);
     shell(command);
 }
 
@@ -231,7 +232,8 @@ what_is_anothers_is_named(void **state)
     OK(txkv_open(in_dir("store 2"), &options, &written, &err));
     OK(txkv_table(written, "t", NULL, true, &number, &err));
     OK(txkv_close(written, &err));
-    expect_refused(TXKV_CORRUPT, &(struct txkv_restore_options){ .archive_dir = in_dir("archive 2") },
+    expect_refused(TXKV_CORRUPT,
+                   &(struct txkv_restore_options){ .archive_dir = in_dir("archive 2") },
                    "another store");
     shell("rm 'archive 2/txkv-archive' && cp archive/0000000000000000.wal . && "
           "cp 'archive 2/0000000000000000.wal' archive");
