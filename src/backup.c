@@ -6,14 +6,12 @@
  * until the copy has its snapshot, so that the rows of each table, counted in the source, are those
  * of the same state; then they go on.
  *
- * Steps: remove what killed backups have left; make TARGET.tmp-<digits> and lock it; checkpoint;
- * copy; open the copy, compare its id, LSN, tables and the number of rows that a walk over each
- * finds; sync; rename; sync the directory above. The lock on the directory (flock) tells a backup
- * that is being made from one whose process is gone.
+ * Steps: make TARGET.tmp-<digits> (newdir.h); checkpoint; copy; open the copy, compare its id, LSN,
+ * tables and the number of rows that a walk over each finds; sync; rename; sync the directory
+ * above.
  *
  * Invariants: the target's name appears by the rename alone, after everything in it was synced and
- * read. Nothing but files of backups is removed: data.mdb and lock.mdb, in directories with names
- * of that form.
+ * read.
  *
  * Threads: any; one backup at a time in a process, under store->backup_mutex, which is taken before
  * the checkpoint's mutex. The registry's mutex is not needed: the copy is opened as a tree alone.

@@ -5,7 +5,7 @@
  * the store had then.
  * Method: random transactions, tables made, renamed and dropped, transactions in two steps,
  * checkpoints, backups, closes and crashes (the files as they are, put back after the close); the
- * state behind each transaction is remembered. TXKV_SEED gives another run.
+ * state behind each transaction is remembered. SEED gives another run.
  */
 #include "archive_fixture.h"
 
@@ -293,12 +293,13 @@ restore_once(void)
 static void
 every_point_gives_what_was_there(void **state)
 {
-    const char *seed = getenv("TXKV_SEED"); // NOLINT(concurrency-mt-unsafe)
+    const char *seed = getenv("SEED"); // NOLINT(concurrency-mt-unsafe)
 
     (void)state;
     random_state = seed == NULL ? UINT64_C(0x9e3779b97f4a7c15) : strtoull(seed, NULL, 10) * 2 + 1;
     history = calloc(STEPS + 1, sizeof *history);
     assert_non_null(history);
+    print_message("seed %s\n", seed == NULL ? "none" : seed);
     history_count = backup_count = 0;
     memset(&now, 0, sizeof now);
     do_transaction(STEPS + 1);
