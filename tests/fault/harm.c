@@ -48,11 +48,6 @@ struct file {
     bool is_wal, is_data, is_shared;
 };
 
-struct file {
-    char path[TEST_PATH_BYTES];
-    bool is_wal, is_data, is_shared;
-};
-
 static struct {
     const struct wreck_places *places;
     const char *dir;
@@ -295,44 +290,60 @@ swap_segments(void)
         test_die("cannot swap %s and %s", a->path, b->path);
 }
 
+struct name {
+    char text[64];
+};
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* The names of the segments in `wal`, in order, at most FILES_MAX. */
+static uint32_t
+list_segments(const char *wal, struct name *names)
+{
+    const struct dirent *entry;
+    uint32_t count = 0;
+    DIR *stream = opendir(wal);
+
+    if (stream == NULL)
+        return 0;
+    /* The test's one thread reads this directory stream. NOLINTNEXTLINE(concurrency-*) */
+    while ((entry = readdir(stream)) != NULL && count < FILES_MAX)
+        if (strstr(entry->d_name, ".wal") != NULL)
+            (void)snprintf(names[count++].text, sizeof names[0].text, "%.60s", entry->d_name);
+    (void)closedir(stream);
+    qsort(names, count, sizeof names[0], compare_names);
+    return count;
+}
+
 /* Segments of another store, or of this one at an earlier time, come into the log's directory: all
  * of them in place of the ones there, or one into a random place or its own. */
 static void
 bring_segments(const char *store, bool all)
 {
-    struct {
-        char name[64];
-    } names[FILES_MAX];
-    uint32_t count = 0, chosen;
-    char from[TEST_PATH_BYTES], to[TEST_PATH_BYTES], path[TEST_PATH_BYTES];
-    const struct dirent *entry;
+    struct name names[FILES_MAX] = { { "" } };
+    char source[TEST_PATH_BYTES], wal[TEST_PATH_BYTES];
     const struct file *target = pick_segment();
-    DIR *stream;
+    uint32_t count, chosen;
 
-    test_path(from, store, "wal");
-    test_path(to, now.dir, "wal");
-    stream = opendir(from);
-    if (stream == NULL)
-        return;
-    /* The test's one thread reads this directory stream. NOLINTNEXTLINE(concurrency-*) */
-    while ((entry = readdir(stream)) != NULL && count < FILES_MAX)
-        if (strstr(entry->d_name, ".wal") != NULL)
-            (void)snprintf(names[count++].name, sizeof names[0].name, "%.60s", entry->d_name);
-    (void)closedir(stream);
+    test_path(source, store, "wal");
+    test_path(wal, now.dir, "wal");
+    count = list_segments(source, names);
     if (count == 0)
         return;
-    qsort(names, count, sizeof names[0], (int (*)(const void *, const void *))strcmp);
     for (uint32_t i = 0; all && rng_chance(now.rng, 50) && i < now.count; i++)
         if (now.files[i].is_wal)
             (void)unlink(now.files[i].path);
     chosen = rng_below(now.rng, count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!all && i != chosen)
-            continue;
-        test_path(path, from, names[i].name);
-        test_path(from, to, names[i].name);
-        copy_file(path, !all && target != NULL && rng_chance(now.rng, 50) ? target->path : from);
-        test_path(from, store, "wal");
+    for (uint32_t i = all ? 0 : chosen; i < (all ? count : chosen + 1); i++) {
+        char from[TEST_PATH_BYTES], to[TEST_PATH_BYTES];
+
+        test_path(from, source, names[i].text);
+        test_path(to, wal, names[i].text);
+        copy_file(from, !all && target != NULL && rng_chance(now.rng, 50) ? target->path : to);
     }
 }
 
@@ -455,7 +466,7 @@ do_harm(enum wreck kind)
 }
 
 void
-harm_store(const struct wreck_places *places, const char *dir, struct rng *rng, struct harm *done)
+harm_store(const struct wreck_places *places, const char *dir, struct rng *rng, struct harmed *done)
 {
     const uint32_t count = rng_chance(rng, 70) ? 1 : 1 + rng_below(rng, 3);
 

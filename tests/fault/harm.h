@@ -15,14 +15,14 @@ struct wreck_places {
     const char *origin, *old, *foreign, *base;
 };
 
-struct harm {
+struct harmed {
     char what[256];    /* the kinds of damage, for messages */
     bool touches_data; /* data.mdb was damaged, and not only exchanged for an older one */
 };
 
 /* One to three kinds of damage at once to the copy in `dir`. */
 void harm_store(const struct wreck_places *places, const char *dir, struct rng *rng,
-                struct harm *done);
+                struct harmed *done);
 
 /* A number of all names, sizes, times and bytes of the store's files. */
 uint64_t harm_fingerprint(const char *dir);

@@ -18,7 +18,7 @@ struct wreck_counts wreck_counts;
 static struct {
     uint64_t number;
     char dir[TEST_PATH_BYTES], spare[TEST_PATH_BYTES];
-    struct harm harm;
+    struct harmed harm;
 } now;
 
 /* Exit code 0: it will open; 2: it will not. */
@@ -214,6 +214,7 @@ void
 wreck_print(uint64_t other_stores)
 {
     const struct wreck_counts *c = &wreck_counts;
+    const uint64_t stores = c->stores + other_stores;
 
     (void)printf("[  OK  ] anything: %llu opened, %llu refused, %llu of them salvaged, %llu of all "
                  "rescued with %llu rows\n",
@@ -221,6 +222,6 @@ wreck_print(uint64_t other_stores)
                  (unsigned long long)c->salvaged, (unsigned long long)c->rescued,
                  (unsigned long long)c->rows_rescued);
     (void)printf("%llu damaged stores, wrong %llu, crashed %llu, hung %llu\n",
-                 (unsigned long long)(c->stores + other_stores), (unsigned long long)c->wrong,
+                 (unsigned long long)stores, (unsigned long long)c->wrong,
                  (unsigned long long)c->crashed, (unsigned long long)c->hung);
 }
