@@ -95,8 +95,9 @@ set_dir(struct tx_core *core, const char *dir, struct txkv_error *err)
 
 /* With the checkpoint's locks: nobody removes a file of the log meanwhile. */
 static enum txkv_rc
-set_locked(struct tx_core *core, const char *asked, struct txkv_error *err)
+set_locked(struct txkv *store, const char *asked, struct txkv_error *err)
 {
+    struct tx_core *core = &store->core;
     struct tx_tree_archive now;
     enum txkv_rc rc = tx_tree_archive(core->tree, &now, err);
     char *dir = NULL;
@@ -106,7 +107,10 @@ set_locked(struct tx_core *core, const char *asked, struct txkv_error *err)
             rc = set_dir(core, NULL, err);
     } else if (rc == TXKV_OK) {
         rc = absolute(asked, &dir, err);
-        if (rc == TXKV_OK && now.dir == NULL)
+        if (rc == TXKV_OK && strcmp(dir, store->wal_dir) == 0)
+            rc = tx_fail(err, TXKV_MISUSE,
+                         "archive_dir %s is the log's own directory: name another one", dir);
+        else if (rc == TXKV_OK && now.dir == NULL)
             rc = set_dir(core, dir, err);
         else if (rc == TXKV_OK && strcmp(dir, now.dir) != 0)
             rc = tx_fail(err, TXKV_MISUSE,
@@ -132,7 +136,7 @@ tx_archives_set(struct txkv *store, const char *asked, struct txkv_error *err)
         rc = tx_checkpoint_pause(&store->checkpoint, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = set_locked(core, asked, err);
+    rc = set_locked(store, asked, err);
     tx_checkpoint_resume(&store->checkpoint);
     return rc;
 }

@@ -221,6 +221,8 @@ an_archive_belongs_to_one_store(void **state)
     options.archive_dir = in_dir("archive");
     assert_int_equal(try_open(in_dir("second"), &options), TXKV_MISUSE);
     assert_non_null(strstr(err.text, "0000000000000000.wal"));
+    options.archive_dir = in_dir("second/wal");
+    assert_int_equal(try_open(in_dir("second"), &options), TXKV_MISUSE);
     options.archive_dir = in_dir("file");
     shell("echo >file");
     assert_int_equal(try_open(in_dir("second"), &options), TXKV_EXISTS);
