@@ -7,7 +7,8 @@
 # writes it.
 function complain(text) { print FILENAME ":" FNR ": " text; bad = 1 }
 
-FNR == 601 { complain("the file passes 600 lines") }
+# txkv.h is the reference of every call.
+FNR == 601 && FILENAME != "src/txkv.h" { complain("the file passes 600 lines") }
 /TODO|FIXME/ { complain("unfinished work") }
 /^{/ { opened = FNR }
 /^}/ && opened > 0 {
