@@ -75,10 +75,8 @@ static enum txkv_rc
 set_dir(struct tx_core *core, const char *dir, struct txkv_error *err)
 {
     bool map_full;
-    enum txkv_rc rc = tx_refuse_readonly(core, err);
+    enum txkv_rc rc = dir == NULL ? TXKV_OK : tx_os_make_dir(dir, err);
 
-    if (rc == TXKV_OK && dir != NULL)
-        rc = tx_os_make_dir(dir, err);
     if (rc == TXKV_OK && dir != NULL)
         rc = tx_archive_begin(dir, core->store_id, err);
     if (rc != TXKV_OK)
@@ -93,9 +91,10 @@ set_dir(struct tx_core *core, const char *dir, struct txkv_error *err)
     return rc;
 }
 
-/* With the checkpoint's locks: nobody removes a file of the log meanwhile. */
+/* `locked`: with the checkpoint's locks, so that nobody removes a file of the log meanwhile. Else
+ * TXKV_NOTFOUND when something is to be changed. */
 static enum txkv_rc
-set_locked(struct txkv *store, const char *asked, struct txkv_error *err)
+look_and_set(struct txkv *store, const char *asked, bool locked, struct txkv_error *err)
 {
     struct tx_core *core = &store->core;
     struct tx_tree_archive now;
@@ -104,14 +103,14 @@ set_locked(struct txkv *store, const char *asked, struct txkv_error *err)
 
     if (rc == TXKV_OK && strcmp(asked, "off") == 0) {
         if (now.dir != NULL)
-            rc = set_dir(core, NULL, err);
-    } else if (rc == TXKV_OK) {
-        rc = absolute(asked, &dir, err);
+            rc = locked ? set_dir(core, NULL, err) : TXKV_NOTFOUND;
+    } else if (rc == TXKV_OK && (now.dir == NULL || strcmp(asked, now.dir) != 0)) {
+        rc = absolute(asked, &dir, err); /* not of what is known: it may be out of reach now */
         if (rc == TXKV_OK && strcmp(dir, store->wal_dir) == 0)
             rc = tx_fail(err, TXKV_MISUSE,
                          "archive_dir %s is the log's own directory: name another one", dir);
         else if (rc == TXKV_OK && now.dir == NULL)
-            rc = set_dir(core, dir, err);
+            rc = locked ? set_dir(core, dir, err) : TXKV_NOTFOUND;
         else if (rc == TXKV_OK && strcmp(dir, now.dir) != 0)
             rc = tx_fail(err, TXKV_MISUSE,
                          "store %s is archived in %s, not in archive_dir=%s; leave the option out, "
@@ -131,12 +130,16 @@ tx_archives_set(struct txkv *store, const char *asked, struct txkv_error *err)
 
     if (asked == NULL)
         return TXKV_OK;
+    /* Mostly it is what the store has already, and no checkpoint needs to be waited for. */
+    rc = look_and_set(store, asked, false, err);
+    if (rc != TXKV_NOTFOUND)
+        return rc;
     rc = tx_refuse_readonly(core, err);
     if (rc == TXKV_OK)
         rc = tx_checkpoint_pause(&store->checkpoint, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = set_locked(store, asked, err);
+    rc = look_and_set(store, asked, true, err);
     tx_checkpoint_resume(&store->checkpoint);
     return rc;
 }

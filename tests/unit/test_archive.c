@@ -125,7 +125,7 @@ an_archive_that_cannot_be_written_stops_nobody(void **state)
     shell("mkdir archive");
     assert_int_equal(txkv_archive(db, NULL, &err), TXKV_CANTOPEN);
     assert_int_equal(count_segments("archive"), 0);
-    /* Closing and opening keeps them, too; the option names no directory that is not there. */
+    /* Closing and opening keeps them, too; the option may name what is not there. */
     shell("rmdir archive");
     assert_int_equal(close_all(), TXKV_CANTOPEN);
     open_archived();
