@@ -9,7 +9,10 @@
 #include "order.h"
 #include "os.h"
 
-enum { GROW_WAIT_MS = 1000 };
+enum {
+    GROW_WAIT_MS = 1000,
+    LET_GO_BYTES = 16 << 20 /* of rows, between two looks at the log's pages */
+};
 
 /* One checkpoint on its way. */
 struct job {
@@ -176,12 +179,26 @@ next_key(struct job *job, const struct tx_version **newest)
     return key;
 }
 
+/* The log's pages that were read so far leave this process's memory; they stay in the kernel's
+ * cache, and LMDB's dirty pages come in their place. */
+static void
+let_go_of_pages(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->count; i++) {
+        const struct tx_memtable *memtable = job->memtables[i];
+
+        for (uint32_t n = 0; n < memtable->segment_count; n++)
+            tx_segment_unmap_pages(memtable->segments[n], 0, memtable->segments[n]->bytes);
+    }
+}
+
 static enum txkv_rc
 write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
 {
     const struct tx_version *version;
     const struct tx_key *key;
     enum txkv_rc rc = TXKV_OK;
+    uint64_t bytes = 0; /* written since the last look at the log's pages */
     uint32_t table = 0;
     bool dropped = false;
 
@@ -206,6 +223,11 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
             rc = tx_tree_batch_put(batch, key->table, key->data, key->bytes, version->value,
                                    version->value_bytes, map_full, err);
             job->report.rows_put++;
+        }
+        bytes += key->bytes + version->value_bytes;
+        if (bytes >= LET_GO_BYTES) {
+            let_go_of_pages(job);
+            bytes = 0;
         }
     }
     return rc;

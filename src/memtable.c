@@ -59,6 +59,14 @@ enum txkv_rc
 tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash,
                    uint64_t lsn, const uint8_t *value, uint32_t value_bytes)
 {
+    return tx_memtable_insert_from(memtable, key, key->data, hash, lsn, value, value_bytes);
+}
+
+enum txkv_rc
+tx_memtable_insert_from(struct tx_memtable *memtable, const struct tx_key *key,
+                        const uint8_t *stays, uint64_t hash, uint64_t lsn, const uint8_t *value,
+                        uint32_t value_bytes)
+{
     const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
     struct tx_version *version;
@@ -67,7 +75,10 @@ tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint6
     assert(lsn >= memtable->first_lsn);
     if (node == NULL) {
         node = tx_skiplist_make(&memtable->linked, key, &first);
-        if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
+        if (node == NULL)
+            return TXKV_NOMEM;
+        node->key.data = stays; /* no reader has it yet */
+        if (tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
             return TXKV_NOMEM;
         tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);
         of_table = &memtable->table_keys[key->table % TX_MEMTABLE_COUNTS];
