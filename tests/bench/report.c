@@ -28,6 +28,7 @@
 struct sample {
     double value, p50_us, p99_us, p999_us, max_us, peak_mb, commit_peak_mb;
     double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries, disk_mb, per_cpu, switches;
+    double memory_growth, log_growth, data_growth;
 };
 
 struct cell {
@@ -180,6 +181,9 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
                       r->work->beside.name, res->beside_value, r->work->beside.unit);
     if (r->work->counts_switches)
         (void)fprintf(f, ",\"switches\":%" PRIu64, res->switches);
+    if (r->work->look)
+        (void)fprintf(f, ",\"memory_growth\":%.3f,\"log_growth\":%.3f,\"data_growth\":%.3f",
+                      res->memory_growth, res->log_growth, res->data_growth);
     if (res->disk_mb > 0)
         (void)fprintf(f, ",\"disk_mb\":%.3f", res->disk_mb);
     if (r->work->after)
@@ -212,6 +216,9 @@ report_add(struct report *p, const struct run *r)
                         .retries = (double)res->retries,
                         .disk_mb = res->disk_mb,
                         .switches = (double)res->switches,
+                        .memory_growth = res->memory_growth,
+                        .log_growth = res->log_growth,
+                        .data_growth = res->data_growth,
                         .per_cpu =
                             res->cpu_seconds > 0 ? (double)res->count / res->cpu_seconds : 0 };
     if (res->ok)
@@ -383,6 +390,18 @@ print_goals(const struct report *p, const struct config *config, size_t work)
         struct spread s = FIELD(txkv, p999_us);
         print_goal("txkv p99.9", (struct spread){ s.median / 1e3, s.min / 1e3, s.max / 1e3 },
                    goal->p999_ms_max, true, " ms");
+    }
+    if (goal->max_ms_max > 0) {
+        struct spread s = FIELD(txkv, max_us);
+        print_goal("txkv, the longest", (struct spread){ s.median / 1e3, s.min / 1e3, s.max / 1e3 },
+                   goal->max_ms_max, true, " ms");
+    }
+    if (goal->growth_max > 0) {
+        print_goal("txkv, growth of memory", FIELD(txkv, memory_growth), goal->growth_max, true,
+                   "x");
+        print_goal("txkv, growth of the log", FIELD(txkv, log_growth), goal->growth_max, true, "x");
+        print_goal("txkv, growth of data.mdb", FIELD(txkv, data_growth), goal->growth_max, true,
+                   "x");
     }
     if (goal->peak_to_data_max > 0) {
         struct spread s = FIELD(txkv, peak_mb);
