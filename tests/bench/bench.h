@@ -89,7 +89,8 @@ enum fixture {
     FIXTURE_GROWING, /* as LOADED, made anew for every run: the work adds rows */
     FIXTURE_LOGGED, /* all rows in the log, never checkpointed: txkv serves them from its overlay */
     FIXTURE_COLUMNS, /* tables with declared columns, a tenth of the rows each, as in LOADED */
-    FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log */
+    FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log: as
+                        many as the work has, or a fifth of what the options say */
     FIXTURE_COUNT
 };
 
@@ -101,8 +102,8 @@ struct config {
     char *peer_sql; /* what makes its table kv(key, value), see db.c */
     const char *only;
     const char *engine; /* NULL: all */
+    const char *args;   /* what txkv's tables get besides, ", name=value"; "": nothing */
     uint32_t rows;
-    uint32_t killed_rows;
     double seconds;
     int runs;
     bool full; /* also what only --full runs */
@@ -125,6 +126,7 @@ struct result {
     uint64_t retries;     /* transactions that others made run again */
     double beside_value;  /* of the workers beside, in their unit */
     uint64_t switches;    /* context switches that the process asked for */
+    double group_size;    /* commits of txkv in one sync or publication; 0: not looked at */
     double after_ms;      /* what work->after names */
     double disk_mb;       /* of the store's files once it is closed; 0: not looked at */
     struct memory memory; /* the sum of those of all processes */

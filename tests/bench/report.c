@@ -28,7 +28,7 @@
 struct sample {
     double value, p50_us, p99_us, p999_us, max_us, peak_mb, commit_peak_mb;
     double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries, disk_mb, per_cpu, switches;
-    double memory_growth, log_growth, data_growth;
+    double group_size, memory_growth, log_growth, data_growth;
 };
 
 struct cell {
@@ -181,6 +181,8 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
                       r->work->beside.name, res->beside_value, r->work->beside.unit);
     if (r->work->counts_switches)
         (void)fprintf(f, ",\"switches\":%" PRIu64, res->switches);
+    if (res->group_size > 0)
+        (void)fprintf(f, ",\"group_size\":%.2f", res->group_size);
     if (r->work->look)
         (void)fprintf(f, ",\"memory_growth\":%.3f,\"log_growth\":%.3f,\"data_growth\":%.3f",
                       res->memory_growth, res->log_growth, res->data_growth);
@@ -216,6 +218,7 @@ report_add(struct report *p, const struct run *r)
                         .retries = (double)res->retries,
                         .disk_mb = res->disk_mb,
                         .switches = (double)res->switches,
+                        .group_size = res->group_size,
                         .memory_growth = res->memory_growth,
                         .log_growth = res->log_growth,
                         .data_growth = res->data_growth,
@@ -335,6 +338,8 @@ print_engine(const struct report *p, size_t work, enum engine engine)
         printf(", %.1f MB on disk", FIELD(cell, disk_mb).median);
     if (w->counts_switches)
         printf(", %.0f voluntary context switches", FIELD(cell, switches).median);
+    if (FIELD(cell, group_size).max > 0)
+        printf(", groups of %.1f", FIELD(cell, group_size).median);
     if (w->beside.workers > 0)
         printf(", %s %.0f %s", w->beside.name, FIELD(cell, beside_value).median, w->beside.unit);
     if (FIELD(cell, retries).max > 0)

@@ -302,6 +302,10 @@ const struct work bench_works[] = {
       .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
       .workers = 1, .after = "full count", .measure = measure_reopen,
       .goal = { .value_max = 100 } },
+    { .name = "reopen-1gib", .title = "reopening after SIGKILL, 1 GiB of log",
+      .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
+      .workers = 1, .rows = 7300000, .after = "full count", .extra = true, .measure = measure_reopen,
+      .goal = { .value_max = 2000 } },
 };
 /* clang-format on */
 
@@ -310,5 +314,7 @@ const size_t bench_works_count = sizeof(bench_works) / sizeof(bench_works[0]);
 uint32_t
 work_rows(const struct config *config, const struct work *work)
 {
-    return work->rows ? work->rows : config->rows;
+    if (work->rows)
+        return work->rows;
+    return work->fixture == FIXTURE_KILLED ? config->rows / 5 : config->rows;
 }
