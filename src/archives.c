@@ -55,7 +55,7 @@ absolute(const char *path, char **out, struct txkv_error *err)
 static enum txkv_rc
 write_dir(struct tx_core *core, const char *dir, bool *map_full, struct txkv_error *err)
 {
-    struct tx_tree_batch *batch;
+    struct tx_tree_batch *batch = NULL;
     uint64_t lsn, check;
     enum txkv_rc rc = tx_tree_checkpoint(core->tree, &lsn, &check, err);
 

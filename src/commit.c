@@ -159,7 +159,7 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
     struct tx_core *core = commit->core;
     struct tx_memtable *memtable = tx_views_current(&core->views)->memtables[0];
     const struct tx_txn *txn = request->session->current;
-    struct tx_log_place place;
+    struct tx_log_place place = { .lsn = 0 };
     enum txkv_rc rc;
 
     /* Before the check, which would count what a failed sync left unpublished as a conflict. */

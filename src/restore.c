@@ -238,7 +238,7 @@ static enum txkv_rc
 check_result(struct restore *r, struct txkv_error *err)
 {
     struct txkv_pages_report pages;
-    struct tx_tree_read *read;
+    struct tx_tree_read *read = NULL;
     uint64_t lsn;
     enum txkv_rc rc = tx_tree_check(r->tree, &pages, err);
 
