@@ -46,7 +46,7 @@ EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 # The other test programs stand in a directory that says of what kind they are. A file with a main is a
 # program; those beside it without one are a library for it, tests/model.a.
-KINDS := model slt stress history fault crash power demo bench
+KINDS := model slt stress history fault sweep crash power demo bench
 SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
@@ -150,7 +150,7 @@ unit: $(TESTS) ## run the unit tests (T=name: only that one)
 
 # A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
 # run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
-SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault crash power)
+SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault sweep crash power)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
