@@ -356,6 +356,7 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     if (rc != TXKV_OK)
         return rc;
     config = (struct tx_log_config){ .dir = store->wal_dir,
+                                     .dir_fd = store->wal_lock_fd,
                                      .store_id = core->store_id,
                                      .segment_bytes = options->segment_bytes,
                                      .salvage = options->salvage,

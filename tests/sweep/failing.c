@@ -4,7 +4,9 @@
  * The definitions here come before those of the C library for every caller in the process, since
  * the dynamic linker looks into the program first. SQLite is told apart by the names with a 64,
  * which it alone calls: of its calls that only look and of its locks none fails, since SQLite takes
- * a file that it cannot look at for one that is not there, and counts on unlocking.
+ * a file that it cannot look at for one that is not there, and counts on unlocking. LMDB takes a
+ * lock that it does not get for that of another process, and a short read for a foreign file: these
+ * do not happen either.
  */
 /* Some of them are functions in the headers then, and cannot be defined here. */
 #undef _FORTIFY_SOURCE
@@ -195,6 +197,12 @@ follow(int fd, bool yes)
         atomic_store(&followed[fd], yes);
 }
 
+static bool
+is_of_lmdb(const void *caller)
+{
+    return (uintptr_t)caller >= lmdb_begin && (uintptr_t)caller < lmdb_end;
+}
+
 /* ---- the calls ---- */
 
 /* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,cert-dcl37-c,
@@ -267,8 +275,9 @@ close(int fd)
 
 TRANSFER(read, (int fd, void *data, size_t bytes), READS, read, bytes, fd, data, bytes)
 TRANSFER(write, (int fd, const void *data, size_t bytes), WRITES, write, bytes, fd, data, bytes)
-TRANSFER(pread, (int fd, void *data, size_t bytes, off_t offset), READS, pread, bytes, fd, data,
-         bytes, offset)
+TRANSFER(pread, (int fd, void *data, size_t bytes, off_t offset),
+         READS & ~(is_of_lmdb(__builtin_return_address(0)) ? BIT(WAY_SHORT) : 0), pread, bytes, fd,
+         data, bytes, offset)
 TRANSFER(pread64, (int fd, void *data, size_t bytes, off64_t offset), READS, pread, bytes, fd, data,
          bytes, offset)
 TRANSFER(pwrite, (int fd, const void *data, size_t bytes, off_t offset), WRITES, pwrite, bytes, fd,
@@ -328,8 +337,7 @@ fcntl(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    locks = command == F_SETLK || command == F_SETLKW || command == F_GETLK ||
-            command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
+    locks = command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
     if (locks && ((struct flock *)argument)->l_type != F_UNLCK &&
         !goes_on(is_followed(fd), "fcntl", LOOKS | WAITS, &is_short))
         return -1;
@@ -366,10 +374,7 @@ void *__libc_realloc(void *p, size_t bytes);
 static bool
 lmdb_runs_out(const void *caller)
 {
-    const uintptr_t address = (uintptr_t)caller;
-
-    if (address < lmdb_begin || address >= lmdb_end || atomic_load(&armed) < 0 ||
-        !is_the_one(FAILING_LMDB))
+    if (!is_of_lmdb(caller) || atomic_load(&armed) < 0 || !is_the_one(FAILING_LMDB))
         return false;
     atomic_store(&fired, true);
     errno = ENOMEM;

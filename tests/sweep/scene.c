@@ -57,29 +57,44 @@ scene_end(enum verdict verdict, const char *format, ...)
     va_list args;
 
     failing_disarm();
+    (void)snprintf(scene_state->failed_call, sizeof scene_state->failed_call, "%s", failing_call());
     va_start(args, format);
     (void)vsnprintf(scene_state->text, sizeof scene_state->text, format, args);
     va_end(args);
     _exit(verdict);
 }
 
+static bool
+says(const struct txkv_error *err, const char *words)
+{
+    return strstr(err->text, words) != NULL;
+}
+
 /* Which codes are answers to which cause. */
 static bool
-is_answer(enum txkv_rc rc)
+is_answer(enum txkv_rc rc, const struct txkv_error *err)
 {
+    const bool no_sync = rc == TXKV_STOPPED || (rc == TXKV_IOERR && says(err, "cannot sync"));
+
     switch (cause_now) {
     case CAUSE_NONE:
         return false;
     case CAUSE_FILE:
         return rc == TXKV_IOERR || rc == TXKV_STOPPED;
-    case CAUSE_SPACE: /* a sync that finds no space is final as well */
-        return rc == TXKV_FULL || rc == TXKV_STOPPED;
-    case CAUSE_MEMORY:
-        return rc == TXKV_NOMEM;
+    case CAUSE_SHORT: /* LMDB takes a short write for a full disk */
+        return rc == TXKV_FULL || rc == TXKV_IOERR;
+    case CAUSE_SPACE: /* a sync that finds no room is final; LMDB's answer to a short write is EIO
+                       */
+        return rc == TXKV_FULL || no_sync ||
+               (rc == TXKV_IOERR &&
+                (says(err, "look for free space") || says(err, "an earlier write")));
+    case CAUSE_MEMORY: /* where a sentence helps more than the code */
+        return rc == TXKV_NOMEM || (rc == TXKV_FULL && says(err, "no memory for a map")) ||
+               (rc == TXKV_CANTOPEN && says(err, "cannot start thread"));
     case CAUSE_HANDLES:
-        return rc == TXKV_CANTOPEN || rc == TXKV_STOPPED;
+        return rc == TXKV_CANTOPEN;
     case CAUSE_THREAD:
-        return rc == TXKV_IOERR;
+        return rc == TXKV_CANTOPEN;
     }
     return false;
 }
@@ -94,10 +109,10 @@ answered_or(enum txkv_rc rc, enum txkv_rc also, struct txkv_error *err, const ch
     if (rc == also)
         return false;
     scene_state->failed = true;
-    if (!is_answer(rc))
+    if (!is_answer(rc, err))
         wrong("%s: %s is no answer to this: %s", what, txkv_rc_name(rc), err->text);
-    if ((rc == TXKV_IOERR || rc == TXKV_FULL || rc == TXKV_CANTOPEN) && cause_now != CAUSE_THREAD &&
-        strstr(err->text, scene_dir) == NULL)
+    if ((rc == TXKV_IOERR || rc == TXKV_FULL || rc == TXKV_CANTOPEN) &&
+        !says(err, "cannot start thread") && !says(err, scene_dir))
         wrong("%s: %s does not say where: %s", what, txkv_rc_name(rc), err->text);
     memset(err, 0, sizeof *err);
     return false;

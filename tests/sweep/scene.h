@@ -28,7 +28,15 @@ enum {
 };
 
 /* Where the cause of an error is: which errors are answers to it. */
-enum cause { CAUSE_NONE, CAUSE_FILE, CAUSE_SPACE, CAUSE_MEMORY, CAUSE_HANDLES, CAUSE_THREAD };
+enum cause {
+    CAUSE_NONE,
+    CAUSE_FILE,
+    CAUSE_SHORT,
+    CAUSE_SPACE,
+    CAUSE_MEMORY,
+    CAUSE_HANDLES,
+    CAUSE_THREAD
+};
 
 enum verdict { VERDICT_WELL, VERDICT_WRONG = 101, VERDICT_LOST, VERDICT_LEAKED, VERDICT_UNABLE };
 
@@ -48,11 +56,9 @@ struct scene {
 /* In memory that the parent shares; all zero when a child begins. */
 struct scene_state {
     bool failed; /* something returned an error */
-    bool fired;
     enum fate fates[SCENE_TRANSACTIONS];
-    char text[700]; /* of a verdict */
-    char failed_call[24];
-    uint64_t counted; /* calls on files, or allocations */
+    char text[700];       /* of a verdict */
+    char failed_call[24]; /* the call on a file that was made to fail */
 };
 
 extern struct scene_state *scene_state;

@@ -31,6 +31,7 @@ is_answer(int primary)
     case CAUSE_NONE:
         return false;
     case CAUSE_FILE:
+    case CAUSE_SHORT:
     case CAUSE_THREAD:
         return primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN;
     case CAUSE_SPACE:

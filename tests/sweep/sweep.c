@@ -27,7 +27,7 @@
 enum {
     POINTS_MAX = 1 << 16,
     QUIET_RUNS = 3,
-    SHOWN_MAX = 40,
+    SHOWN_MAX = 400,
     SHORT_STEPS = 12, /* of one kind of allocation */
     SECONDS = 30      /* that a run may take */
 };
@@ -44,9 +44,41 @@ static char base[TEST_PATH_BYTES];
 static char small_dir[TEST_PATH_BYTES]; /* small file systems are mounted there */
 static char saved_dir[TEST_PATH_BYTES];
 static bool in_short;
-static uint64_t shown;
 
 /* ---- children ---- */
+
+/* Failures with the same words, but for numbers, are shown once. */
+static bool
+is_shown(const char *verdict, const char *text)
+{
+    static uint64_t shown[SHOWN_MAX];
+    static int count;
+    uint64_t sum = 0;
+
+    for (const char *c = verdict; *c != '\0'; c++)
+        sum = mix64(sum ^ (uint8_t)*c);
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c < '0' || *c > '9')
+            sum = mix64(sum ^ (uint8_t)*c);
+    for (int i = 0; i < count; i++)
+        if (shown[i] == sum)
+            return true;
+    if (count < SHOWN_MAX)
+        shown[count++] = sum;
+    return false;
+}
+
+static void
+show(const char *verdict, const char *what, int status)
+{
+    const char *text = WIFEXITED(status) ? scene_state->text : strsignal(WTERMSIG(status));
+    char where[100];
+
+    (void)snprintf(where, sizeof where, "%s %s", verdict, scene_state->failed_call);
+    if (!is_shown(where, text))
+        (void)printf("%s: %s: %s %s: %s\n", verdict, scene->name, what, scene_state->failed_call,
+                     text);
+}
 
 static void
 count_failure(int status, const char *what)
@@ -69,10 +101,7 @@ count_failure(int status, const char *what)
         of_scene.crashed++;
         verdict = "CRASHED";
     }
-    if (shown++ < SHOWN_MAX)
-        (void)printf("%s: %s: %s %s%s\n", verdict, scene->name, what,
-                     WIFEXITED(status) ? scene_state->text : strsignal(WTERMSIG(status)),
-                     WIFEXITED(status) && scene_state->text[0] == '\0' ? "(see above)" : "");
+    show(verdict, what, status);
 }
 
 /* A scene's files from before it ran. */
@@ -104,9 +133,6 @@ sweep_run(void (*arm)(void *), void (*disarm)(void *), void *arg, enum cause cau
         scene_cause(cause);
         arm(arg);
         scene->run();
-        scene_state->fired = failing_fired();
-        (void)snprintf(scene_state->failed_call, sizeof scene_state->failed_call, "%s",
-                       failing_call());
         disarm(arg);
         scene_leaks();
         scene_cause(CAUSE_NONE);
@@ -160,7 +186,7 @@ cause_of(const struct fault *fault)
         return CAUSE_HANDLES;
     if (fault->way == WAY_ENOSPC || fault->way == WAY_ENOSPC_STAYS || fault->way == WAY_EDQUOT)
         return CAUSE_SPACE;
-    return CAUSE_FILE;
+    return fault->way == WAY_SHORT ? CAUSE_SHORT : CAUSE_FILE;
 }
 
 static void
