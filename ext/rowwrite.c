@@ -330,6 +330,8 @@ check_index(struct write *w, int index)
         return SQLITE_OK;
     if (rc != TXKV_OK)
         return fail(w, rc, &err);
+    if (value.bytes == 0 || value.bytes > TXKV_KEY_BYTES_MAX)
+        return fail_damaged(w); /* it names no row */
     if (w->conflict != SQLITE_REPLACE)
         return refuse_row(w, SQLITE_CONSTRAINT_UNIQUE, "UNIQUE", &w->shape->indexes[index]);
     tx_tuple_clear(&w->relation->victim.key);

@@ -99,6 +99,8 @@ choose_meta(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     for (uint64_t i = 0; i < TX_METAS && txn_id == 0; i++)
         if (wrong[i] != NULL && !(chosen && is_given_up(&metas[i], wrong[i], &p->meta)))
             tx_pages_add_problem(p, i, "%s", wrong[i]);
+    if (!is_lmdb && p->report.unreadable > 0)
+        return tx_fail(err, TXKV_IOERR, "cannot read %s; look at the kernel's log", p->path);
     if (!is_lmdb)
         return tx_fail(err, TXKV_FORMAT, "%s is not a file of LMDB 0.9", p->path);
     if (!chosen && txn_id != 0)

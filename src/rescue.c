@@ -152,8 +152,8 @@ remove_dir(char *path, struct txkv_error *err)
     enum txkv_rc rc;
     struct stat st;
 
-    if (lstat(path, &st) != 0 && errno == ENOENT)
-        return TXKV_OK;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? TXKV_OK : tx_fail_errno(err, errno, "cannot look at %s", path);
     if (!S_ISDIR(st.st_mode))
         return tx_fail(err, TXKV_EXISTS, "%s is in the way, and no directory: move it away", path);
     rc = tx_os_list_dir(path, remove_file_in, path, err);

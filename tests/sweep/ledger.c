@@ -253,16 +253,13 @@ ledger_check(const char *dir, const struct txkv_options *options)
 }
 
 void
-ledger_fill(uint32_t from, uint32_t to, bool crash, uint64_t *lsns)
+ledger_fill(uint32_t from, uint32_t to, bool crash)
 {
     struct use use = { NULL, NULL, 0 };
 
     (void)use_open(&use, NULL);
-    for (uint32_t i = from; i < to; i++) {
+    for (uint32_t i = from; i < to; i++)
         ledger_commit(&use, i, TXKV_SYNC_FULL);
-        if (lsns != NULL)
-            lsns[i] = txkv_last_lsn(use.session);
-    }
     if (crash)
         _exit(VERDICT_WELL); /* of the child that prepares */
     use_close(&use);

@@ -23,7 +23,7 @@
 enum {
     KIB = 1024,
     MIB = 1024 * 1024,
-    STEPS_MAX = 1500, /* of a limit, until a scene must work */
+    STEPS_MAX = 1000, /* of a limit, until a scene must work */
     STACK_PIECES = 400,
     FILE_SYSTEMS = 2
 };
@@ -86,7 +86,7 @@ mount_one(int which)
     char command[3 * TEST_PATH_BYTES + 40];
 
     if (which == 0)
-        return mount("txkv", mount_dir, "tmpfs", 0, "size=8m") == 0;
+        return mount("txkv", mount_dir, "tmpfs", 0, "size=96m") == 0;
     (void)snprintf(command, sizeof command, "mount -o loop '%s' '%s' 2>/dev/null", image,
                    mount_dir);
     return system(command) == 0; // NOLINT(cert-env33-c,concurrency-mt-unsafe)
@@ -104,7 +104,7 @@ make_image(void)
     char command[2 * TEST_PATH_BYTES + 120];
 
     (void)snprintf(command, sizeof command,
-                   "PATH=$PATH:/sbin:/usr/sbin; truncate -s 16M '%s' && "
+                   "PATH=$PATH:/sbin:/usr/sbin; truncate -s 96M '%s' && "
                    "mkfs.ext4 -q -F -m 0 -b 4096 '%s' 2>/dev/null",
                    image, image);
     if (system(command) != 0) { // NOLINT(cert-env33-c,concurrency-mt-unsafe)
@@ -241,19 +241,22 @@ disarm_limit(void *arg)
 
 /* ---- rising limits ---- */
 
+/* In equal steps at first, then in ones that grow: some scenes take gigabytes of address space. */
 static void
 raise_limit(struct limit *limit, bool in_short, const char *on)
 {
     const uint64_t step = in_short ? limit->short_step : limit->step;
+    const uint64_t growth = in_short ? 2 : 32;
     char what[100];
 
+    limit->value = 0;
     for (uint64_t i = 0; i < STEPS_MAX; i++) {
-        limit->value = i * step;
         (void)snprintf(what, sizeof what, "%s%s %llu:", limit->name, on,
                        (unsigned long long)limit->value);
         if (sweep_run(arm_limit, disarm_limit, limit, limit->cause, what) && !scene_state->failed)
             return;
         (void)unlink(filler);
+        limit->value += limit->value / growth > step ? limit->value / growth : step;
     }
     test_die("%s: %s: it does not work with %llu either", scene->name, limit->name,
              (unsigned long long)limit->value);

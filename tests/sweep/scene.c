@@ -104,10 +104,10 @@ answered_or(enum txkv_rc rc, enum txkv_rc also, struct txkv_error *err, const ch
 {
     if (rc == TXKV_OK)
         return true;
-    if (err->rc != rc || err->text[0] == '\0')
-        wrong("%s returned %s and left no sentence", what, txkv_rc_name(rc));
     if (rc == also)
         return false;
+    if (err->rc != rc || err->text[0] == '\0')
+        wrong("%s returned %s and left no sentence", what, txkv_rc_name(rc));
     scene_state->failed = true;
     if (!is_answer(rc, err))
         wrong("%s: %s is no answer to this: %s", what, txkv_rc_name(rc), err->text);

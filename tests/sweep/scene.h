@@ -57,6 +57,7 @@ struct scene {
 struct scene_state {
     bool failed; /* something returned an error */
     enum fate fates[SCENE_TRANSACTIONS];
+    uint64_t digest;      /* of the files, when `prepare` notes it */
     char text[700];       /* of a verdict */
     char failed_call[24]; /* the call on a file that was made to fail */
 };
@@ -133,8 +134,8 @@ void ledger_scan(struct use *use);
 /* For `check`: the store opens, holds what the ledger says, and takes commits. */
 void ledger_check(const char *dir, const struct txkv_options *options);
 /* For `prepare`: a store with transactions from..to-1, closed, or, with `crash`, as a killed
- * process leaves it; lsns, when not NULL, gets where they are in the log. */
-void ledger_fill(uint32_t from, uint32_t to, bool crash, uint64_t *lsns);
+ * process leaves it. */
+void ledger_fill(uint32_t from, uint32_t to, bool crash);
 
 /* All scenes; a NULL name ends them. */
 extern const struct scene scenes_store[], scenes_care[], scenes_sql[];

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SQLITE_CORE 1
-#include "../../ext/init.h"
 #include "scene.h"
 
 enum { BEFORE = 3, AFTER = SCENE_TRANSACTIONS - 1, TEXT_BYTES = 2048 };
@@ -105,9 +103,7 @@ open_file(const char *name)
     int rc;
 
     scene_path(path, name);
-    rc = sqlite3_auto_extension((void (*)(void))sqlite3_txkv_init);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_open(name[0] == ':' ? name : path, &db);
+    rc = sqlite3_open(name[0] == ':' ? name : path, &db);
     if (rc == SQLITE_OK) {
         (void)sqlite3_extended_result_codes(db, 1);
         return db;
@@ -243,7 +239,7 @@ run_statements(void)
         return;
     if (create_all(db) == SQLITE_OK) {
         for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++)
-            (void)run(db, statements[i]);
+            (void)run(db, "%s", statements[i]);
         if (sqlite3_get_autocommit(db) == 0)
             (void)run(db, "ROLLBACK");
         write_both(db, BEFORE);

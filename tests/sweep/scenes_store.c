@@ -12,13 +12,13 @@ enum { BEFORE = 3, LAST = 9 }; /* transactions of `prepare`, and the first one t
 static void
 prepare_closed(void)
 {
-    ledger_fill(0, BEFORE, false, NULL);
+    ledger_fill(0, BEFORE, false);
 }
 
 static void
 prepare_killed(void)
 {
-    ledger_fill(0, BEFORE, true, NULL);
+    ledger_fill(0, BEFORE, true);
 }
 
 static void
@@ -347,7 +347,7 @@ run_recovery(void)
 static void
 prepare_long_log(void)
 {
-    ledger_fill(0, 12, true, NULL);
+    ledger_fill(0, 12, true);
 }
 
 static void

@@ -13,6 +13,7 @@
  * allocations and limits.
  */
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SQLITE_CORE 1
+#include "../../ext/init.h"
 #include "limits.h"
 #include "scene.h"
 
@@ -378,6 +381,8 @@ main(int argc, char **argv)
     scene_path(scene_store, "store");
     failing_install(scene_dir);
     limits_install(base, small_dir);
+    if (sqlite3_auto_extension((void (*)(void))sqlite3_txkv_init) != SQLITE_OK)
+        test_die("SQLite does not take the extension");
     scenes = sweep_scenes(scenes_store, only) + sweep_scenes(scenes_care, only) +
              sweep_scenes(scenes_sql, only);
     limits_report();
