@@ -246,7 +246,7 @@ static void
 raise_limit(struct limit *limit, bool in_short, const char *on)
 {
     const uint64_t step = in_short ? limit->short_step : limit->step;
-    const uint64_t growth = in_short ? 2 : 32;
+    const uint64_t growth = in_short ? 1 : 32;
     char what[100];
 
     limit->value = 0;
@@ -267,15 +267,14 @@ limits_run(bool in_short)
 {
     /* A sanitizer takes address space as it likes. */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    struct limit space = { "RLIMIT_AS", CAUSE_MEMORY, RLIMIT_AS, 256 * KIB, 8 * MIB, 0, { 0, 0 } };
+    struct limit space = { "RLIMIT_AS", CAUSE_MEMORY, RLIMIT_AS, 256 * KIB, 24 * MIB, 0, { 0, 0 } };
 
     raise_limit(&space, in_short, "");
 #endif
-    struct limit handles = { "RLIMIT_NOFILE", CAUSE_HANDLES, RLIMIT_NOFILE, 1, 3, 0, { 0, 0 } };
-    struct limit bytes = {
-        "RLIMIT_FSIZE", CAUSE_SPACE, RLIMIT_FSIZE, 4 * KIB, 96 * KIB, 0, { 0, 0 }
-    };
-    struct limit room = { "bytes of room on ", CAUSE_SPACE, -1, 8 * KIB, 128 * KIB, 0, { 0, 0 } };
+    struct limit handles = { "RLIMIT_NOFILE", CAUSE_HANDLES, RLIMIT_NOFILE, 1, 5, 0, { 0, 0 } };
+    struct limit bytes = { "RLIMIT_FSIZE", CAUSE_SPACE, RLIMIT_FSIZE, 4 * KIB,
+                           200 * KIB,      0,           { 0, 0 } };
+    struct limit room = { "bytes of room on ", CAUSE_SPACE, -1, 8 * KIB, 300 * KIB, 0, { 0, 0 } };
 
     raise_limit(&handles, in_short, "");
     raise_limit(&bytes, in_short, "");

@@ -90,7 +90,7 @@ is_answer(enum txkv_rc rc, const struct txkv_error *err)
                 (says(err, "look for free space") || says(err, "an earlier write")));
     case CAUSE_MEMORY: /* where a sentence helps more than the code */
         return rc == TXKV_NOMEM || (rc == TXKV_FULL && says(err, "no memory for a map")) ||
-               (rc == TXKV_CANTOPEN && says(err, "cannot start thread"));
+               (rc == TXKV_CANTOPEN && says(err, "cannot start "));
     case CAUSE_HANDLES:
         return rc == TXKV_CANTOPEN;
     case CAUSE_THREAD:
@@ -112,7 +112,7 @@ answered_or(enum txkv_rc rc, enum txkv_rc also, struct txkv_error *err, const ch
     if (!is_answer(rc, err))
         wrong("%s: %s is no answer to this: %s", what, txkv_rc_name(rc), err->text);
     if ((rc == TXKV_IOERR || rc == TXKV_FULL || rc == TXKV_CANTOPEN) &&
-        !says(err, "cannot start thread") && !says(err, scene_dir))
+        !says(err, "cannot start ") && !says(err, scene_dir))
         wrong("%s: %s does not say where: %s", what, txkv_rc_name(rc), err->text);
     memset(err, 0, sizeof *err);
     return false;

@@ -266,7 +266,8 @@ run_log(void)
         while ((rc = txkv_log_next(log, &record, &err)) == TXKV_OK)
             transactions += strcmp(record.type, "transaction") == 0;
         (void)answered_or(rc, TXKV_NOTFOUND, &err, "txkv_log_next");
-        if (rc == TXKV_NOTFOUND && transactions < 6)
+        /* A full disk makes a checkpoint, which removes files of the log. */
+        if (rc == TXKV_NOTFOUND && transactions < 6 && !scene_state->failed)
             wrong("the log shows %llu transactions", (unsigned long long)transactions);
         txkv_log_close(log);
     }

@@ -31,8 +31,8 @@ enum {
     POINTS_MAX = 1 << 16,
     QUIET_RUNS = 3,
     SHOWN_MAX = 400,
-    SHORT_STEPS = 12, /* of one kind of allocation */
-    SECONDS = 30      /* that a run may take */
+    SHORT_STEPS = 6, /* of one kind of allocation */
+    SECONDS = 30     /* that a run may take */
 };
 
 static struct totals {
@@ -260,18 +260,21 @@ fail_calls(void)
         }
 }
 
+/* In short some of them, in turn once and from then on. */
 static void
-fail_others(enum failing_kind kind, bool stays)
+fail_others(enum failing_kind kind)
 {
     const uint64_t count = (*counted)[kind];
     const uint64_t step = in_short && count > SHORT_STEPS ? count / SHORT_STEPS : 1;
 
-    /* Background threads make more of them now and then: until nothing fails any more. */
-    for (uint64_t n = 1 + count % step; n <= count + QUIET_RUNS; n += step) {
-        const struct fault fault = { kind, WAY_EIO, stays, n };
+    /* Background threads make more of them now and then. */
+    for (uint64_t n = 1 + count % step; n <= count + QUIET_RUNS && count > 0; n += step)
+        for (int stays = 0; stays < 2; stays++) {
+            const struct fault fault = { kind, WAY_EIO, stays == 1, n };
 
-        run_fault(&fault);
-    }
+            if (!in_short || (uint64_t)stays == n / step % 2)
+                run_fault(&fault);
+        }
 }
 
 /* ---- scenes ---- */
@@ -327,9 +330,7 @@ sweep_scene(const struct scene *which)
     if (sweep_run(arm_count, disarm_count, NULL, CAUSE_NONE, "nothing fails:")) {
         fail_calls();
         for (enum failing_kind kind = FAILING_MEMORY; kind <= FAILING_THREAD; kind++)
-            for (int stays = 0; stays < 2; stays++)
-                if ((*counted)[kind] > 0)
-                    fail_others(kind, stays == 1);
+            fail_others(kind);
         limits_run(in_short);
     }
     (void)printf("[%s] %-14s %6llu points  %s\n", failures(&of_scene) == 0 ? "  OK  " : "FAILED",
