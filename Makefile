@@ -72,7 +72,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench \
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs sweep crash soak bench \
         bench-full bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
@@ -195,6 +195,10 @@ fuzz-programs: $(FUZZERS)
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
+
+sweep: ## every call, allocation and thread fails once, in every scene; limits; small file systems
+	@+$(PARALLEL) $(OUT)/tests/sweep/sweep
+	@$(RUN) $(OUT)/tests/sweep/sweep all
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
 	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \

@@ -245,6 +245,13 @@ was_seen(uint64_t place, enum failing_way way)
     return false;
 }
 
+/* Those that lead where others lead too. */
+static bool
+is_long_only(enum failing_way way)
+{
+    return way == WAY_EIO_STAYS || way == WAY_ENOSPC || way == WAY_EDQUOT;
+}
+
 static void
 fail_calls(void)
 {
@@ -255,7 +262,7 @@ fail_calls(void)
             const struct fault fault = { FAILING_CALL, way, false, n };
 
             if ((points[n - 1].ways & (1u << way)) != 0 &&
-                !(in_short && was_seen(points[n - 1].place, way)))
+                !(in_short && (is_long_only(way) || was_seen(points[n - 1].place, way))))
                 run_fault(&fault);
         }
 }

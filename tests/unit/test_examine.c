@@ -245,6 +245,39 @@ a_store_of_every_kind_of_page_has_no_problems(void **state)
     assert_int_equal(report.problems, 0);
 }
 
+/*
+ * LMDB, when it cannot write the last page of a commit, puts the older meta page back but for its
+ * databases. A number in one of these that cannot be is no damage: LMDB goes by the newer page.
+ */
+static void
+an_older_meta_page_that_lmdb_gave_up_is_no_damage(void **state)
+{
+    enum { MAIN_ROOT = 128, TXN = 144 };
+    static uint8_t pages[2][4096];
+    char path[160];
+    uint64_t txn[2];
+    int fd, newer;
+
+    (void)state;
+    (void)make_store();
+    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
+    fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, pages, sizeof pages, 0), (ssize_t)sizeof pages);
+    for (int i = 0; i < 2; i++)
+        memcpy(&txn[i], pages[i] + TXN, 8);
+    newer = txn[0] > txn[1] ? 0 : 1;
+    assert_true(txn[newer] > txn[1 - newer]);
+    memset(pages[1 - newer] + MAIN_ROOT, 0x7f, 4); /* beyond the last page */
+    damage("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3);
+    examine_copy(false);
+    expect_open(TXKV_CORRUPT);
+    damage("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3); /* back again */
+    assert_int_equal(pwrite(fd, pages[1 - newer], 4096, (1 - newer) * 4096L), 4096);
+    (void)close(fd);
+    examine_copy(true);
+    expect_open(TXKV_OK);
+}
+
 static void
 without_memory_examining_fails_and_leaves_nothing(void **state)
 {
@@ -271,6 +304,7 @@ main(void)
         STORE_TEST(a_log_that_belongs_to_another_store_is_told),
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
         STORE_TEST(what_is_open_is_not_examined),
+        STORE_TEST(an_older_meta_page_that_lmdb_gave_up_is_no_damage),
         STORE_TEST(a_store_of_every_kind_of_page_has_no_problems),
         STORE_TEST(without_memory_examining_fails_and_leaves_nothing),
     };
