@@ -92,7 +92,6 @@ is_answer(enum txkv_rc rc, const struct txkv_error *err)
         return rc == TXKV_NOMEM || (rc == TXKV_FULL && says(err, "no memory for a map")) ||
                (rc == TXKV_CANTOPEN && says(err, "cannot start "));
     case CAUSE_HANDLES:
-        return rc == TXKV_CANTOPEN;
     case CAUSE_THREAD:
         return rc == TXKV_CANTOPEN;
     }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,8 +32,7 @@ damage_record(uint64_t lsn)
     uint8_t byte = 0;
     int fd;
 
-    (void)snprintf(name, sizeof name, "store/wal/%016llx.wal",
-                   (unsigned long long)(lsn / segment * segment));
+    (void)snprintf(name, sizeof name, "store/wal/%016" PRIx64 ".wal", lsn - lsn % segment);
     scene_path(path, name);
     fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0 || pread(fd, &byte, 1, (off_t)(lsn % segment + 500)) != 1)

@@ -177,10 +177,8 @@ static void
 functions_on_a_closed_store_survive(void **state)
 {
     static const char *const statements[] = {
-        "SELECT txkv_recover('@', 'dry-run')",
-        "SELECT txkv_check('@', 'staff')",
-        "SELECT row FROM txkv_scan('@', 'staff')",
-        "SELECT count(*) FROM txkv_log('@')",
+        "SELECT txkv_recover('@', 'dry-run')",        "SELECT txkv_check('@', 'staff')",
+        "SELECT row FROM txkv_scan('@', 'staff')",    "SELECT count(*) FROM txkv_log('@')",
         "SELECT name, columns FROM txkv_tables('@')",
     };
 
