@@ -29,9 +29,9 @@ is_answer(int primary)
     case CAUSE_NONE:
         return false;
     case CAUSE_FILE:
-    case CAUSE_SHORT:
     case CAUSE_THREAD:
         return primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN;
+    case CAUSE_SHORT:
     case CAUSE_SPACE:
         return primary == SQLITE_FULL || primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN;
     case CAUSE_HANDLES:
@@ -69,12 +69,27 @@ is_of_native(int rc, const char *message)
             (rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_NOTADB);
 }
 
-/* Run a statement; its code. An error must be an answer to the cause, and say where. */
+/* An error must be an answer to the cause, and say where. */
+static void
+judge(sqlite3 *db, int rc, const char *text)
+{
+    const char *message = sqlite3_errmsg(db);
+
+    scene_state->failed = true;
+    if (is_answer_in_words(message) || is_of_native(rc, message))
+        return;
+    if (!is_answer(rc & 0xff))
+        wrong("%.100s: %d is no answer to this: %s", text, rc, message);
+    if (scene_cause_now() != CAUSE_MEMORY && !is_from_sqlite(rc, message) &&
+        strstr(message, scene_dir) == NULL && rc != SQLITE_IOERR_FSYNC)
+        wrong("%.100s: %d does not say where: %s", text, rc, message);
+}
+
+/* Run a statement; its code. */
 static int
 run(sqlite3 *db, const char *format, ...)
 {
     char text[TEXT_BYTES];
-    const char *message;
     va_list args;
     int rc;
 
@@ -82,16 +97,8 @@ run(sqlite3 *db, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     rc = sqlite3_exec(db, text, NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        return rc;
-    scene_state->failed = true;
-    message = sqlite3_errmsg(db);
-    if (!is_answer(rc & 0xff) && !is_answer_in_words(message) && !is_of_native(rc, message))
-        wrong("%.100s: %d is no answer to this: %s", text, rc, message);
-    if (scene_cause_now() != CAUSE_MEMORY && scene_cause_now() != CAUSE_THREAD &&
-        !is_from_sqlite(rc, message) && !is_answer_in_words(message) &&
-        strstr(message, scene_dir) == NULL && rc != SQLITE_IOERR_FSYNC)
-        wrong("%.100s: %d does not say where: %s", text, rc, message);
+    if (rc != SQLITE_OK)
+        judge(db, rc, text);
     return rc;
 }
 
@@ -113,8 +120,8 @@ ask(sqlite3 *db, char answer[TEXT_BYTES], const char *format, ...)
         const unsigned char *value = sqlite3_column_text(statement, 0);
         (void)snprintf(answer, TEXT_BYTES, "%s", value != NULL ? (const char *)value : "");
     }
-    if (!found && !is_answer(sqlite3_errcode(db)) && !is_answer_in_words(sqlite3_errmsg(db)))
-        wrong("%.100s: %d is no answer to this: %s", text, sqlite3_errcode(db), sqlite3_errmsg(db));
+    if (!found)
+        judge(db, sqlite3_errcode(db), text);
     (void)sqlite3_finalize(statement);
     return found;
 }

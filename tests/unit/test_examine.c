@@ -279,6 +279,72 @@ an_older_meta_page_that_lmdb_gave_up_is_no_damage(void **state)
 }
 
 static void
+remove_copy(void)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+}
+
+static void
+prepare_one(const char *key)
+{
+    begin(s1);
+    put(s1, key, "1");
+    OK(txkv_prepare(s1, (struct txkv_bytes){ (const uint8_t *)"note", 4 }, &err));
+}
+
+static void
+what_is_prepared_is_in_doubt_until_it_is_decided(void **state)
+{
+    static const char *const names[] = { "second" };
+    uint32_t number;
+
+    (void)state;
+    prepare_one("a");
+    copy_store();
+    examine_copy(true);
+    assert_true(seen.in_doubt);
+    assert_int_equal(seen.transactions, 0);
+    assert_int_equal(seen.operations, 0);
+    txkv_commit_prepared(s1);
+    prepare_one("b");
+    txkv_rollback(s1);
+    OK(txkv_table(db, "first", "", true, &number, &err));
+    OK(txkv_table_rename(db, &number, names, 1, &err));
+    OK(txkv_table_drop(db, &number, 1, &err));
+    remove_copy();
+    copy_store();
+    examine_copy(true);
+    assert_false(seen.in_doubt);
+    assert_int_equal(seen.transactions, 1);
+    assert_true(seen.records >= 8);
+}
+
+static void
+a_log_directory_that_is_missing_is_told(void **state)
+{
+    const char *wal = in_dir("elsewhere");
+    char missing[160];
+    const struct txkv_options options = { .wal_dir = wal };
+
+    (void)state;
+    (void)snprintf(missing, sizeof missing, "mv %s %s.away", wal, wal);
+    (void)snprintf(copy_dir, sizeof copy_dir, "%s/separate", dir);
+    OK(try_open(copy_dir, &options));
+    OK(txkv_close(other, &err));
+    OK(txkv_examine(copy_dir, NULL, &seen, &err));
+    assert_true(seen.opens);
+    assert_int_equal(system(missing), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    OK(txkv_examine(copy_dir, NULL, &seen, NULL));
+    assert_false(seen.opens);
+    assert_string_equal(seen.first, "the log's directory is missing");
+    assert_int_equal(txkv_examine(copy_dir, NULL, &seen, &err), TXKV_OK);
+    expect_open(TXKV_CANTOPEN);
+}
+
+static void
 without_memory_examining_fails_and_leaves_nothing(void **state)
 {
     enum txkv_rc rc = TXKV_NOMEM;
@@ -304,6 +370,8 @@ main(void)
         STORE_TEST(a_log_that_belongs_to_another_store_is_told),
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
         STORE_TEST(what_is_open_is_not_examined),
+        STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
+        STORE_TEST(a_log_directory_that_is_missing_is_told),
         STORE_TEST(an_older_meta_page_that_lmdb_gave_up_is_no_damage),
         STORE_TEST(a_store_of_every_kind_of_page_has_no_problems),
         STORE_TEST(without_memory_examining_fails_and_leaves_nothing),
