@@ -468,10 +468,33 @@ __attribute__((constructor)) static void
 find_calls(void)
 {
 #define FIND(name) find(#name, &real.name)
-    FIND(open), FIND(close), FIND(read), FIND(write), FIND(pread), FIND(pwrite), FIND(writev);
-    FIND(ftruncate), FIND(posix_fallocate), FIND(fsync), FIND(fdatasync), FIND(fstat), FIND(stat);
-    FIND(lstat), FIND(statfs), FIND(fstatfs), FIND(fchmod), FIND(flock), FIND(fcntl), FIND(mmap);
-    FIND(rename), FIND(link), FIND(unlink), FIND(mkdir), FIND(rmdir), FIND(opendir), FIND(readdir);
+    FIND(open);
+    FIND(close);
+    FIND(read);
+    FIND(write);
+    FIND(pread);
+    FIND(pwrite);
+    FIND(writev);
+    FIND(ftruncate);
+    FIND(posix_fallocate);
+    FIND(fsync);
+    FIND(fdatasync);
+    FIND(fstat);
+    FIND(stat);
+    FIND(lstat);
+    FIND(statfs);
+    FIND(fstatfs);
+    FIND(fchmod);
+    FIND(flock);
+    FIND(fcntl);
+    FIND(mmap);
+    FIND(rename);
+    FIND(link);
+    FIND(unlink);
+    FIND(mkdir);
+    FIND(rmdir);
+    FIND(opendir);
+    FIND(readdir);
     FIND(pthread_create);
 #undef FIND
 }

@@ -61,7 +61,7 @@ scene_end(enum verdict verdict, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(scene_state->text, sizeof scene_state->text, format, args);
     va_end(args);
-    _exit(verdict);
+    _exit((int)verdict);
 }
 
 static bool

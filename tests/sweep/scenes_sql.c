@@ -86,7 +86,7 @@ judge(sqlite3 *db, int rc, const char *text)
 }
 
 /* Run a statement; its code. */
-static int
+__attribute__((format(printf, 2, 3))) static int
 run(sqlite3 *db, const char *format, ...)
 {
     char text[TEXT_BYTES];
@@ -103,7 +103,7 @@ run(sqlite3 *db, const char *format, ...)
 }
 
 /* The one value of a query; false when there is none. */
-static bool
+__attribute__((format(printf, 3, 4))) static bool
 ask(sqlite3 *db, char answer[TEXT_BYTES], const char *format, ...)
 {
     sqlite3_stmt *statement = NULL;
