@@ -67,15 +67,6 @@ close_rescued(void)
     OK(txkv_close(rescued, &err));
 }
 
-static void
-remove_copy(void)
-{
-    char command[256];
-
-    (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
-    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
-}
-
 /* Three rows in LMDB, then three in the log, durable; the LSN of the first of these. */
 static uint64_t
 make_store(void)
@@ -179,7 +170,7 @@ tables_that_the_log_renames_and_drops_are_as_it_leaves_them(void **state)
 
     (void)state;
     lsn = make_store();
-    remove_copy();
+    shell("rm -r ../copy");
     OK(txkv_table(db, "first", "", true, &renamed, &err));
     OK(txkv_table(db, "dropped", "", true, &dropped, &err));
     OK(txkv_table(db, "swapped", "", true, &swapped, &err));
