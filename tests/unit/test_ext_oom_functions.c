@@ -170,7 +170,7 @@ functions_on_an_open_store_survive(void **state)
     };
 
     (void)state;
-    fail_each(statements, sizeof statements / sizeof statements[0], true, 1);
+    fail_each(statements, sizeof statements / sizeof statements[0], true, 2);
 }
 
 static void
@@ -183,7 +183,7 @@ functions_on_a_closed_store_survive(void **state)
     };
 
     (void)state;
-    fail_each(statements, sizeof statements / sizeof statements[0], false, 5);
+    fail_each(statements, sizeof statements / sizeof statements[0], false, 9);
 }
 
 static void
@@ -192,7 +192,7 @@ a_rescue_survives(void **state)
     static const char *const statements[] = { "SELECT txkv_recover('@', 'rescue')" };
 
     (void)state;
-    fail_each(statements, 1, false, 7);
+    fail_each(statements, 1, false, 13);
 }
 
 int
