@@ -117,8 +117,10 @@ load_row(struct write *w, struct tx_row *row, bool *found)
         row->data = data;
         row->data_bytes_max = value.bytes;
     }
-    memcpy(row->data, value.data, value.bytes);
-    value.data = row->data;
+    if (value.bytes > 0) { /* a row always has some, unless it is damaged */
+        memcpy(row->data, value.data, value.bytes);
+        value.data = row->data;
+    }
     sql_rc = tx_row_read(row, w->shape, tx_tuple_bytes(&row->key), value);
     return sql_rc == SQLITE_CORRUPT_VTAB ? fail_damaged(w) : sql_rc;
 }

@@ -160,6 +160,15 @@ a_log_that_belongs_to_another_store_is_told(void **state)
     expect_open(TXKV_CORRUPT);
 }
 
+static void
+remove_copy(void)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+}
+
 /* Every bit of both meta pages' contents that LMDB looks at, and every byte of the header of every
  * page in use: either it is found, or the store opens and its rows can be read. */
 static void
@@ -176,17 +185,13 @@ no_damaged_number_in_a_page_reaches_lmdb(void **state)
             damage("data.mdb", page * 4096 + at);
             OK(txkv_examine(copy_dir, NULL, &seen, &err));
             found += seen.pages.problems > 0;
-            if (seen.opens)
+            if (!seen.opens)
+                expect_open(TXKV_CORRUPT);
+            if (seen.opens && at % 4 == 0) { /* closing changes the file */
                 expect_open(TXKV_OK);
-            if (seen.opens) { /* closing has checkpointed */
-                char command[256];
-
-                (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
-                // NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe)
-                assert_int_equal(system(command), 0);
+                remove_copy();
                 copy_store();
             } else {
-                expect_open(TXKV_CORRUPT);
                 damage("data.mdb", page * 4096 + at);
             }
         }
@@ -276,15 +281,6 @@ an_older_meta_page_that_lmdb_gave_up_is_no_damage(void **state)
     (void)close(fd);
     examine_copy(true);
     expect_open(TXKV_OK);
-}
-
-static void
-remove_copy(void)
-{
-    char command[256];
-
-    (void)snprintf(command, sizeof command, "rm -r %s", copy_dir);
-    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
 }
 
 static void
