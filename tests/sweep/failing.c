@@ -110,6 +110,55 @@ failing_way_name(enum failing_way way)
     return names[way];
 }
 
+/* dlsym returns a pointer to an object, and C has no cast from that to a function. */
+static void
+find(const char *name, void *out)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+
+    if (symbol == NULL)
+        test_die("the C library has no %s", name);
+    memcpy(out, &symbol, sizeof symbol);
+}
+
+/* Before main, and before the first of them: the libraries' own beginnings already make calls. */
+__attribute__((constructor)) static void
+find_calls(void)
+{
+    if (real.pthread_create != NULL)
+        return;
+#define FIND(name) find(#name, &real.name)
+    FIND(open);
+    FIND(close);
+    FIND(read);
+    FIND(write);
+    FIND(pread);
+    FIND(pwrite);
+    FIND(writev);
+    FIND(ftruncate);
+    FIND(posix_fallocate);
+    FIND(fsync);
+    FIND(fdatasync);
+    FIND(fstat);
+    FIND(stat);
+    FIND(lstat);
+    FIND(statfs);
+    FIND(fstatfs);
+    FIND(fchmod);
+    FIND(flock);
+    FIND(fcntl);
+    FIND(mmap);
+    FIND(rename);
+    FIND(link);
+    FIND(unlink);
+    FIND(mkdir);
+    FIND(rmdir);
+    FIND(opendir);
+    FIND(readdir);
+    FIND(pthread_create);
+#undef FIND
+}
+
 /* ---- which call fails ---- */
 
 static int
@@ -154,6 +203,7 @@ goes_on(bool counts_here, const char *name, unsigned ways, bool *is_short)
     const enum failing_way way = (enum failing_way)atomic_load(&armed_way);
     bool first, fails;
 
+    find_calls();
     if (!counts_here || atomic_load(&armed) < 0)
         return true;
     if (atomic_load(&armed) == FAILING_NOTHING) {
@@ -268,6 +318,7 @@ close(int fd)
     bool is_short;
     int rc;
 
+    find_calls();
     follow(fd, false);
     rc = real.close(fd);
     return goes_on(counts_here, "close", LOOKS | WAITS, &is_short) ? rc : -1;
@@ -337,6 +388,7 @@ fcntl(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
+    find_calls();
     locks = command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
     if (locks && ((struct flock *)argument)->l_type != F_UNLCK &&
         !goes_on(is_followed(fd), "fcntl", LOOKS | WAITS, &is_short))
@@ -348,6 +400,7 @@ OVERRIDE int
 pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                void *argument)
 {
+    find_calls();
     if (atomic_load(&armed) >= 0 && is_the_one(FAILING_THREAD)) {
         atomic_store(&fired, true);
         return EAGAIN;
@@ -451,53 +504,6 @@ find_lmdb(struct dl_phdr_info *info, size_t bytes, void *arg)
 }
 
 /* ---- the test's side ---- */
-
-/* dlsym returns a pointer to an object, and C has no cast from that to a function. */
-static void
-find(const char *name, void *out)
-{
-    void *symbol = dlsym(RTLD_NEXT, name);
-
-    if (symbol == NULL)
-        test_die("the C library has no %s", name);
-    memcpy(out, &symbol, sizeof symbol);
-}
-
-/* Before main, as the libraries' own beginnings already call them. */
-__attribute__((constructor)) static void
-find_calls(void)
-{
-#define FIND(name) find(#name, &real.name)
-    FIND(open);
-    FIND(close);
-    FIND(read);
-    FIND(write);
-    FIND(pread);
-    FIND(pwrite);
-    FIND(writev);
-    FIND(ftruncate);
-    FIND(posix_fallocate);
-    FIND(fsync);
-    FIND(fdatasync);
-    FIND(fstat);
-    FIND(stat);
-    FIND(lstat);
-    FIND(statfs);
-    FIND(fstatfs);
-    FIND(fchmod);
-    FIND(flock);
-    FIND(fcntl);
-    FIND(mmap);
-    FIND(rename);
-    FIND(link);
-    FIND(unlink);
-    FIND(mkdir);
-    FIND(rmdir);
-    FIND(opendir);
-    FIND(readdir);
-    FIND(pthread_create);
-#undef FIND
-}
 
 void
 failing_install(const char *directory)

@@ -1,7 +1,8 @@
 /*
  * sweep.c - every call on a file, every allocation and every thread fails once, in every scene.
  *
- *   sweep [all | SCENE]      without an argument: in short
+ *   sweep [all | SCENE [N WAY]]      without an argument: in short; N, WAY: one call on a file
+ * alone, WAY as it is printed (EIO, ENOSPC, ...)
  *
  * Goal: whatever fails, the error is right and says where, nothing leaks, nothing that was
  * acknowledged is lost, and the store works again when the cause is gone. Method: a scene
@@ -49,6 +50,17 @@ static char small_dir[TEST_PATH_BYTES]; /* small file systems are mounted there 
 static char saved_dir[TEST_PATH_BYTES];
 static bool in_short;
 static uint64_t scenes_done;
+
+static void
+add_totals(void)
+{
+    totals.points += of_scene.points;
+    totals.wrong += of_scene.wrong;
+    totals.lost += of_scene.lost;
+    totals.leaked += of_scene.leaked;
+    totals.crashed += of_scene.crashed;
+    totals.hung += of_scene.hung;
+}
 
 /* ---- children ---- */
 
@@ -269,6 +281,20 @@ fail_calls(void)
         }
 }
 
+static uint64_t only_n;
+static const char *only_way;
+
+/* What a run before has shown. */
+static void
+fail_one(void)
+{
+    for (enum failing_way way = 0; way < WAYS; way++)
+        if (strcmp(failing_way_name(way), only_way) == 0)
+            run_fault(&(struct fault){ FAILING_CALL, way, false, only_n });
+    scenes_done++;
+    add_totals();
+}
+
 /* In short some of them, in turn once and from then on. */
 static void
 fail_others(enum failing_kind kind)
@@ -313,17 +339,6 @@ prepare_scene(void)
     test_dir_copy(scene_dir, saved_dir);
 }
 
-static void
-add_totals(void)
-{
-    totals.points += of_scene.points;
-    totals.wrong += of_scene.wrong;
-    totals.lost += of_scene.lost;
-    totals.leaked += of_scene.leaked;
-    totals.crashed += of_scene.crashed;
-    totals.hung += of_scene.hung;
-}
-
 static uint64_t
 failures(const struct totals *of)
 {
@@ -337,6 +352,10 @@ sweep_scene(const struct scene *which)
     of_scene = (struct totals){ 0 };
     prepare_scene();
     if (sweep_run(arm_count, disarm_count, NULL, CAUSE_NONE, "nothing fails:")) {
+        if (only_n > 0) {
+            fail_one();
+            return;
+        }
         fail_calls();
         for (enum failing_kind kind = FAILING_MEMORY; kind <= FAILING_THREAD; kind++)
             fail_others(kind);
@@ -374,6 +393,8 @@ main(int argc, char **argv)
     const char *only = argc > 1 && strcmp(argv[1], "all") != 0 ? argv[1] : NULL;
 
     in_short = argc < 2;
+    only_n = test_argument(argc, argv, 2, 0);
+    only_way = argc > 3 ? argv[3] : "EIO";
     scene_state = share(sizeof *scene_state);
     points = share(POINTS_MAX * sizeof *points);
     seen = share(POINTS_MAX * sizeof *seen);
