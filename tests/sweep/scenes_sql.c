@@ -202,6 +202,9 @@ check_both(sqlite3 *db)
         if (strcmp(answer, "22") == 0 ? fate != ABSENT
                                       : strcmp(answer, "00") == 0 && fate != PRESENT)
             continue;
+        /* A native commit whose last sync failed: SQLite rolls back, and may find it later. */
+        if (strcmp(answer, "02") == 0 && fate == EITHER && journal_mode != NULL)
+            continue;
         if (strcmp(answer, "22") == 0)
             wrong("transaction %u failed, and is there", i);
         lost("transaction %u, fate %d: the rows of it in the two tables are %s", i, (int)fate,
