@@ -40,7 +40,7 @@
 #define OVERRIDE __attribute__((visibility("default")))
 #define BIT(way) (1u << (way))
 
-enum { FDS = 4096, STACK = 7 };
+enum { FDS = 4096, STACK = 6 };
 
 /* The ways in which a call can fail that... */
 enum {
