@@ -46,7 +46,7 @@ EXT_STATIC := $(patsubst ext/%.c,$(OUT)/ext-static/%.o,$(wildcard ext/*.c))
 TESTS := $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 # The other test programs stand in a directory that says of what kind they are. A file with a main is a
 # program; those beside it without one are a library for it, tests/model.a.
-KINDS := model slt stress history fault crash power demo bench
+KINDS := model slt stress history fault sweep crash power demo bench
 SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
@@ -72,7 +72,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench \
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs sweep crash soak bench \
         bench-full bench-soak bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
@@ -150,7 +150,7 @@ unit: $(TESTS) ## run the unit tests (T=name: only that one)
 
 # A suite is 'name|command'. Under a sanitizer the C programs run; the shell's own suites need no second
 # run. ThreadSanitizer looks at threads only, where forked children tell it nothing new.
-SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault crash power)
+SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault sweep crash power)
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
@@ -195,6 +195,10 @@ fuzz-programs: $(FUZZERS)
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
 	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
+
+sweep: ## every call, allocation and thread fails once, in every scene; limits; small file systems
+	@+$(PARALLEL) $(OUT)/tests/sweep/sweep
+	@$(RUN) $(OUT)/tests/sweep/sweep all
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
 	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \

@@ -117,8 +117,10 @@ load_row(struct write *w, struct tx_row *row, bool *found)
         row->data = data;
         row->data_bytes_max = value.bytes;
     }
-    memcpy(row->data, value.data, value.bytes);
-    value.data = row->data;
+    if (value.bytes > 0) { /* a row always has some, unless it is damaged */
+        memcpy(row->data, value.data, value.bytes);
+        value.data = row->data;
+    }
     sql_rc = tx_row_read(row, w->shape, tx_tuple_bytes(&row->key), value);
     return sql_rc == SQLITE_CORRUPT_VTAB ? fail_damaged(w) : sql_rc;
 }
@@ -330,6 +332,8 @@ check_index(struct write *w, int index)
         return SQLITE_OK;
     if (rc != TXKV_OK)
         return fail(w, rc, &err);
+    if (value.bytes == 0 || value.bytes > TXKV_KEY_BYTES_MAX)
+        return fail_damaged(w); /* it names no row */
     if (w->conflict != SQLITE_REPLACE)
         return refuse_row(w, SQLITE_CONSTRAINT_UNIQUE, "UNIQUE", &w->shape->indexes[index]);
     tx_tuple_clear(&w->relation->victim.key);

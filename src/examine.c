@@ -215,11 +215,15 @@ examine_both(struct examination *e, const char *asked_wal_dir, struct txkv_error
     const char *known_dir = asked_wal_dir;
     char *usual = tx_os_join(e->dir, "wal");
     struct stat st;
+    int failed;
     enum txkv_rc rc = usual == NULL ? tx_fail_nomem(err) : examine_data(e, err);
 
     if (known_dir == NULL)
         known_dir = e->meta.wal_dir != NULL ? e->meta.wal_dir : usual;
-    if (rc == TXKV_OK && (stat(known_dir, &st) != 0 || !S_ISDIR(st.st_mode))) {
+    failed = rc == TXKV_OK && stat(known_dir, &st) != 0 ? errno : 0;
+    if (failed != 0 && failed != ENOENT && failed != ENOTDIR) {
+        rc = tx_fail_errno(err, failed, "log directory %s", known_dir);
+    } else if (rc == TXKV_OK && (failed != 0 || !S_ISDIR(st.st_mode))) {
         if (e->meta.wal_dir != NULL)
             add_problem(e->report, "the log's directory is missing");
     } else if (rc == TXKV_OK) {

@@ -60,6 +60,7 @@ tx_log_new(const struct tx_log_config *config, struct tx_log **out, struct txkv_
     log->dir_inode = st.st_ino;
     log->store_id = config->store_id;
     log->segment_bytes = config->segment_bytes;
+    log->dir_fd = config->dir_fd;
     log->prepare_at_lsn = UINT64_MAX; /* a log that is only read makes no files */
     *out = log;
     return TXKV_OK;
@@ -85,9 +86,12 @@ enum txkv_rc
 tx_log_check_dir(const struct tx_log *log, struct txkv_error *err)
 {
     struct stat st;
+    const int failed = stat(log->dir, &st) == 0 ? 0 : errno;
 
-    if (stat(log->dir, &st) == 0 && st.st_dev == log->dir_device && st.st_ino == log->dir_inode)
+    if (failed == 0 && st.st_dev == log->dir_device && st.st_ino == log->dir_inode)
         return TXKV_OK;
+    if (failed != 0 && failed != ENOENT && failed != ENOTDIR)
+        return tx_fail_errno(err, failed, "cannot look at log directory %s", log->dir);
     return tx_fail(err, TXKV_CANTOPEN,
                    "log directory %s was removed or replaced while the store was open; put it back "
                    "to save what was committed, or close every connection and open the store again",
@@ -434,7 +438,8 @@ sync_segments(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error 
         tx_segment_unmap_pages(s, from, to);
         rc = tx_log_sync_file(s, err);
         if (rc == TXKV_OK && !is_named)
-            rc = tx_os_sync_dir(log->dir, err);
+            rc = log->dir_fd > 0 ? tx_os_sync_open_dir(log->dir_fd, log->dir, err)
+                                 : tx_os_sync_dir(log->dir, err);
         if (rc == TXKV_OK && !is_named)
             tx_raise_64(&shared->named_lsn, lsn);
         done_lsn = tx_segment_end_lsn(s);

@@ -30,6 +30,7 @@ struct tx_shared;
 
 struct tx_log_config {
     const char *dir; /* copied */
+    int dir_fd;      /* open on dir until the log is closed; 0: none */
     uint64_t store_id;
     uint32_t segment_bytes;
     /* For tx_log_recover: the checkpoint LSN, the chain's value there, what to do about damage. */

@@ -15,6 +15,7 @@
 struct tx_log {
     /* Fixed after open. */
     char *dir;
+    int dir_fd;                     /* open on it, the store's; 0: none */
     uint64_t dir_device, dir_inode; /* which directory that was */
     uint64_t store_id;
     uint32_t segment_bytes;

@@ -125,6 +125,12 @@ tx_mem_fail_at(uint64_t n, bool forever)
 }
 
 uint64_t
+tx_mem_fail_count(void)
+{
+    return tx_load_relaxed_64(&fail_count);
+}
+
+uint64_t
 tx_mem_live(void)
 {
     uint64_t sum = 0;

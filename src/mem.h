@@ -21,6 +21,8 @@ char *tx_strdup(const char *s);
 /* Test hook: the n-th allocation from now on fails (1 = the next), `forever` all after it too; 0
  * switches it off. */
 void tx_mem_fail_at(uint64_t n, bool forever);
+/* Allocations since then, while it was on. */
+uint64_t tx_mem_fail_count(void);
 /* Allocations not yet freed, for leak checks. */
 uint64_t tx_mem_live(void);
 

@@ -107,16 +107,43 @@ tx_os_allocate(int fd, uint64_t bytes)
     return e;
 }
 
+ssize_t
+tx_os_read(int fd, void *buffer, size_t bytes, off_t offset)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        const ssize_t n =
+            tx_os.pread(fd, (uint8_t *)buffer + done, bytes - done, offset + (off_t)done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+enum txkv_rc
+tx_os_sync_open_dir(int fd, const char *path, struct txkv_error *err)
+{
+    if (tx_os.fsync(fd) != 0)
+        return tx_fail_errno(err, errno, "cannot sync directory %s", path);
+    return TXKV_OK;
+}
+
 enum txkv_rc
 tx_os_sync_dir(const char *path, struct txkv_error *err)
 {
-    enum txkv_rc rc = TXKV_OK;
+    enum txkv_rc rc;
     const int fd = tx_os.open(path, O_RDONLY | O_DIRECTORY, 0);
 
     if (fd < 0)
         return tx_fail_errno(err, errno, "cannot open directory %s", path);
-    if (tx_os.fsync(fd) != 0)
-        rc = tx_fail_errno(err, errno, "cannot sync directory %s", path);
+    rc = tx_os_sync_open_dir(fd, path, err);
     (void)tx_os.close(fd);
     return rc;
 }
@@ -205,7 +232,9 @@ tx_os_thread(pthread_t *thread, void *(*run)(void *), void *arg, const char *nam
     e = pthread_create(thread, NULL, run, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e != 0)
-        return tx_fail_errno(err, e, "cannot start thread %s", name);
+        return tx_fail(err, TXKV_CANTOPEN,
+                       "cannot start thread %s: %s; end other programs, or raise ulimit -u and -v",
+                       name, strerror(e));
     (void)pthread_setname_np(*thread, name);
     return TXKV_OK;
 }

@@ -61,8 +61,15 @@ uint64_t tx_os_coarse_us(void);
 /* Give the first `bytes` bytes of a file their space; 0 or an errno. A signal does not end it. */
 TX_MUST_CHECK int tx_os_allocate(int fd, uint64_t bytes);
 
+/* pread of all of that, or of what there is up to the end of the file; -1 and errno. A signal does
+ * not end it. */
+TX_MUST_CHECK ssize_t tx_os_read(int fd, void *buffer, size_t bytes, off_t offset);
+
 /* fsync of a directory, so that names made or removed in it survive a power loss. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
+
+/* The same of one that is open: a process may have used up its file descriptors. */
+TX_MUST_CHECK enum txkv_rc tx_os_sync_open_dir(int fd, const char *path, struct txkv_error *err);
 
 /* mkdir if missing, 0700; a directory of that name is fine, anything else TXKV_EXISTS. */
 TX_MUST_CHECK enum txkv_rc tx_os_make_dir(const char *path, struct txkv_error *err);

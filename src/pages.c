@@ -34,6 +34,8 @@ is_of_lmdb(const uint8_t *page)
     return tx_get_u32(page + AT_MAGIC) == MAGIC && tx_get_u32(page + AT_MAGIC + 4) == VERSION;
 }
 
+static const char impossible_database[] = "is a meta page with an impossible database";
+
 /* A meta page. NULL, or what is wrong with it. */
 static const char *
 read_meta(const uint8_t *page, uint64_t number, struct tx_pages_meta *meta)
@@ -54,8 +56,19 @@ read_meta(const uint8_t *page, uint64_t number, struct tx_pages_meta *meta)
         (meta->free_db.flags & ~(uint32_t)ENV_NOSUBDIR) != TX_DB_INTEGER_KEYS ||
         !tx_pages_read_db(page + AT_MAIN_DB, meta->last_page, &meta->main_db) ||
         meta->main_db.flags != 0)
-        return "is a meta page with an impossible database";
+        return impossible_database;
     return NULL;
+}
+
+/*
+ * LMDB reads the databases of the newer meta page. When the last write of a commit failed it has
+ * put the older one back but for its databases: these are of the commit that failed, and the next
+ * one replaces them.
+ */
+static bool
+is_given_up(const struct tx_pages_meta *older, const char *wrong, const struct tx_pages_meta *newer)
+{
+    return wrong == impossible_database && older->txn_id < newer->txn_id;
 }
 
 /* Take the meta page that is asked for. */
@@ -63,28 +76,31 @@ static enum txkv_rc
 choose_meta(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
 {
     bool is_lmdb = false, chosen = false;
-    struct tx_pages_meta meta;
+    struct tx_pages_meta metas[TX_METAS];
+    const char *wrong[TX_METAS];
 
     memset(&p->meta, 0, sizeof p->meta);
+    memset(metas, 0, sizeof metas);
     for (uint64_t i = 0; i < TX_METAS; i++) {
         uint8_t *page = p->buffers[0];
-        const char *wrong;
 
-        memset(&meta, 0, sizeof meta);
         memset(page, 0, TX_PAGE_BYTES);
-        wrong = tx_pages_read_bytes(p, i * TX_PAGE_BYTES, page, TX_PAGE_BYTES)
-                    ? read_meta(page, i, &meta)
-                    : "cannot be read";
+        wrong[i] = tx_pages_read_bytes(p, i * TX_PAGE_BYTES, page, TX_PAGE_BYTES)
+                       ? read_meta(page, i, &metas[i])
+                       : "cannot be read";
         is_lmdb = is_lmdb || is_of_lmdb(page);
-        if (wrong != NULL) {
-            /* LMDB may be writing the one that is not asked for. */
-            if (txn_id == 0)
-                tx_pages_add_problem(p, i, "%s", wrong);
-        } else if (txn_id == 0 ? !chosen || meta.txn_id > p->meta.txn_id : meta.txn_id == txn_id) {
-            p->meta = meta;
+        if (wrong[i] == NULL && (txn_id == 0 ? !chosen || metas[i].txn_id > p->meta.txn_id
+                                             : metas[i].txn_id == txn_id)) {
+            p->meta = metas[i];
             chosen = true;
         }
     }
+    /* LMDB may be writing the one that is not asked for. */
+    for (uint64_t i = 0; i < TX_METAS && txn_id == 0; i++)
+        if (wrong[i] != NULL && !(chosen && is_given_up(&metas[i], wrong[i], &p->meta)))
+            tx_pages_add_problem(p, i, "%s", wrong[i]);
+    if (!is_lmdb && p->report.unreadable > 0)
+        return tx_fail(err, TXKV_IOERR, "cannot read %s; look at the kernel's log", p->path);
     if (!is_lmdb)
         return tx_fail(err, TXKV_FORMAT, "%s is not a file of LMDB 0.9", p->path);
     if (!chosen && txn_id != 0)

@@ -3,6 +3,7 @@
  */
 #include "prepare.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,15 +32,21 @@ pause_for(uint64_t *us)
 
 /* ---- who owns what is prepared ---- */
 
-static bool
-try_claim(struct tx_core *core)
+/* TXKV_LOCKED, without a message: another has it. */
+static enum txkv_rc
+try_claim(struct tx_core *core, struct txkv_error *err)
 {
+    int failed;
+
     if (!tx_cas_32(&core->hold_claimed, 0, 1))
-        return false;
+        return TXKV_LOCKED;
     if (tx_share_claim(core->hold_fd))
-        return true;
+        return TXKV_OK;
+    failed = errno;
     tx_store_release_32(&core->hold_claimed, 0);
-    return false;
+    if (failed == EAGAIN || failed == EACCES)
+        return TXKV_LOCKED;
+    return tx_fail_errno(err, failed, "store %s: cannot lock txkv.shm", core->dir);
 }
 
 void
@@ -219,6 +226,7 @@ settle(struct tx_core *core, bool claimed, struct txkv_error *err)
 
     while (rc == TXKV_OK && is_held(core)) {
         const uint32_t decision = tx_load_acquire_32(&core->shared->hold_decision); /* [P3] */
+        enum txkv_rc mine;
         uint64_t now;
 
         if (decision != TX_HOLD_UNDECIDED) {
@@ -227,13 +235,16 @@ settle(struct tx_core *core, bool claimed, struct txkv_error *err)
                 tx_apply_give_log(core);
             continue;
         }
-        if (claimed || try_claim(core)) {
+        mine = claimed ? TXKV_OK : try_claim(core, err);
+        if (mine == TXKV_OK) {
             rc = decide_for_the_dead(core, err);
             if (!claimed)
                 tx_prepare_unclaim(core);
             continue;
         }
         tx_apply_give_log(core);
+        if (mine != TXKV_LOCKED)
+            return mine;
         now = tx_os_now_us();
         if (now >= until)
             return fail_held(core, err);
@@ -258,7 +269,9 @@ tx_prepare_claim(struct tx_core *core, struct txkv_error *err)
     uint64_t pause_us = PAUSE_US_MIN;
     enum txkv_rc rc;
 
-    while (!try_claim(core)) {
+    while ((rc = try_claim(core, err)) != TXKV_OK) {
+        if (rc != TXKV_LOCKED)
+            return rc;
         if (tx_os_now_us() >= until)
             return fail_held(core, err);
         pause_for(&pause_us);

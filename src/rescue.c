@@ -41,6 +41,7 @@ struct rescue {
     struct tx_inspection meta;
     struct tx_harvest harvest;
     uint64_t store_id, end_lsn;
+    uint64_t unreadable; /* reads of data.mdb that failed when it was looked at */
     struct txkv_rescue_report report;
 };
 
@@ -72,6 +73,7 @@ open_data(struct rescue *r, struct txkv_error *err)
         rc = tx_pages_check(r->pages, err);
     if (rc == TXKV_OK) {
         r->report.page_problems = tx_pages_report(r->pages)->found.problems;
+        r->unreadable = tx_pages_report(r->pages)->unreadable;
         tx_pages_close(r->pages);
         rc = tx_pages_open(r->data, 0, &r->pages, err);
     }
@@ -152,8 +154,8 @@ remove_dir(char *path, struct txkv_error *err)
     enum txkv_rc rc;
     struct stat st;
 
-    if (lstat(path, &st) != 0 && errno == ENOENT)
-        return TXKV_OK;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? TXKV_OK : tx_fail_errno(err, errno, "cannot look at %s", path);
     if (!S_ISDIR(st.st_mode))
         return tx_fail(err, TXKV_EXISTS, "%s is in the way, and no directory: move it away", path);
     rc = tx_os_list_dir(path, remove_file_in, path, err);
@@ -194,6 +196,13 @@ fill(struct rescue *r, struct tx_refill *refill, struct txkv_error *err)
     refill->is_past = false;
     if (rc == TXKV_OK && r->pages != NULL)
         rc = tx_rescue_pages(refill, r->pages, &r->meta, err);
+    /* What could be read a moment ago is not lost, and nothing else is in its place. */
+    if (rc == TXKV_OK && r->pages != NULL && tx_pages_report(r->pages)->unreadable > r->unreadable)
+        rc =
+            tx_fail(err, TXKV_IOERR,
+                    "%s could be read before, and now it cannot: look at the kernel's log, and try "
+                    "again; nothing was changed",
+                    r->data);
     return rc == TXKV_OK ? tx_rescue_log(refill, &r->harvest, lsn, UINT64_MAX, err) : rc;
 }
 

@@ -52,6 +52,9 @@ tx_refill_end(struct tx_refill *refill, struct txkv_error *err)
     enum txkv_rc rc = refill->session != NULL ? tx_refill_flush(refill, err) : TXKV_OK;
     enum txkv_rc closed;
 
+    /* data.mdb alone becomes the new store, and closing need not move all into it. */
+    if (rc == TXKV_OK && refill->session != NULL)
+        rc = txkv_checkpoint(refill->store, NULL, err);
     txkv_session_close(refill->session);
     closed = txkv_close(refill->store, rc == TXKV_OK ? err : NULL);
     tx_free(refill->tables);

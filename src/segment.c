@@ -340,7 +340,7 @@ tx_segment_open(const char *dir, uint64_t store_id, uint64_t first_lsn, bool wri
     s = open_file(dir, name, writable ? O_RDWR : O_RDONLY, &rc, err);
     if (s == NULL)
         return rc;
-    got = tx_os.pread(s->fd, header, sizeof header, 0);
+    got = tx_os_read(s->fd, header, sizeof header, 0);
     if (got < 0 || tx_os.fstat(s->fd, &st) != 0) {
         rc = tx_fail_errno(err, errno, "cannot read log file %s", s->path);
         goto fail;

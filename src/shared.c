@@ -153,10 +153,10 @@ lock_byte(const struct tx_share *share, off_t byte, short type, struct txkv_erro
         return TXKV_LOCKED;
     if (errno == ENOLCK || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)
         return tx_fail(err, TXKV_CANTOPEN,
-                       "txkv.shm cannot be locked (%s): a store needs a file system with locks and "
+                       "%s cannot be locked (%s): a store needs a file system with locks and "
                        "shared memory maps, a local one: not NFS, not every FUSE",
-                       strerror(errno));
-    return tx_fail_errno(err, errno, "cannot lock txkv.shm");
+                       share->path, strerror(errno));
+    return tx_fail_errno(err, errno, "cannot lock %s", share->path);
 }
 
 /* Where maps of one file on two machines differ, a store would be destroyed in silence. */
@@ -273,7 +273,7 @@ read_page(const struct tx_share *share, struct tx_shared *page)
     const size_t bytes = offsetof(struct tx_shared, published_lsn);
 
     memset(page, 0, sizeof *page);
-    if (tx_os.pread(share->fd, page, bytes, 0) != (ssize_t)bytes)
+    if (tx_os_read(share->fd, page, bytes, 0) != (ssize_t)bytes)
         memset(page, 0, sizeof *page);
 }
 

@@ -143,6 +143,8 @@ check_wal_dir(struct txkv *store, const char *asked, struct txkv_error *err)
         return tx_fail(err, TXKV_MISUSE,
                        "store %s keeps its log in %s, not in wal_dir=%s; leave the option out",
                        store->core.dir, stored, asked);
+    if (stat(stored, &st) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return tx_fail_errno(err, errno, "store %s: log directory %s", store->core.dir, stored);
     if (stat(stored, &st) != 0 || !S_ISDIR(st.st_mode))
         return tx_fail(
             err, TXKV_CANTOPEN,
@@ -357,6 +359,7 @@ open_parts(struct txkv *store, const struct txkv_options *options, struct txkv_e
     if (rc != TXKV_OK)
         return rc;
     config = (struct tx_log_config){ .dir = store->wal_dir,
+                                     .dir_fd = store->wal_lock_fd,
                                      .store_id = core->store_id,
                                      .segment_bytes = options->segment_bytes,
                                      .salvage = options->salvage,
@@ -488,7 +491,7 @@ open_or_join(const char *dir, const struct txkv_options *asked, struct txkv **ou
 
         if (data == NULL)
             rc = tx_fail_nomem(err);
-        else if (stat(data, &st) != 0)
+        else if (stat(data, &st) != 0 && errno == ENOENT)
             rc = tx_fail(err, TXKV_CANTOPEN, "%s is not a txkv store: it has no data.mdb", dir);
         tx_free(data);
     }

@@ -24,6 +24,7 @@ enum {
     READERS_MAX = 4096,
     LOCK_FILE_BYTES = (READERS_MAX + 2) * 64, /* a cache line a reader, and two of LMDB's own */
     PAGE_BYTES = 4096,
+    WRITE_PAGES_MAX = 64,
     GROW_POLL_NS = 200 * 1000,
     ADOPT_WAIT_MS = 1000
 };
@@ -74,6 +75,15 @@ fail_lmdb(struct txkv_error *err, int e, const char *dir, const char *doing)
     }
 }
 
+/* Less than a write of LMDB's can be long. */
+static bool
+is_full(const char *dir)
+{
+    struct statfs fs;
+
+    return tx_os.statfs(dir, &fs) == 0 && fs.f_bavail < WRITE_PAGES_MAX;
+}
+
 enum txkv_rc
 tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing)
 {
@@ -89,6 +99,9 @@ tx_tree_fail(struct txkv_error *err, int e, const char *dir, const char *doing)
     case EFBIG:
         return tx_fail_errno(err, e, "%s: no room while %s; free some and try again", dir, doing);
     case EIO: /* LMDB's answer to a short write, too */
+        if (is_full(dir))
+            return tx_fail_errno(err, ENOSPC, "%s: no room while %s; free some and try again", dir,
+                                 doing);
         return tx_fail_errno(err, e, "%s: %s failed; look for free space and at the kernel's log",
                              dir, doing);
     default:

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -147,6 +148,11 @@ sync_and_compare(const struct copy *copy, int fd, uint8_t *buffer, uint64_t byte
 static enum txkv_rc
 fail_copy(const struct copy *copy, struct txkv_error *err)
 {
+    if (copy->result == EAGAIN) /* LMDB writes from another thread */
+        return tx_fail(err, TXKV_CANTOPEN,
+                       "copying %s/data.mdb: cannot start a thread: %s; end other programs, or "
+                       "raise ulimit -u and -v",
+                       copy->tree->dir, strerror(EAGAIN));
     if (copy->result != MDB_INCOMPATIBLE)
         return tx_tree_fail(err, copy->result, copy->tree->dir, "copying data.mdb");
     return tx_fail(err, TXKV_CORRUPT,

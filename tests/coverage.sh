@@ -67,6 +67,7 @@ done | awk -v lines="$lines" -v branches="$branches" '
                     if (run[here] > 0) ran++; else print here ": " text[here] >lines
                 }
                 for (w = 0; w < ways[here]; w++) {
+                    if (!((here, w) in taken)) continue # gcov gives calls numbers of the same row
                     outs++
                     if (taken[here, w] > 0) took++
                     else if (run[here] > 0) print here ": way " w ": " text[here] >branches

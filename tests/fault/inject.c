@@ -180,6 +180,7 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .munmap = munmap_or_fail,
                             .unlink = unlink_or_fail,
                             .rename = rename_or_fail,
+                            .link = link,
                             .mkdir = mkdir_or_fail,
                             .link = link,
                             .rmdir = rmdir,

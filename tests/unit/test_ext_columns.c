@@ -268,11 +268,67 @@ no_failed_allocation_leaves_an_index_behind_its_table(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static void
+behind_the_largest_rowid_a_free_one_is_chosen(void **state)
+{
+    sqlite3 *db = open_users("");
+
+    (void)state;
+    must(db, "INSERT INTO t VALUES(9223372036854775807, 'last', NULL)");
+    must(db, "INSERT INTO t VALUES(NULL, 'a', NULL), (NULL, 'b', NULL)");
+    assert_int_equal(ask_number(db, "SELECT count(DISTINCT id) FROM t WHERE id > 0"), 3);
+    assert_int_equal(ask_number(db, "SELECT count(*) FROM t WHERE id = last_insert_rowid() AND "
+                                    "name = 'b'"),
+                     1);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A declaration with so many columns or indexes, and its error; "" when there is none. */
+static const char *
+declare_many(sqlite3 *db, int columns, int indexes)
+{
+    static char error[TEXT_BYTES];
+    sqlite3_str *sql = sqlite3_str_new(db);
+    char *text;
+    int rc;
+
+    sqlite3_str_appendf(sql,
+                        "CREATE VIRTUAL TABLE temp.m%d_%d USING txkv('%s/%u', id INTEGER "
+                        "PRIMARY KEY",
+                        columns, indexes, dir, stores);
+    for (int i = 1; i < columns; i++)
+        sqlite3_str_appendf(sql, ", c%d", i);
+    for (int i = 0; i < indexes; i++)
+        sqlite3_str_appendf(sql, ", INDEX(c%d, c%d)", 1 + i / 8, 20 + i % 8);
+    sqlite3_str_appendall(sql, ")");
+    text = sqlite3_str_finish(sql);
+    rc = run(db, text);
+    (void)snprintf(error, sizeof error, "%s", rc == SQLITE_OK ? "" : sqlite3_errmsg(db));
+    sqlite3_free(text);
+    return error;
+}
+
+static void
+more_columns_or_indexes_than_there_can_be_are_refused(void **state)
+{
+    sqlite3 *db = open_users("");
+
+    (void)state;
+    assert_string_equal(declare_many(db, 1990, 0), "");
+    assert_string_equal(declare_many(db, 2001, 0), "too many columns on m2001_0"); /* SQLite's */
+    assert_string_equal(declare_many(db, 100, 62), "");
+    assert_string_equal(declare_many(db, 100, 63), "txkv: a table has at most 62 indexes");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(errors_have_the_extended_codes_of_a_native_table, use_new_store),
+        cmocka_unit_test_setup(behind_the_largest_rowid_a_free_one_is_chosen, use_new_store),
+        cmocka_unit_test_setup(more_columns_or_indexes_than_there_can_be_are_refused,
+                               use_new_store),
         cmocka_unit_test_setup(two_transactions_cannot_add_the_same_unique_value, use_new_store),
         cmocka_unit_test_setup(a_phantom_in_an_indexs_range_is_a_conflict, use_new_store),
         cmocka_unit_test_setup(an_open_statement_on_an_index_keeps_its_snapshot, use_new_store),

@@ -190,6 +190,50 @@ a_signal_does_not_end_an_allocation_of_space(void **state)
     tx_os = tx_os_system;
 }
 
+/* Half of the bytes, and a signal between. */
+static ssize_t
+halting_pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+    if (interrupts-- % 2 == 1) {
+        errno = EINTR;
+        return -1;
+    }
+    return tx_os_system.pread(fd, buffer, (bytes + 1) / 2, offset);
+}
+
+static ssize_t
+failing_pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+    (void)fd;
+    (void)buffer;
+    (void)bytes;
+    (void)offset;
+    errno = EIO;
+    return -1;
+}
+
+static void
+a_read_goes_on_to_its_end_or_that_of_the_file(void **state)
+{
+    static const char text[] = "eleven more";
+    char *path = tx_os_join(dir, "file"), read_back[32] = "";
+    const int fd = tx_os.open(path, O_RDWR | O_CREAT, 0600);
+
+    (void)state;
+    assert_int_equal(tx_os.pwrite(fd, text, 11, 0), 11);
+    interrupts = 1000001;
+    tx_os.pread = halting_pread;
+    assert_int_equal(tx_os_read(fd, read_back, 11, 0), 11);
+    assert_string_equal(read_back, text);
+    assert_int_equal(tx_os_read(fd, read_back, sizeof read_back, 7), 4);
+    assert_int_equal(tx_os_read(fd, read_back, 5, 11), 0);
+    tx_os.pread = failing_pread;
+    assert_int_equal(tx_os_read(fd, read_back, 5, 0), -1);
+    tx_os = tx_os_system;
+    assert_int_equal(tx_os.close(fd), 0);
+    tx_free(path);
+}
+
 int
 main(void)
 {
@@ -204,6 +248,8 @@ main(void)
         cmocka_unit_test(a_forked_child_sees_another_generation),
         cmocka_unit_test(a_child_knows_its_own_process_id),
         cmocka_unit_test(a_signal_does_not_end_an_allocation_of_space),
+        cmocka_unit_test_setup_teardown(a_read_goes_on_to_its_end_or_that_of_the_file, make_dir,
+                                        remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,48 @@ a_table_whose_name_is_lost_gets_one(void **state)
     close_rescued();
 }
 
+static void
+write_to(uint32_t number, const char *key)
+{
+    begin(s1);
+    OK(txkv_put(s1, number, (struct txkv_bytes){ (const uint8_t *)key, strlen(key) },
+                (struct txkv_bytes){ (const uint8_t *)"1", 1 }, &err));
+    OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
+}
+
+/* One that was dropped does not come back; one that was renamed has its last name. */
+static void
+tables_that_the_log_renames_and_drops_are_as_it_leaves_them(void **state)
+{
+    static const char *const last[] = { "last" }, *const taken[] = { "taken" };
+    uint32_t renamed, dropped, swapped, unknown;
+    uint64_t lsn;
+
+    (void)state;
+    lsn = make_store();
+    shell("rm -r ../copy");
+    OK(txkv_table(db, "first", "", true, &renamed, &err));
+    OK(txkv_table(db, "dropped", "", true, &dropped, &err));
+    OK(txkv_table(db, "swapped", "", true, &swapped, &err));
+    write_to(renamed, "kept");
+    write_to(dropped, "gone");
+    OK(txkv_table_rename(db, &renamed, last, 1, &err));
+    OK(txkv_table_drop(db, &dropped, 1, &err));
+    OK(txkv_table_rename(db, &swapped, taken, 1, &err));
+    write_to(renamed, "too");
+    copy_store();
+    damage(first_segment, lsn + 50);
+    rescue();
+    assert_int_equal(report.tables, 3);
+    assert_int_equal(report.tables_unnamed, 0);
+    open_rescued("last");
+    assert_int_equal(txkv_table(rescued, "dropped", NULL, false, &unknown, &err), TXKV_SCHEMA);
+    assert_int_equal(txkv_table(rescued, "first", NULL, false, &unknown, &err), TXKV_SCHEMA);
+    OK(txkv_table(rescued, "taken", NULL, false, &unknown, &err));
+    expect_scan(in_rescued, "(,)", "kept=1 too=1 ");
+    close_rescued();
+}
+
 /* The number of the leaf page of the copy that holds these bytes. */
 static uint64_t
 find_leaf(const char *bytes)
@@ -535,6 +577,7 @@ main(void)
         STORE_TEST(records_behind_a_hole_come_back_and_the_old_files_are_kept),
         STORE_TEST(without_data_mdb_the_log_gives_what_it_has),
         STORE_TEST(a_table_whose_name_is_lost_gets_one),
+        STORE_TEST(tables_that_the_log_renames_and_drops_are_as_it_leaves_them),
         STORE_TEST(rows_beside_a_damaged_page_come_back),
         STORE_TEST(old_records_fill_gaps_and_do_not_replace_what_is_newer),
         STORE_TEST(what_was_discarded_stays_away),
