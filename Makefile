@@ -51,6 +51,7 @@ SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_HELPERS := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c))
 RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
 
@@ -140,7 +141,8 @@ $(OUT)/tests/bench/bench: LIBS += $(PEERS:%=-l%)
 $(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+$(OUT)/tests/fuzz.a: $(FUZZ_HELPERS)
+$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/fuzz.a $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) -lsqlite3 $(LIBS)
 
 programs: all $(TESTS) $(PROGRAMS) $(DOC_PROGRAMS)

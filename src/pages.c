@@ -118,9 +118,25 @@ note_db(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     }
     memcpy(db->name, pair->key, pair->key_bytes);
     db->name_bytes = pair->key_bytes;
-    db->walked = db->flags != 0; /* of a kind that txkv does not make: not looked into */
+    db->walked = db->flags != 0; /* of a kind that txkv does not make: its keys cannot be judged */
     p->db_count++;
     return TXKV_OK;
+}
+
+/* LMDB orders keys, and repeats them, as a database's flags say. In a file of somebody else, which
+ * has no "meta", they may say anything: nobody will look into it. */
+static void
+judge_flags(struct tx_pages *p)
+{
+    bool is_store = false;
+
+    for (size_t i = 0; i < p->db_count; i++)
+        is_store = is_store || strcmp(p->dbs[i].name, "meta") == 0;
+    for (size_t i = 0; i < p->db_count && is_store; i++)
+        if (p->dbs[i].flags != 0)
+            tx_pages_add_problem(p, p->meta.main_db.root,
+                                 "leads to a database of a kind that no store has, %.100s",
+                                 p->dbs[i].name);
 }
 
 static enum txkv_rc
@@ -137,7 +153,11 @@ open_pages(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     if (p->seen == NULL)
         return tx_fail_nomem(err);
     rc = choose_meta(p, txn_id, err);
-    return rc == TXKV_OK ? tx_pages_walk(p, &p->meta.main_db, note_db, p, err) : rc;
+    if (rc == TXKV_OK)
+        rc = tx_pages_walk(p, &p->meta.main_db, note_db, p, err);
+    if (rc == TXKV_OK)
+        judge_flags(p);
+    return rc;
 }
 
 enum txkv_rc
