@@ -65,7 +65,7 @@ static void
 begin_file(struct maker *m, struct input *input)
 {
     const uint8_t how = take_u8(input), size = take_u8(input), lsn = take_u8(input);
-    uint64_t first_lsn = m->file == NULL ? 0 : m->file->first_lsn + m->file->size;
+    uint64_t first_lsn = m->file == NULL ? 0 : m->file->first_lsn + (m->file->size & ~(size_t)7);
     char name[TX_SEGMENT_NAME_BYTES];
 
     if (fuzz.count == FILES_MAX)
