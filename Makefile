@@ -2,7 +2,7 @@
 #
 # Variables
 #   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
-#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
+#   T=name (unit: one test; fuzz: targets)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
 #   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -73,7 +73,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench \
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-long fuzz-programs crash soak bench \
         bench-full bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
@@ -142,7 +142,7 @@ $(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(OUT)/tests/fuzz.a: $(FUZZ_HELPERS)
-$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/fuzz.a $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/fuzz.a $(OUT)/tests/model.a $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) -lsqlite3 $(LIBS)
 
 programs: all $(TESTS) $(PROGRAMS) $(DOC_PROGRAMS)
@@ -157,7 +157,7 @@ C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
 SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
-            $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
+            $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 
 suites: programs
@@ -194,9 +194,12 @@ lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, she
 
 fuzz-programs: $(FUZZERS)
 
-fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60); T="NAME ...": only those
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
-	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
+	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60) $(T)
+
+fuzz-long: ## run each fuzz target for an hour
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
 	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \

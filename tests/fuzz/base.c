@@ -275,8 +275,7 @@ walk(struct txkv_session *s, uint32_t table, bool descending, uint64_t *rows, ui
          rc = txkv_cursor_next(cursor, &err)) {
         const struct txkv_bytes key = txkv_cursor_key(cursor), value = txkv_cursor_value(cursor);
 
-        *sum += tx_record_hash(key.data, key.bytes, 1) +
-                tx_record_hash(value.data, value.bytes, 2);
+        *sum += tx_record_hash(key.data, key.bytes, 1) + tx_record_hash(value.data, value.bytes, 2);
         ++*rows;
     }
     txkv_cursor_close(cursor);

@@ -17,7 +17,7 @@ enum { BASE_FILES_MAX = 8, BASE_SEGMENT_BYTES = 64 * 1024, BASE_MAP_BYTES = 1 <<
 
 struct base {
     uint64_t store_id;
-    size_t count;                        /* files */
+    size_t count;                       /* files */
     struct image files[BASE_FILES_MAX]; /* data.mdb is the first */
 };
 
@@ -33,7 +33,8 @@ void base_make(struct base *base, const char *dir, const char *name);
  */
 bool base_read(struct txkv *store);
 
-/* Put and delete rows in the table of that name, in one transaction; true when that was possible. */
+/* Put and delete rows in the table of that name, in one transaction; true when that was possible.
+ */
 bool base_write(struct txkv *store, const char *name);
 
 #endif /* TXKV_FUZZ_BASE_H */

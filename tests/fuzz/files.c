@@ -25,7 +25,8 @@ remove_all(void)
     test_dir_remove(dir);
 }
 
-/* Files get holes for space: the directory is in memory, where all pages would have to be cleared. */
+/* Files get holes for space: the directory is in memory, where all pages would have to be cleared.
+ */
 static int
 allocate_sparsely(int fd, off_t offset, off_t bytes)
 {
@@ -83,8 +84,8 @@ image_read(struct image *image, const char *in, const char *name)
         return false;
     (void)snprintf(image->name, sizeof image->name, "%s", name);
     image->is_present = true;
-    image->is_log = strncmp(name, "wal/", 4) == 0 &&
-                    tx_segment_parse_name(name + 4, &image->first_lsn);
+    image->is_log =
+        strncmp(name, "wal/", 4) == 0 && tx_segment_parse_name(name + 4, &image->first_lsn);
     require(fstat(fd, &st) == 0);
     set_size(image, (size_t)st.st_size);
     require(read(fd, image->bytes, image->size) == (ssize_t)image->size);
@@ -325,7 +326,12 @@ image_change(struct image *image, struct input *input)
 
 /* ---- right checksums ---- */
 
-enum { AT_RECORD_LENGTH = 8, AT_RECORD_PAD = 13, AT_RECORD_DURABLE = 24, AT_RECORD_BODY_CHECK = 40 };
+enum {
+    AT_RECORD_LENGTH = 8,
+    AT_RECORD_PAD = 13,
+    AT_RECORD_DURABLE = 24,
+    AT_RECORD_BODY_CHECK = 40
+};
 enum { AT_SEGMENT_ID = 16, AT_SEGMENT_PREV = 40, AT_SEGMENT_CHECK = 56 };
 
 /* The record's length, or 0: it is none. */
@@ -333,9 +339,8 @@ static size_t
 record_length(const struct image *image, size_t at)
 {
     const uint8_t *record = image->bytes + at;
-    const size_t length = image->size - at < TX_RECORD_HEADER_BYTES
-                              ? 0
-                              : tx_get_u32(record + AT_RECORD_LENGTH);
+    const size_t length =
+        image->size - at < TX_RECORD_HEADER_BYTES ? 0 : tx_get_u32(record + AT_RECORD_LENGTH);
 
     if (length < TX_RECORD_HEADER_BYTES || length % 8 != 0 || length > image->size - at ||
         record[AT_RECORD_PAD] > 7 || length - TX_RECORD_HEADER_BYTES < record[AT_RECORD_PAD])

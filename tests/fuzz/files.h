@@ -45,8 +45,8 @@ void image_change(struct image *image, struct input *input);
 
 /*
  * Give a log file right checksums again, from its header on, as far as its records have lengths
- * that can be: what stands behind the checksums is what is to be tested. A record whose number, from
- * 0, is `damaged_record` stays as it is.
+ * that can be: what stands behind the checksums is what is to be tested. A record whose number,
+ * from 0, is `damaged_record` stays as it is.
  */
 void image_mend_log(struct image *image, uint64_t store_id, uint32_t damaged_record);
 

@@ -5,8 +5,8 @@
  * What it finds no problem in goes to LMDB itself, which reads all of it, changes it, and copies
  * it: a crash there is a hole in the look. Afterwards the look must find no problem in it either.
  *
- * Input: a byte that says what LMDB does, which takes it long; then changes to the data.mdb of base.h,
- * as files.h says.
+ * Input: a byte that says what LMDB does, which takes it long; then changes to the data.mdb of
+ * base.h, as files.h says.
  */
 #include <fcntl.h>
 #include <lmdb.h>

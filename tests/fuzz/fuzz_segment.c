@@ -462,8 +462,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (uint32_t i = 0; i < fuzz.count; i++)
         require(image_is_in(&fuzz.files[i], fuzz.wal));
     harvest();
-    peek(&looked, start_lsn, start_check);
-    follow(&looked, start_lsn, start_check);
+    if (strstr(looked.scan.verdict.text, "cannot be a checkpoint's") == NULL) {
+        peek(&looked, start_lsn, start_check);
+        follow(&looked, start_lsn, start_check);
+    }
     if (looked.rc == TXKV_OK)
         recover(&looked, start_lsn, start_check);
     require(tx_mem_live() == live);

@@ -1,6 +1,7 @@
 /*
- * fuzz_shared.c - any txkv.shm: who is first makes it anew, whatever it says; who comes beside others
- * takes it only when it says what they have written, and then reads the log as far as it is there.
+ * fuzz_shared.c - any txkv.shm: who is first makes it anew, whatever it says; who comes beside
+ * others takes it only when it says what they have written, and then reads the log as far as it is
+ * there.
  *
  * Two opens in one process are two users of the file, since its locks belong to open files.
  *

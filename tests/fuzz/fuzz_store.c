@@ -3,12 +3,12 @@
  * salvaging and rescuing end, without a crash, and agree.
  *
  * Looking changes nothing and says whether the store will open. What opens has pages in order, can
- * be read both ways, takes a transaction and a checkpoint, and closes; when that went well, it opens
- * again. What was rescued opens.
+ * be read both ways, takes a transaction and a checkpoint, and closes; when that went well, it
+ * opens again. What was rescued opens.
  *
- * Input: a byte for what is done with it, as not every input needs all; then changes: a byte that says to
- * which file, and what files.h takes, or a log's checksums made right again, files exchanged, one
- * missing or doubled. The files are those of base.h.
+ * Input: a byte for what is done with it, as not every input needs all; then changes: a byte that
+ * says to which file, and what files.h takes, or a log's checksums made right again, files
+ * exchanged, one missing or doubled. The files are those of base.h.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -40,6 +40,25 @@ rng_seed(struct rng *rng, uint64_t seed)
 {
     for (unsigned i = 0; i < 4; i++)
         rng->s[i] = mix64(seed + i * 0x9e3779b97f4a7c15u);
+    rng->next = rng->end = NULL;
+}
+
+void
+rng_from_bytes(struct rng *rng, const uint8_t *data, size_t bytes)
+{
+    rng_seed(rng, 1);
+    rng->next = data;
+    rng->end = data + bytes;
+}
+
+static uint64_t
+take_number(struct rng *rng, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < bytes && rng->next < rng->end; i++)
+        v = v << 8 | *rng->next++;
+    return v;
 }
 
 uint64_t
@@ -48,6 +67,8 @@ rng_next(struct rng *rng)
     const uint64_t result = rotate_left(rng->s[1] * 5, 7) * 9;
     const uint64_t t = rng->s[1] << 17;
 
+    if (rng->next < rng->end)
+        return take_number(rng, 8);
     rng->s[2] ^= rng->s[0];
     rng->s[3] ^= rng->s[1];
     rng->s[1] ^= rng->s[2];
@@ -60,6 +81,8 @@ rng_next(struct rng *rng)
 uint32_t
 rng_below(struct rng *rng, uint32_t n)
 {
+    if (rng->next < rng->end)
+        return n == 0 ? 0 : (uint32_t)take_number(rng, n <= 256 ? 1 : 4) % n;
     return (uint32_t)(((rng_next(rng) >> 32) * n) >> 32);
 }
 

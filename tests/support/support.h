@@ -19,9 +19,13 @@
 /* xoshiro256**, seeded through splitmix64. */
 struct rng {
     uint64_t s[4];
+    const uint8_t *next, *end; /* numbers to come first */
 };
 
 void rng_seed(struct rng *rng, uint64_t seed);
+/* A fuzzer's bytes are the numbers, one for each choice among up to 256, as long as there are any.
+ */
+void rng_from_bytes(struct rng *rng, const uint8_t *data, size_t bytes);
 uint64_t rng_next(struct rng *rng);
 /* 0 to n - 1; 0 for n == 0. */
 uint32_t rng_below(struct rng *rng, uint32_t n);
