@@ -371,8 +371,11 @@ peek(const struct outcome *looked, uint64_t start_lsn, uint64_t start_check)
         count += record.type != TX_RECORD_SEAL;
         read_body(&record);
     }
-    /* Recovery enters a first file whose header is damaged; a look into a store in use need not. */
-    require(rc == TXKV_CORRUPT || (rc == TXKV_NOTFOUND && count == looked->seen.records));
+    /* A look begins where the segment does, and may find a seal before the place where recovery
+     * begins: no store has that. */
+    require(rc == TXKV_CORRUPT || rc == TXKV_NOTFOUND);
+    require(rc == TXKV_CORRUPT || count == looked->seen.records ||
+            (start_lsn > 0 && count < looked->seen.records));
     tx_peek_close(p);
     require(tx_peek_open(fuzz.wal, STORE, &p, &err) == TXKV_OK);
     tx_peek_start(p, 0, UINT64_MAX, start_lsn, start_check);
