@@ -201,12 +201,9 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60); T="NAME ...": only those
 fuzz-long: ## run each fuzz target for an hour
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
-crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \
-	    $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
-	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
+crash: ## the long kill -9 loops, "kills N, lost 0, wrong 0": CRASH_ROUNDS (200); power cuts: 500 times as many
+	@+$(PARALLEL) txkv.so $(filter $(OUT)/tests/crash/%,$(PROGRAMS)) $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
+	@tests/crash.sh $(OUT) $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
 	@$(RUN) $(OUT)/tests/power/power_sql $$(($(or $(CRASH_ROUNDS),200) * 50))
 

@@ -376,5 +376,6 @@ main(int argc, char **argv)
         (unsigned long long)bank->conflicts, (unsigned long long)bank->busy,
         (unsigned long long)bank->checkpoints, (unsigned long long)kills, (unsigned long long)stops,
         (unsigned long long)longest_us / 1000, (unsigned long long)longest_stopped_us / 1000);
+    test_kills(kills);
     return test_summary(rounds, 0);
 }

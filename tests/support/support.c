@@ -309,6 +309,12 @@ test_child_ended_well(int pid, int may_die_of)
     return false;
 }
 
+void
+test_kills(uint64_t kills)
+{
+    (void)printf("kills %llu\n", (unsigned long long)kills);
+}
+
 int
 test_summary(uint64_t passed, uint64_t failed)
 {

@@ -65,6 +65,9 @@ void test_sleep_us(uint64_t us);
 /* Wait for a child; true when it ended with code 0, or by signal `may_die_of` (0: none). */
 bool test_child_ended_well(int pid, int may_die_of);
 
+/* "kills N", the line that tests/crash.sh adds up: so many processes were killed. */
+void test_kills(uint64_t kills);
+
 /* The closing line, "N passed, N failed"; returns the exit code. */
 int test_summary(uint64_t passed, uint64_t failed);
 
