@@ -17,24 +17,29 @@ enum { SIDE_ROWS = 25, SIDE_VALUE_BYTES = 300 };
 /* ---- backups ---- */
 
 static void
-target_of(uint32_t slot, char path[TEST_PATH_BYTES])
+path_of(uint32_t slot, const char *what, char path[TEST_PATH_BYTES])
 {
     char name[32];
 
-    (void)snprintf(name, sizeof name, "backup-%u", slot);
+    (void)snprintf(name, sizeof name, "%s-%u", what, slot);
     test_path(path, bank->dir, name);
 }
 
 void
 bank_side_check_backup(uint32_t slot)
 {
-    char target[TEST_PATH_BYTES];
+    char target[TEST_PATH_BYTES], done[TEST_PATH_BYTES];
 
-    target_of(slot, target);
+    path_of(slot, "backup", target);
+    path_of(slot, "checked", done);
+    test_dir_remove(done);
     if (access(target, F_OK) != 0)
         return;
     bank_check_copy(target, bank->backup_acked[slot]);
-    test_dir_remove(target);
+    /* Removing it may be cut off, and what is left then is no backup. */
+    if (rename(target, done) != 0)
+        test_die("rename %s", target);
+    test_dir_remove(done);
     atomic_fetch_add(&bank->backups, 1);
 }
 
@@ -46,7 +51,7 @@ bank_side_backup(uint32_t slot, struct teller *teller)
     bank_side_check_backup(slot);
     for (uint32_t i = 0; i < WRITERS; i++)
         bank->backup_acked[slot][i] = atomic_load(&bank->acked[i]);
-    target_of(slot, target);
+    path_of(slot, "backup", target);
     if (teller_backup(teller, target) == TELLER_OK)
         bank_side_check_backup(slot);
 }

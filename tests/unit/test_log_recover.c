@@ -345,6 +345,26 @@ a_segment_of_another_store_or_format_is_refused(void **state)
     }
 }
 
+/* No record ends in a header, and a seal written there would not outlive it. */
+static void
+a_checkpoint_in_a_segments_header_is_refused(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 40000);
+    append_synced(2, 40000);
+    close_log();
+    before = fingerprint();
+    for (uint64_t lsn = SEGMENT + 8; lsn < SEGMENT + TX_SEGMENT_HEADER_BYTES; lsn += 8) {
+        assert_int_equal(recover_from(lsn, 0, false), TXKV_CORRUPT);
+        assert_non_null(strstr(err.text, "cannot be a checkpoint's"));
+        assert_int_equal(recover_from(lsn, 0, true), TXKV_CORRUPT);
+    }
+    assert_int_equal(fingerprint(), before);
+}
+
 /* LMDB is ahead of the log: after a power loss in sync=normal the log's end may be gone. */
 static void
 a_checkpoint_beyond_the_log_starts_an_empty_one(void **state)
@@ -488,6 +508,7 @@ main(void)
         TEST(a_power_loss_while_recovery_syncs_is_no_damage),
         TEST(unfinished_files_are_removed_and_foreign_names_left_alone),
         TEST(a_segment_of_another_store_or_format_is_refused),
+        TEST(a_checkpoint_in_a_segments_header_is_refused),
         TEST(a_checkpoint_beyond_the_log_starts_an_empty_one),
         TEST(a_segment_whose_header_was_never_synced_is_no_damage),
         TEST(what_a_visitor_kept_stays_readable_after_the_log_is_trimmed),
