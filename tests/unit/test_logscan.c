@@ -54,29 +54,6 @@ set_long(uint32_t i)
     commit(s1);
 }
 
-/* Every record's LSN as the end, also those of the first ones in a segment. */
-static void
-nothing_is_told_from_the_end_on(void **state)
-{
-    uint64_t lsns[16], count = 0, told;
-
-    (void)state;
-    for (uint32_t i = 0; i < 5; i++) /* in more than one segment */
-        set_long(i);
-    open_log(0, UINT64_MAX);
-    while (txkv_log_next(log_now, &record, &err) == TXKV_OK && count < 16)
-        lsns[count++] = record.lsn;
-    close_log();
-    assert_true(count > 5);
-    for (uint64_t i = 0; i < count; i++) {
-        open_log(0, lsns[i]);
-        for (told = 0; txkv_log_next(log_now, &record, &err) == TXKV_OK; told++)
-            assert_int_equal(record.lsn, lsns[told]);
-        close_log();
-        assert_int_equal(told, i);
-    }
-}
-
 static void
 every_record_is_told_with_its_tables_and_operations(void **state)
 {
@@ -238,7 +215,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(nothing_is_told_from_the_end_on),
         STORE_TEST(every_record_is_told_with_its_tables_and_operations),
         STORE_TEST(what_is_not_synced_is_not_durable_and_what_is_moved_is_checkpointed),
         STORE_TEST(an_open_log_is_read_to_its_end_beside_checkpoints_and_commits),
