@@ -20,7 +20,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-enum { ENTRIES_MAX = 64, TOUCHED_MAX = 24, ENTRY_BYTES = 128, TABLES_MAX = 8 };
+enum {
+    ENTRIES_MAX = 64,
+    TOUCHED_MAX = 24,
+    ENTRY_BYTES = 128,
+    TABLES_MAX = 8,
+    CHECKPOINT_AFTER = 100
+};
 
 struct entry {
     uint32_t table;
@@ -37,6 +43,7 @@ static struct {
     uint32_t entry_count;
     struct entry touched[TOUCHED_MAX]; /* keys that an input has written or deleted */
     uint32_t touched_count;
+    uint64_t runs;
 } fuzz;
 
 static const char setup[] =
@@ -288,6 +295,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     if (fuzz.db == NULL)
         open_both();
+    if (++fuzz.runs % CHECKPOINT_AFTER == 0) /* or txkv_check has ever more to read */
+        test_ok(txkv_checkpoint(fuzz.store, NULL, NULL), NULL, "checkpoint");
     change(&input);
     require(run("BEGIN") == SQLITE_DONE);
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++)
