@@ -45,6 +45,7 @@ files_dir(void)
     if (dir[0] != '\0')
         return dir;
     tx_os.fallocate = allocate_sparsely;
+    test_at_death = abort; /* and libFuzzer keeps the input */
     if (asked != NULL) {
         (void)snprintf(dir, sizeof dir, "%s/%d", asked, (int)getpid());
         require(mkdir(dir, 0700) == 0);

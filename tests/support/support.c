@@ -128,6 +128,8 @@ test_argument(int argc, char **argv, int i, uint64_t fallback)
     return i < argc ? parse_number(argv[i]) : fallback;
 }
 
+void (*test_at_death)(void);
+
 void
 test_die(const char *format, ...)
 {
@@ -140,6 +142,8 @@ test_die(const char *format, ...)
     va_end(args);
     (void)fprintf(stderr, "\n  run again with SEED=%llu\n", (unsigned long long)seed_in_use);
     (void)fflush(stderr);
+    if (test_at_death != NULL)
+        test_at_death();
     _exit(1);
 }
 

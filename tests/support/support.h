@@ -44,6 +44,8 @@ uint64_t test_argument(int argc, char **argv, int i, uint64_t fallback);
 
 /* Print the sentence and the seed, and end the process (exit code 1, no exit handlers). */
 __attribute__((format(printf, 1, 2), noreturn)) void test_die(const char *format, ...);
+/* NULL, or what test_die calls last: abort, say, for a fuzzer to notice. */
+extern void (*test_at_death)(void);
 
 /* test_die unless rc is TXKV_OK; `what` names the call. */
 void test_ok(enum txkv_rc rc, const struct txkv_error *err, const char *what);
