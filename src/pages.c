@@ -26,6 +26,9 @@ enum {
 /* How the environment was made, among the flags of its first database. */
 enum { ENV_NOSUBDIR = 0x4000 };
 
+/* As many can be in one transaction, which has at most 4 GiB. */
+enum { UNWRITTEN_PAGES_MAX = 1 << 20 };
+
 /* ---- opening ---- */
 
 static bool
@@ -149,7 +152,8 @@ open_pages(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     if (p->fd < 0 || tx_os.fstat(p->fd, &st) != 0)
         return tx_fail_errno(err, errno, "cannot read %s", p->path);
     p->file_pages = (uint64_t)st.st_size / TX_PAGE_BYTES;
-    p->seen = tx_zalloc(p->file_pages / 8 + 1);
+    p->seen_pages = p->file_pages + UNWRITTEN_PAGES_MAX;
+    p->seen = tx_zalloc(p->seen_pages / 8 + 1);
     if (p->seen == NULL)
         return tx_fail_nomem(err);
     rc = choose_meta(p, txn_id, err);
@@ -231,7 +235,8 @@ tx_pages_names(struct tx_pages *pages,
     return rc;
 }
 
-/* One entry of the list of free pages. */
+/* One entry of the list of free pages: the transaction that has freed them, which LMDB counts from
+ * 1, and takes 0 for one that it has not read yet. */
 static enum txkv_rc
 check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
 {
@@ -241,7 +246,8 @@ check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     uint64_t before = TX_NO_PAGE;
 
     (void)err;
-    if (room == 0 || count != room - 1 || pair->value_bytes % 8 != 0) {
+    if (room == 0 || count != room - 1 || pair->value_bytes % 8 != 0 ||
+        tx_get_u64(pair->key) == 0 || tx_get_u64(pair->key) > p->meta.txn_id) {
         tx_pages_add_problem(p, p->meta.free_db.root, "leads to an impossible list of free pages");
         return TXKV_OK;
     }
@@ -253,9 +259,9 @@ check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
                                  "leads to an impossible list of free pages");
             return TXKV_OK;
         }
-        if (page < p->file_pages && (p->seen[page / 8] & 1u << page % 8) != 0)
-            tx_pages_add_problem(p, page, "is in use, and listed as free");
-        else if (page < p->file_pages)
+        if (page < p->seen_pages && (p->seen[page / 8] & 1u << page % 8) != 0)
+            tx_pages_add_problem(p, page, "is listed as free, and in use or listed twice");
+        else if (page < p->seen_pages)
             p->seen[page / 8] |= (uint8_t)(1u << page % 8);
         before = page;
     }

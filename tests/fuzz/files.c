@@ -17,12 +17,12 @@
 
 /* ---- the directory ---- */
 
-static char dir[TEST_PATH_BYTES];
+static char own_dir[TEST_PATH_BYTES];
 
 static void
 remove_all(void)
 {
-    test_dir_remove(dir);
+    test_dir_remove(own_dir);
 }
 
 /* Files get holes for space: the directory is in memory, where all pages would have to be cleared.
@@ -42,18 +42,18 @@ files_dir(void)
 {
     const char *asked = getenv("TXKV_FUZZ_DIR");
 
-    if (dir[0] != '\0')
-        return dir;
+    if (own_dir[0] != '\0')
+        return own_dir;
     tx_os.fallocate = allocate_sparsely;
     test_at_death = abort; /* and libFuzzer keeps the input */
     if (asked != NULL) {
-        (void)snprintf(dir, sizeof dir, "%s/%d", asked, (int)getpid());
-        require(mkdir(dir, 0700) == 0);
+        (void)snprintf(own_dir, sizeof own_dir, "%s/%d", asked, (int)getpid());
+        require(mkdir(own_dir, 0700) == 0);
     } else {
-        test_dir_make_in_memory(dir, "fuzz");
+        test_dir_make_in_memory(own_dir, "fuzz");
     }
     require(atexit(remove_all) == 0);
-    return dir;
+    return own_dir;
 }
 
 /* ---- images ---- */
@@ -72,14 +72,14 @@ set_size(struct image *image, size_t size)
 }
 
 bool
-image_read(struct image *image, const char *in, const char *name)
+image_read(struct image *image, const char *dir, const char *name)
 {
     char path[TEST_PATH_BYTES];
     struct stat st;
     int fd;
 
     memset(image, 0, sizeof *image);
-    test_path(path, in, name);
+    test_path(path, dir, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -128,13 +128,13 @@ used_bytes(const struct image *image)
 }
 
 void
-image_write(const struct image *image, const char *in)
+image_write(const struct image *image, const char *dir)
 {
     char path[TEST_PATH_BYTES];
     size_t used;
     int fd;
 
-    test_path(path, in, image->name);
+    test_path(path, dir, image->name);
     (void)unlink(path);
     if (!image->is_present)
         return;
@@ -147,12 +147,12 @@ image_write(const struct image *image, const char *in)
 }
 
 bool
-image_is_in(const struct image *image, const char *in)
+image_is_in(const struct image *image, const char *dir)
 {
     struct image now;
     bool same;
 
-    if (!image_read(&now, in, image->name))
+    if (!image_read(&now, dir, image->name))
         return !image->is_present;
     same = image->is_present && now.size == image->size &&
            (now.size == 0 || memcmp(now.bytes, image->bytes, now.size) == 0);

@@ -157,39 +157,43 @@ read_all(MDB_env *env)
     mdb_txn_abort(txn);
 }
 
-/* Every pair goes, is changed, or stays, and new ones come: in two transactions, the second of
- * which uses the pages that the first one has freed. */
+/* Every pair goes, is changed, or stays. */
 static void
-change_db(MDB_txn *txn, MDB_dbi dbi, unsigned round)
+change_pairs(MDB_cursor *cursor, unsigned round)
 {
     static uint8_t bytes[2 * IMAGE_PAGE], own_key[NAME_BYTES];
     MDB_val key, value;
-    MDB_cursor *cursor;
-    unsigned n = round;
-    int e;
+    unsigned n = 0;
 
-    require(mdb_cursor_open(txn, dbi, &cursor) == 0);
-    for (e = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); e == 0;
-         e = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-        if (++n % 3 == 0) {
-            e = mdb_cursor_del(cursor, 0);
-        } else if (n % 3 == 1) {
-            require(key.mv_size <= sizeof own_key);
-            memcpy(own_key, key.mv_data, key.mv_size); /* which lies in the page */
-            key.mv_data = own_key;
-            value = (MDB_val){ n % 9 == 1 ? 5000 : n % 100, bytes };
-            e = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
-        }
-        if (e != 0)
+    while (mdb_cursor_get(cursor, &key, &value, n == 0 ? MDB_FIRST : MDB_NEXT) == 0) {
+        const unsigned kind = (n++ + round) % 3;
+
+        require(key.mv_size <= sizeof own_key);
+        memcpy(own_key, key.mv_data, key.mv_size); /* which lies in the page */
+        key.mv_data = own_key;
+        value = (MDB_val){ n % 9 == 1 ? 5000 : n % 100, bytes };
+        if ((kind == 0 && mdb_cursor_del(cursor, 0) != 0) ||
+            (kind == 1 && mdb_cursor_put(cursor, &key, &value, MDB_CURRENT) != 0))
             break;
     }
+}
+
+/* And new ones come: in two rounds, the second of which uses the pages that the first has freed. */
+static void
+change_db(MDB_txn *txn, MDB_dbi dbi, unsigned round)
+{
+    static uint8_t bytes[IMAGE_PAGE];
+    MDB_cursor *cursor;
+
+    require(mdb_cursor_open(txn, dbi, &cursor) == 0);
+    change_pairs(cursor, round);
     mdb_cursor_close(cursor);
-    for (n = 0; n < 20; n++) {
+    for (unsigned n = 0; n < 20; n++) {
+        MDB_val key, value = { n * 40, bytes };
         char name[16];
 
         (void)snprintf(name, sizeof name, "row%02u%u", n * 5, round);
         key = (MDB_val){ strlen(name), name };
-        value = (MDB_val){ n * 40, bytes };
         if (mdb_put(txn, dbi, &key, &value, 0) != 0)
             break;
     }

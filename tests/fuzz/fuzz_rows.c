@@ -274,10 +274,10 @@ static int
 run(const char *sql)
 {
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(fuzz.db, sql, -1, &statement, NULL);
+    int rc;
 
-    require(rc == SQLITE_OK);
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
+    require(sqlite3_prepare_v2(fuzz.db, sql, -1, &statement, NULL) == SQLITE_OK);
+    while (sqlite3_step(statement) == SQLITE_ROW)
         for (int i = 0; i < sqlite3_column_count(statement); i++)
             touch(sqlite3_column_blob(statement, i), (size_t)sqlite3_column_bytes(statement, i));
     rc = sqlite3_errcode(fuzz.db) & 0xff;

@@ -33,11 +33,18 @@ static struct {
 
 /* ---- changes ---- */
 
+static struct image *
+file_of(uint8_t number)
+{
+    require(fuzz.base.count > 0);
+    return &fuzz.files[number % fuzz.base.count];
+}
+
 static void
 swap_files(struct input *input)
 {
-    struct image *a = &fuzz.files[take_u8(input) % fuzz.base.count];
-    struct image *b = &fuzz.files[take_u8(input) % fuzz.base.count];
+    struct image *a = file_of(take_u8(input));
+    struct image *b = file_of(take_u8(input));
     const struct image before = *a;
 
     if (!a->is_log || !b->is_log || a == b)
@@ -65,7 +72,7 @@ static void
 change_one(struct input *input)
 {
     const uint8_t what = take_u8(input);
-    struct image *file = &fuzz.files[what % fuzz.base.count];
+    struct image *file = file_of(what);
 
     switch (what / 16) {
     case 0:
