@@ -367,6 +367,23 @@ a_checkpoint_in_a_segments_header_is_refused(void **state)
     assert_int_equal(fingerprint(), before);
 }
 
+/* A checkpoint LSN that is damaged may be near the end of all LSNs, where no segment has a name. */
+static void
+a_log_that_has_no_larger_lsns_takes_no_record(void **state)
+{
+    const uint64_t last = TX_SEGMENT_LSN_LIMIT - SEGMENT;
+
+    (void)state;
+    assert_int_equal(recover_from(last, 77, false), TXKV_OK);
+    assert_int_equal(append(1, 100), TXKV_FULL);
+    assert_int_equal(recover_from(last - 8, 77, false), TXKV_OK);
+    append_synced(1, 100);
+    assert_int_equal(append(2, SEGMENT), TXKV_FULL);
+    assert_int_equal(recover_from(last - 8, 77, false), TXKV_OK);
+    assert_int_equal(seen_count, 1);
+    assert_int_equal(recover_from(TX_SEGMENT_LSN_LIMIT, 77, false), TXKV_CORRUPT);
+}
+
 /* The log can end where a segment's first record will stand, which nobody has committed yet. */
 static void
 a_look_ends_before_a_segments_first_record(void **state)
@@ -529,6 +546,7 @@ main(void)
         TEST(unfinished_files_are_removed_and_foreign_names_left_alone),
         TEST(a_segment_of_another_store_or_format_is_refused),
         TEST(a_checkpoint_in_a_segments_header_is_refused),
+        TEST(a_log_that_has_no_larger_lsns_takes_no_record),
         TEST(a_look_ends_before_a_segments_first_record),
         TEST(a_checkpoint_beyond_the_log_starts_an_empty_one),
         TEST(a_segment_whose_header_was_never_synced_is_no_damage),
