@@ -217,7 +217,9 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint64_t record_bytes, uint
     enum txkv_rc rc = tx_log_check_dir(log, err);
 
     if (rc == TXKV_OK && first_lsn >= TX_SEGMENT_LSN_LIMIT - bytes) /* nobody would find it */
-        rc = tx_fail(err, TXKV_FULL, "the log cannot go on at LSN %llu: there are no larger ones",
+        rc = tx_fail(err, TXKV_FULL,
+                     "the log cannot go on at LSN %llu: there are no larger ones, so data.mdb must "
+                     "be damaged; restore the store from a backup",
                      (unsigned long long)first_lsn);
     if (rc == TXKV_OK)
         rc = take_prepared(log, need, &s, err);
@@ -291,7 +293,6 @@ enum txkv_rc
 tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
-    const uint32_t body_bytes = record_bytes - TX_RECORD_HEADER_BYTES;
     enum txkv_rc rc;
 
     *place = (struct tx_log_place){ .bytes = record_bytes };
@@ -305,7 +306,8 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
     place->lsn = log->end_lsn;
     place->segment = log->current;
     place->mapped = log->current->map + (place->lsn - log->current->first_lsn);
-    memcpy(place->mapped + TX_RECORD_HEADER_BYTES, record + TX_RECORD_HEADER_BYTES, body_bytes);
+    tx_segment_fill(place->segment, place->lsn - place->segment->first_lsn + TX_RECORD_HEADER_BYTES,
+                    record + TX_RECORD_HEADER_BYTES, record_bytes - TX_RECORD_HEADER_BYTES);
     return TXKV_OK;
 }
 
