@@ -2,7 +2,7 @@
 #
 # Variables
 #   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
-#   T=name (unit: one test)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
+#   T=name (unit: one test; fuzz: targets)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
 #   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -51,6 +51,7 @@ SOURCES := $(wildcard $(KINDS:%=tests/%/*.c))
 MAINS := $(if $(SOURCES),$(shell grep -lE '^main\>' $(SOURCES)))
 PROGRAMS := $(MAINS:%.c=$(OUT)/%)
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_HELPERS := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 DOC_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard docs/*.c))
 RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" setarch -R)
 
@@ -72,7 +73,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .DEFAULT_GOAL := all
-.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs sweep crash soak bench \
+.PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-long fuzz-programs sweep crash soak bench \
         bench-full bench-soak bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
@@ -140,7 +141,8 @@ $(OUT)/tests/bench/bench: LIBS += $(PEERS:%=-l%)
 $(DOC_PROGRAMS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
+$(OUT)/tests/fuzz.a: $(FUZZ_HELPERS)
+$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/fuzz.a $(OUT)/tests/model.a $(OUT)/tests/support.a $(OUT)/libtxkv-sqlite.a $(OUT)/libtxkv.a
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) -lsqlite3 $(LIBS)
 
 programs: all $(TESTS) $(PROGRAMS) $(DOC_PROGRAMS)
@@ -155,7 +157,7 @@ C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
 SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
-            $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3')
+            $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 
 suites: programs
@@ -192,20 +194,20 @@ lint: ## layers, limits, clang-format, clang-tidy, cppcheck, gcc -fanalyzer, she
 
 fuzz-programs: $(FUZZERS)
 
-fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60); T="NAME ...": only those
 	@+$(PARALLEL) CC=clang SAN=address,undefined FUZZ=1 fuzz-programs
-	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60)
+	@tests/fuzz.sh build/clang-release-address+undefined-fuzz $(or $(FUZZ_SECONDS),60) $(T)
 
 sweep: ## every call, allocation and thread fails once, in every scene; limits; small file systems
 	@+$(PARALLEL) $(OUT)/tests/sweep/sweep
 	@$(RUN) $(OUT)/tests/sweep/sweep all
 
-crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
-	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \
-	    $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
-	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
+fuzz-long: ## run each fuzz target for an hour
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
+
+crash: ## the long kill -9 loops, "kills N, lost 0, wrong 0": CRASH_ROUNDS (200); power cuts: 500 times as many
+	@+$(PARALLEL) txkv.so $(filter $(OUT)/tests/crash/%,$(PROGRAMS)) $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
+	@tests/crash.sh $(OUT) $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
 	@$(RUN) $(OUT)/tests/power/power_sql $$(($(or $(CRASH_ROUNDS),200) * 50))
 

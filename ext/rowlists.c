@@ -100,12 +100,23 @@ compare_pieces(const void *left, const void *right)
     return a->order_bytes < b->order_bytes ? -1 : 1;
 }
 
+/* The list that is being made, which is not empty. */
+static struct piece *
+own_pieces(const struct tx_lists *lists)
+{
+    return &lists->pieces[lists->list[lists->count].first];
+}
+
 /* SQLite gives a list's values in its own order, which mostly is this one. */
 static void
 sort_list(struct tx_lists *lists)
 {
-    struct list *list = &lists->list[lists->count];
-    struct piece *pieces = lists->pieces + list->first;
+    const struct list *list = &lists->list[lists->count];
+    struct piece *pieces;
+
+    if (list->count == 0)
+        return;
+    pieces = own_pieces(lists);
 
     for (size_t i = 1; i < list->count; i++)
         if (compare_pieces(&pieces[i - 1], &pieces[i]) > 0) {
@@ -118,9 +129,12 @@ static void
 remove_doubles(struct tx_lists *lists)
 {
     struct list *list = &lists->list[lists->count];
-    struct piece *pieces = lists->pieces + list->first;
+    struct piece *pieces;
     size_t kept = 0;
 
+    if (list->count == 0)
+        return;
+    pieces = own_pieces(lists);
     for (size_t i = 0; i < list->count; i++)
         if (kept == 0 || compare_pieces(&pieces[kept - 1], &pieces[i]) != 0)
             pieces[kept++] = pieces[i];

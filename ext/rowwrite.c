@@ -340,6 +340,8 @@ check_index(struct write *w, int index)
     tx_tuple_append(&w->relation->victim.key, value.data, value.bytes);
     if (w->relation->victim.key.no_memory)
         return SQLITE_NOMEM;
+    if (value.bytes == 0 || w->relation->victim.key.too_big) /* which is no row's key */
+        return fail_damaged(w);
     return remove_row(w, &w->relation->victim);
 }
 

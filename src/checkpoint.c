@@ -155,6 +155,8 @@ prefetch_ahead(const struct tx_node *node)
     __builtin_prefetch(&next->first);
     __builtin_prefetch(&next->next[0]);
     __builtin_prefetch(node->key.data);
+    if (node->first.value == NULL) /* a deletion */
+        return;
     __builtin_prefetch(node->first.value);
     __builtin_prefetch(node->first.value + 64);
 }

@@ -220,6 +220,11 @@ next_segment(struct tx_log *log, uint64_t first_lsn, uint64_t record_bytes, uint
     struct tx_segment *s = NULL;
     enum txkv_rc rc = tx_log_check_dir(log, err);
 
+    if (rc == TXKV_OK && first_lsn >= TX_SEGMENT_LSN_LIMIT - bytes) /* nobody would find it */
+        rc = tx_fail(err, TXKV_FULL,
+                     "the log cannot go on at LSN %llu: there are no larger ones, so data.mdb must "
+                     "be damaged; restore the store from a backup",
+                     (unsigned long long)first_lsn);
     if (rc == TXKV_OK)
         rc = take_prepared(log, need, &s, err);
     if (rc != TXKV_OK)

@@ -34,29 +34,31 @@ add_record(struct tx_harvest *h, const struct tx_record *record, const uint8_t *
     return TXKV_OK;
 }
 
-/* The file's bytes up to the last one that is not 0. */
+/* How many of the file's first `bytes` bytes there are up to the last one that is not 0. */
 static uint64_t
-used_bytes(const struct tx_segment *s)
+used_bytes(const struct tx_segment *s, uint64_t bytes)
 {
-    uint64_t used = s->file_bytes;
+    uint64_t used = bytes;
 
     while (used >= 8 && tx_get_u64(s->map + used - 8) == 0)
         used -= 8;
     return used;
 }
 
-/* All of a file's records; `base` is the LSN of its first byte. */
+/* All of a file's records; `base` is the LSN of its first byte. What is behind the segment's end is
+ * none of its. */
 static enum txkv_rc
 search_file(struct tx_harvest *h, const struct tx_segment *s, uint64_t base, uint64_t segment_end,
             struct txkv_error *err)
 {
-    const uint8_t *end = s->map + s->file_bytes;
-    const uint64_t used = used_bytes(s);
+    const uint64_t bytes = tx_min_u64(s->file_bytes, segment_end - base);
+    const uint64_t used = used_bytes(s, bytes);
+    const uint8_t *end = s->map + bytes;
     struct tx_record record;
     uint64_t at = TX_SEGMENT_HEADER_BYTES;
     enum txkv_rc rc = TXKV_OK;
 
-    while (rc == TXKV_OK && at < used && s->file_bytes - at >= TX_RECORD_HEADER_BYTES) {
+    while (rc == TXKV_OK && at < used && bytes - at >= TX_RECORD_HEADER_BYTES) {
         /* Nearly every position ends here; the field is `lsn`. */
         if (tx_get_u64(s->map + at + 16) != base + at ||
             tx_record_decode(s->map + at, end, h->store_id, &record) != TX_RECORD_INTACT) {

@@ -170,6 +170,8 @@ step(struct tx_peek *peek, struct tx_record *record, struct txkv_error *err)
     record->length = 0;
     if (s == NULL || !enter(peek, s))
         return skip_or_fail(peek, err);
+    if (peek->lsn >= peek->end_lsn) /* the log can end where the first record will stand */
+        return TXKV_OK;
     if (tx_segment_end_lsn(s) - peek->lsn < TX_RECORD_HEADER_BYTES) {
         place(peek, tx_segment_end_lsn(s));
         return TXKV_OK;

@@ -128,6 +128,17 @@ is_entered(struct recovery *r, struct tx_segment *s, enum tx_segment_state state
     return true;
 }
 
+/* No record ends in a header. A seal there would be destroyed by the header that is mended. */
+static enum txkv_rc
+refuse_start(const struct recovery *r, const struct tx_segment *s, struct txkv_error *err)
+{
+    return tx_fail(err, TXKV_CORRUPT,
+                   "LSN %llu cannot be a checkpoint's: it lies in the header of log file %s; the "
+                   "store's files do not belong together, or data.mdb is damaged: restore the "
+                   "store from a backup, or rescue what can be read",
+                   (unsigned long long)r->start_lsn, s->path);
+}
+
 /* Follow the chain into the next file, or search it when the chain has ended. */
 static enum txkv_rc
 examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
@@ -135,6 +146,8 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
 {
     enum txkv_rc rc;
 
+    if (r->start_lsn > s->first_lsn && r->start_lsn - s->first_lsn < TX_SEGMENT_HEADER_BYTES)
+        return refuse_start(r, s, err);
     if (is_entered(r, s, state)) {
         r->entered = true;
         rc = tx_segment_load(s, s->file_bytes, err);

@@ -26,6 +26,9 @@ enum {
 /* How the environment was made, among the flags of its first database. */
 enum { ENV_NOSUBDIR = 0x4000 };
 
+/* As many can be in one transaction, which has at most 4 GiB. */
+enum { UNWRITTEN_PAGES_MAX = 1 << 20 };
+
 /* ---- opening ---- */
 
 static bool
@@ -134,9 +137,25 @@ note_db(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     }
     memcpy(db->name, pair->key, pair->key_bytes);
     db->name_bytes = pair->key_bytes;
-    db->walked = db->flags != 0; /* of a kind that txkv does not make: not looked into */
+    db->walked = db->flags != 0; /* of a kind that txkv does not make: its keys cannot be judged */
     p->db_count++;
     return TXKV_OK;
+}
+
+/* LMDB orders keys, and repeats them, as a database's flags say. In a file of somebody else, which
+ * has no "meta", they may say anything: nobody will look into it. */
+static void
+judge_flags(struct tx_pages *p)
+{
+    bool is_store = false;
+
+    for (size_t i = 0; i < p->db_count; i++)
+        is_store = is_store || strcmp(p->dbs[i].name, "meta") == 0;
+    for (size_t i = 0; i < p->db_count && is_store; i++)
+        if (p->dbs[i].flags != 0)
+            tx_pages_add_problem(p, p->meta.main_db.root,
+                                 "leads to a database of a kind that no store has, %.100s",
+                                 p->dbs[i].name);
 }
 
 static enum txkv_rc
@@ -149,11 +168,16 @@ open_pages(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     if (p->fd < 0 || tx_os.fstat(p->fd, &st) != 0)
         return tx_fail_errno(err, errno, "cannot read %s", p->path);
     p->file_pages = (uint64_t)st.st_size / TX_PAGE_BYTES;
-    p->seen = tx_zalloc(p->file_pages / 8 + 1);
+    p->seen_pages = p->file_pages + UNWRITTEN_PAGES_MAX;
+    p->seen = tx_zalloc(p->seen_pages / 8 + 1);
     if (p->seen == NULL)
         return tx_fail_nomem(err);
     rc = choose_meta(p, txn_id, err);
-    return rc == TXKV_OK ? tx_pages_walk(p, &p->meta.main_db, note_db, p, err) : rc;
+    if (rc == TXKV_OK)
+        rc = tx_pages_walk(p, &p->meta.main_db, note_db, p, err);
+    if (rc == TXKV_OK)
+        judge_flags(p);
+    return rc;
 }
 
 enum txkv_rc
@@ -227,7 +251,8 @@ tx_pages_names(struct tx_pages *pages,
     return rc;
 }
 
-/* One entry of the list of free pages. */
+/* One entry of the list of free pages: the transaction that has freed them, which LMDB counts from
+ * 1, and takes 0 for one that it has not read yet. */
 static enum txkv_rc
 check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
 {
@@ -237,7 +262,8 @@ check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     uint64_t before = TX_NO_PAGE;
 
     (void)err;
-    if (room == 0 || count != room - 1 || pair->value_bytes % 8 != 0) {
+    if (room == 0 || count != room - 1 || pair->value_bytes % 8 != 0 ||
+        tx_get_u64(pair->key) == 0 || tx_get_u64(pair->key) > p->meta.txn_id) {
         tx_pages_add_problem(p, p->meta.free_db.root, "leads to an impossible list of free pages");
         return TXKV_OK;
     }
@@ -249,9 +275,9 @@ check_free(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
                                  "leads to an impossible list of free pages");
             return TXKV_OK;
         }
-        if (page < p->file_pages && (p->seen[page / 8] & 1u << page % 8) != 0)
-            tx_pages_add_problem(p, page, "is in use, and listed as free");
-        else if (page < p->file_pages)
+        if (page < p->seen_pages && (p->seen[page / 8] & 1u << page % 8) != 0)
+            tx_pages_add_problem(p, page, "is listed as free, and in use or listed twice");
+        else if (page < p->seen_pages)
             p->seen[page / 8] |= (uint8_t)(1u << page % 8);
         before = page;
     }

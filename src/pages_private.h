@@ -56,7 +56,10 @@ struct tx_pages {
     char *path;
     uint64_t file_pages;
     struct tx_pages_meta meta;
-    uint8_t *seen; /* a bit for each page of the file */
+    /* A bit for each page of the file, and of a good deal behind it: pages that were freed before
+     * they were written. */
+    uint8_t *seen;
+    uint64_t seen_pages;
     struct tx_pages_db *dbs;
     size_t db_count, db_room;
     uint8_t *value; /* of overflow pages */

@@ -295,7 +295,8 @@ tx_pages_read_db(const uint8_t *at, uint64_t last_page, struct tx_pages_db *db)
     db->pairs = tx_get_u64(at + 32);
     db->root = tx_get_u64(at + 40);
     if (db->root == TX_NO_PAGE)
-        return db->depth == 0 && db->pairs == 0;
+        return db->depth == 0 && db->pairs == 0 && db->branches == 0 && db->leaves == 0 &&
+               db->overflows == 0;
     return db->root >= TX_METAS && db->root <= last_page && db->depth >= 1 &&
            db->depth <= TX_TREE_DEPTH_MAX && db->pairs > 0;
 }

@@ -372,5 +372,6 @@ main(int argc, char **argv)
     for (int i = 0; i < 2; i++)
         kill_at_random(&rng, modes[i], kills);
     test_dir_remove(dir);
+    test_kills(points + 2 * kills);
     return test_summary(points + 2 * kills, 0);
 }

@@ -10,11 +10,14 @@
  * in one or two threads, in every sync mode and at both isolation levels; others add up every
  * account, against what the writers' rows say and what had been acknowledged before. Everybody
  * checkpoints now and then; segments and checkpoints are small. The parent kills, stops and
- * continues processes, starts new ones in their place, and watches that the rest goes on. At the
- * end of a round all close or all are killed, and another process opens the store and checks it.
- * The store is kept over the rounds.
+ * continues processes, starts new ones in their place, and watches that the rest goes on; now and
+ * then it kills all at once with one signal, as a machine does that stops, and starts all again. At
+ * the end of a round all close or all are killed, and another process opens the store and checks
+ * it. The store is kept over the rounds. Meanwhile the processes back the store up, and make, fill
+ * and drop tables: bank_side.c.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +31,8 @@ enum {
     ROUND_MS_MAX = 900,
     ACT_AFTER_US_MAX = 60000,
     PAUSE_S_MAX = 10, /* a machine can be busy with other things */
-    CLOSE_S_MAX = 30
+    CLOSE_S_MAX = 30,
+    MACHINE_PERCENT = 4
 };
 
 struct slot {
@@ -38,7 +42,8 @@ struct slot {
 
 static struct slot slots[SLOTS_MAX];
 static struct rng rng;
-static uint64_t generation, kills, stops, last_kill_us;
+static uint64_t generation, kills, machine_kills, stops, last_kill_us;
+static pid_t group; /* a process that only waits, in whose group all the others are */
 /* Of the time without an acknowledged transfer, while somebody should have made one. */
 static uint64_t last_change_us, last_transfers, longest_us, longest_stopped_us;
 static bool was_stopped; /* somebody, since last_change_us */
@@ -52,8 +57,12 @@ start(uint32_t slot)
     for (uint32_t i = 0; i < SLOT_WRITERS; i++)
         atomic_store(&bank->acked_us[slot * SLOT_WRITERS + i], 0);
     slots[slot] = (struct slot){ .pid = test_fork() };
-    if (slots[slot].pid > 0)
+    if (slots[slot].pid > 0) {
+        (void)setpgid(slots[slot].pid, group); /* and the child too, whoever is first */
         return;
+    }
+    if (setpgid(0, group) != 0)
+        test_die("setpgid: %s", strerror(errno));
     bank_work(slot, generation);
     _exit(0);
 }
@@ -65,6 +74,38 @@ kill_slot(uint32_t slot)
     slots[slot].pid = 0;
     last_kill_us = test_now_us();
     kills++;
+}
+
+static void
+start_group(void)
+{
+    group = test_fork();
+    if (group == 0)
+        for (;;)
+            (void)pause();
+    if (setpgid(group, group) != 0)
+        test_die("setpgid: %s", strerror(errno));
+}
+
+/* One signal for all: nobody sees another one die. */
+static void
+kill_machine(void)
+{
+    if (kill(-group, SIGKILL) != 0)
+        test_die("kill: %s", strerror(errno));
+    if (!test_child_ended_well(group, SIGKILL))
+        test_die("the group's first process");
+    for (uint32_t i = 0; i < bank->slots; i++) {
+        if (slots[i].pid == 0)
+            continue;
+        if (!test_child_ended_well(slots[i].pid, SIGKILL))
+            test_die("a process failed before it was killed");
+        slots[i] = (struct slot){ .pid = 0 };
+        kills++;
+    }
+    last_kill_us = test_now_us();
+    machine_kills++;
+    start_group();
 }
 
 static void
@@ -169,6 +210,12 @@ act(void)
     const uint32_t slot = rng_below(&rng, bank->slots);
     const bool is_stopped = slots[slot].until_us != 0;
 
+    if (rng_chance(&rng, MACHINE_PERCENT)) {
+        kill_machine();
+        for (uint32_t i = 0; i < bank->slots; i++)
+            start(i);
+        return;
+    }
     if (slots[slot].pid == 0)
         start(slot);
     else if (rng_chance(&rng, 70))
@@ -186,6 +233,10 @@ kill_all(void)
     const uint32_t first = rng_below(&rng, bank->slots);
     const uint32_t gap_us = rng_chance(&rng, 50) ? 0 : 3000;
 
+    if (rng_chance(&rng, 50)) {
+        kill_machine();
+        return;
+    }
     for (uint32_t i = 0; i < bank->slots; i++) {
         const uint32_t slot = (first + i) % bank->slots;
 
@@ -304,13 +355,19 @@ main(int argc, char **argv)
         _exit(0);
     }
     test_wait_well(pid, CLOSE_S_MAX, "make");
+    start_group();
     for (uint64_t round = 1; round <= rounds; round++) {
         run_round();
         (void)printf("[  OK  ] round %llu: %llu transfers, %llu kills, %llu stops so far\n",
                      (unsigned long long)round, (unsigned long long)bank->transfers,
                      (unsigned long long)kills, (unsigned long long)stops);
     }
+    test_kill(group);
     test_dir_remove(bank->dir);
+    (void)printf("%llu backups checked, %llu tables made, %llu dropped; %llu times all processes "
+                 "were killed at once\n",
+                 (unsigned long long)bank->backups, (unsigned long long)bank->tables_made,
+                 (unsigned long long)bank->tables_dropped, (unsigned long long)machine_kills);
     (void)printf(
         "%llu transfers acknowledged, %llu snapshots added up, %llu conflicts, %llu busy, "
         "%llu checkpoints asked for, %llu kills, %llu stops; longest pause %llu ms, with a "
@@ -319,5 +376,6 @@ main(int argc, char **argv)
         (unsigned long long)bank->conflicts, (unsigned long long)bank->busy,
         (unsigned long long)bank->checkpoints, (unsigned long long)kills, (unsigned long long)stops,
         (unsigned long long)longest_us / 1000, (unsigned long long)longest_stopped_us / 1000);
+    test_kills(kills);
     return test_summary(rounds, 0);
 }

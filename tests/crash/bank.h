@@ -34,6 +34,11 @@ struct bank {
      * acknowledged; and when that was. The next process in its slot goes on with them. */
     atomic_uint_fast64_t submitted[WRITERS], acked[WRITERS], acked_us[WRITERS];
     atomic_uint_fast64_t transfers, snapshots, conflicts, busy, checkpoints;
+    /* What had been acknowledged when a process of the slot last began a backup. */
+    uint64_t backup_acked[SLOTS_MAX][WRITERS];
+    /* Of the slot's own table: steps of bank_side_step that were begun, and that returned. */
+    atomic_uint_fast64_t side_begun[SLOTS_MAX], side_ended[SLOTS_MAX];
+    atomic_uint_fast64_t backups, tables_made, tables_dropped;
 };
 
 extern struct bank *bank;
@@ -50,5 +55,24 @@ void bank_work(uint32_t slot, uint64_t generation);
 /* In a process of its own, when no other one has the store open: the store holds what the writers
  * were told. Settles what they have not been told. */
 void bank_verify(struct rng *rng, bool close_well);
+
+/* Every account in a copy of the store, and at least what `acked` says. */
+void bank_check_copy(const char *dir, const uint64_t acked[WRITERS]);
+
+/* ---- bank_side.c: what else goes on in a slot's process ---- */
+
+/*
+ * A backup to the slot's own target; the copy is checked, and removed. One that an earlier process
+ * has finished before it was killed comes first.
+ */
+void bank_side_backup(uint32_t slot, struct teller *teller);
+/* Check and remove what backups have left in the slot. */
+void bank_side_check_backup(uint32_t slot);
+
+/* In a process of the C API: make and fill the slot's own table, or drop it, in turn. */
+void bank_side_step(uint32_t slot);
+/* The table must be what the last step that returned has left, or the one that was killed. Settles
+ * which. */
+void bank_side_settle(uint32_t slot);
 
 #endif /* TXKV_TEST_BANK_H */

@@ -7,7 +7,7 @@
 
 #include "bank.h"
 
-enum { TAIL_BYTES_MAX = 6000, CHECKPOINT_PERMILLE = 5 };
+enum { TAIL_BYTES_MAX = 6000, CHECKPOINT_PERMILLE = 5, BACKUP_PERMILLE = 4, SIDE_PERMILLE = 10 };
 
 struct writer_row {
     int64_t transfers;
@@ -27,6 +27,8 @@ struct sight {
 struct clerk {
     pthread_t thread;
     uint32_t number; /* of the writer; WRITERS: a reader */
+    uint32_t slot;
+    bool is_first; /* of its process: does what else there is to do */
     struct teller teller;
     struct rng rng;
     struct writer_row row; /* its own, in a transfer */
@@ -285,6 +287,16 @@ look(struct clerk *c)
     return true;
 }
 
+void
+bank_check_copy(const char *dir, const uint64_t acked[WRITERS])
+{
+    static struct sight sight;
+
+    memset(&sight, 0, sizeof sight);
+    teller_scan_copy(dir, see_row, &sight);
+    check_sight(&sight, acked);
+}
+
 /* ---- processes ---- */
 
 static void
@@ -310,6 +322,10 @@ work(void *arg)
             transfer(c);
         if (rng_below(&c->rng, 1000) < CHECKPOINT_PERMILLE)
             atomic_fetch_add(&bank->checkpoints, teller_checkpoint(&c->teller) == TELLER_OK);
+        if (c->is_first && rng_below(&c->rng, 1000) < BACKUP_PERMILLE)
+            bank_side_backup(c->slot, &c->teller);
+        if (c->is_first && tellers_store() != NULL && rng_below(&c->rng, 1000) < SIDE_PERMILLE)
+            bank_side_step(c->slot);
         count(c);
     }
     teller_close(&c->teller);
@@ -339,7 +355,11 @@ bank_work(uint32_t slot, uint64_t generation)
     rng_seed(&rng, mix64(bank->seed + slot) + generation);
     limits.checkpoint_bytes = 64ull * 1024 << rng_below(&rng, 4);
     tellers_open(bank->dir, rng_chance(&rng, 50), &limits);
+    if (tellers_store() != NULL)
+        bank_side_settle(slot);
     for (uint32_t i = 0; i < threads; i++) {
+        clerks[i].slot = slot;
+        clerks[i].is_first = i == 0;
         clerks[i].number = i < writers ? slot * SLOT_WRITERS + i : WRITERS;
         rng_seed(&clerks[i].rng, rng_next(&rng));
         if (pthread_create(&clerks[i].thread, NULL, work, &clerks[i]) != 0)
@@ -395,6 +415,11 @@ bank_verify(struct rng *rng, bool close_well)
     for (uint32_t i = 0; i < WRITERS; i++) {
         atomic_store(&bank->submitted[i], c.sight.transfers[i]);
         atomic_store(&bank->acked[i], c.sight.transfers[i]);
+    }
+    for (uint32_t i = 0; i < bank->slots; i++) {
+        bank_side_check_backup(i);
+        if (tellers_store() != NULL)
+            bank_side_settle(i);
     }
     if (!close_well)
         return;

@@ -529,5 +529,6 @@ main(int argc, char **argv)
                  (unsigned long long)acked, (unsigned long long)atomic_load(&shared->checkpoints),
                  (unsigned long long)atomic_load(&shared->run_again),
                  (unsigned long long)shared->replayed);
+    test_kills(rounds);
     return test_summary(rounds, 0);
 }

@@ -338,5 +338,6 @@ main(int argc, char **argv)
     printf("%llu points, %llu random kills, %llu steps\n", (unsigned long long)points,
            2 * (unsigned long long)kills, (unsigned long long)atomic_load(&shared->ended));
     test_dir_remove(dir);
+    test_kills(points + 2 * kills);
     return test_summary(points + 2 * kills, 0);
 }

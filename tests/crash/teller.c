@@ -88,7 +88,7 @@ tellers_open(const char *dir, bool sql, const struct teller_limits *limits)
         return;
     do {
         rc = try_open(SEGMENT_BYTES, &err);
-    } while (rc == TXKV_BUSY && test_now_us() < until_us);
+    } while ((rc == TXKV_BUSY || rc == TXKV_LOCKED) && test_now_us() < until_us);
     test_ok(rc, &err, "open");
     test_ok(txkv_table(store, "bank", NULL, false, &table, &err), &err, "table");
 }
@@ -333,4 +333,50 @@ teller_checkpoint(struct teller *t)
     if (t->db != NULL)
         return judge_sql(t, sql_try(t->db, "SELECT txkv_checkpoint('bank')"), NULL, "checkpoint");
     return judge_c(t, txkv_checkpoint(store, NULL, &err), &err, "checkpoint");
+}
+
+enum teller_rc
+teller_backup(struct teller *t, const char *target)
+{
+    struct txkv_error err;
+
+    if (t->db != NULL)
+        return judge_sql(t, sql_try(t->db, "SELECT txkv_backup('bank', '%s')", target), NULL,
+                         "backup");
+    return judge_c(t, txkv_backup(store, target, NULL, &err), &err, "backup");
+}
+
+struct txkv *
+tellers_store(void)
+{
+    return store;
+}
+
+void
+teller_scan_copy(const char *dir, teller_row *row, void *arg)
+{
+    const struct txkv_options options = { .must_exist = true };
+    const struct txkv_range all = { .descending = false };
+    struct txkv_session *session;
+    struct txkv_cursor *cursor;
+    struct txkv *copy;
+    struct txkv_error err;
+    uint32_t number;
+    enum txkv_rc rc;
+
+    test_ok(txkv_open(dir, &options, &copy, &err), &err, "opening the copy");
+    test_ok(txkv_table(copy, "bank", NULL, false, &number, &err), &err, "the copy's table");
+    test_ok(txkv_session_open(copy, &session, &err), &err, "session_open");
+    test_ok(txkv_cursor_open(session, number, &cursor, &err), &err, "cursor_open");
+    for (rc = txkv_cursor_seek(cursor, &all, &err); rc == TXKV_OK;
+         rc = txkv_cursor_next(cursor, &err)) {
+        const struct txkv_bytes value = decode(txkv_cursor_value(cursor));
+
+        row(arg, txkv_cursor_key(cursor).data + 1, value.data, value.bytes);
+    }
+    if (rc != TXKV_NOTFOUND)
+        test_ok(rc, &err, "reading the copy");
+    txkv_cursor_close(cursor);
+    txkv_session_close(session);
+    test_ok(txkv_close(copy, &err), &err, "closing the copy");
 }

@@ -50,5 +50,12 @@ typedef void teller_row(void *arg, const uint8_t *key, const uint8_t *value, siz
 enum teller_rc teller_scan(struct teller *t, bool descending, teller_row *row, void *arg);
 enum teller_rc teller_commit(struct teller *t);
 enum teller_rc teller_checkpoint(struct teller *t);
+enum teller_rc teller_backup(struct teller *t, const char *target);
+
+/* What tellers_open has opened; NULL when it is for SQL. */
+struct txkv *tellers_store(void);
+
+/* Every row in the store in dir, which this process does not have open otherwise. */
+void teller_scan_copy(const char *dir, teller_row *row, void *arg);
 
 #endif /* TXKV_TEST_TELLER_H */

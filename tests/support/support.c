@@ -40,6 +40,25 @@ rng_seed(struct rng *rng, uint64_t seed)
 {
     for (unsigned i = 0; i < 4; i++)
         rng->s[i] = mix64(seed + i * 0x9e3779b97f4a7c15u);
+    rng->next = rng->end = NULL;
+}
+
+void
+rng_from_bytes(struct rng *rng, const uint8_t *data, size_t bytes)
+{
+    rng_seed(rng, 1);
+    rng->next = data;
+    rng->end = data + bytes;
+}
+
+static uint64_t
+take_number(struct rng *rng, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < bytes && rng->next < rng->end; i++)
+        v = v << 8 | *rng->next++;
+    return v;
 }
 
 uint64_t
@@ -48,6 +67,8 @@ rng_next(struct rng *rng)
     const uint64_t result = rotate_left(rng->s[1] * 5, 7) * 9;
     const uint64_t t = rng->s[1] << 17;
 
+    if (rng->next < rng->end)
+        return take_number(rng, 8);
     rng->s[2] ^= rng->s[0];
     rng->s[3] ^= rng->s[1];
     rng->s[1] ^= rng->s[2];
@@ -60,6 +81,8 @@ rng_next(struct rng *rng)
 uint32_t
 rng_below(struct rng *rng, uint32_t n)
 {
+    if (rng->next < rng->end)
+        return n == 0 ? 0 : (uint32_t)take_number(rng, n <= 256 ? 1 : 4) % n;
     return (uint32_t)(((rng_next(rng) >> 32) * n) >> 32);
 }
 
@@ -105,6 +128,8 @@ test_argument(int argc, char **argv, int i, uint64_t fallback)
     return i < argc ? parse_number(argv[i]) : fallback;
 }
 
+void (*test_at_death)(void);
+
 void
 test_die(const char *format, ...)
 {
@@ -117,6 +142,8 @@ test_die(const char *format, ...)
     va_end(args);
     (void)fprintf(stderr, "\n  run again with SEED=%llu\n", (unsigned long long)seed_in_use);
     (void)fflush(stderr);
+    if (test_at_death != NULL)
+        test_at_death();
     _exit(1);
 }
 
@@ -284,6 +311,12 @@ test_child_ended_well(int pid, int may_die_of)
     else
         (void)fprintf(stderr, "the child ended with code %d\n", WEXITSTATUS(status));
     return false;
+}
+
+void
+test_kills(uint64_t kills)
+{
+    (void)printf("kills %llu\n", (unsigned long long)kills);
 }
 
 int

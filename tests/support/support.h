@@ -19,9 +19,13 @@
 /* xoshiro256**, seeded through splitmix64. */
 struct rng {
     uint64_t s[4];
+    const uint8_t *next, *end; /* numbers to come first */
 };
 
 void rng_seed(struct rng *rng, uint64_t seed);
+/* A fuzzer's bytes are the numbers, one for each choice among up to 256, as long as there are any.
+ */
+void rng_from_bytes(struct rng *rng, const uint8_t *data, size_t bytes);
 uint64_t rng_next(struct rng *rng);
 /* 0 to n - 1; 0 for n == 0. */
 uint32_t rng_below(struct rng *rng, uint32_t n);
@@ -40,6 +44,8 @@ uint64_t test_argument(int argc, char **argv, int i, uint64_t fallback);
 
 /* Print the sentence and the seed, and end the process (exit code 1, no exit handlers). */
 __attribute__((format(printf, 1, 2), noreturn)) void test_die(const char *format, ...);
+/* NULL, or what test_die calls last: abort, say, for a fuzzer to notice. */
+extern void (*test_at_death)(void);
 
 /* test_die unless rc is TXKV_OK; `what` names the call. */
 void test_ok(enum txkv_rc rc, const struct txkv_error *err, const char *what);
@@ -60,6 +66,9 @@ void test_sleep_us(uint64_t us);
 
 /* Wait for a child; true when it ended with code 0, or by signal `may_die_of` (0: none). */
 bool test_child_ended_well(int pid, int may_die_of);
+
+/* "kills N", the line that tests/crash.sh adds up: so many processes were killed. */
+void test_kills(uint64_t kills);
 
 /* The closing line, "N passed, N failed"; returns the exit code. */
 int test_summary(uint64_t passed, uint64_t failed);

@@ -199,6 +199,49 @@ no_damaged_number_in_a_page_reaches_lmdb(void **state)
     assert_true(found > 200);
 }
 
+/* In the copy's data.mdb, whose bytes these are: that byte behind each place of the name. */
+static void
+damage_behind(const uint8_t *file, size_t bytes, const char *name, uint64_t byte)
+{
+    const uint8_t *at = file;
+
+    while ((at = memmem(at, (size_t)(file + bytes - at), name, strlen(name))) != NULL) {
+        at += strlen(name);
+        damage("data.mdb", (uint64_t)(at - file) + byte);
+    }
+}
+
+/*
+ * Goal: what LMDB is told of a database is looked at, too: its flags, and its counts when it is
+ * empty. Method: each such byte of what stands behind its name, wherever in the file that is.
+ */
+static void
+a_database_that_no_store_has_is_damage(void **state)
+{
+    static uint8_t file[1 << 20];
+    static const char name[] = "table-2"; /* has no rows */
+    uint32_t empty;
+    char path[160];
+    ssize_t bytes;
+    int fd;
+
+    (void)state;
+    OK(txkv_table(db, "empty", NULL, true, &empty, &err));
+    (void)make_store();
+    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
+    fd = open(path, O_RDONLY);
+    bytes = read(fd, file, sizeof file);
+    (void)close(fd);
+    assert_true(bytes > 0 && bytes < (ssize_t)sizeof file);
+    for (uint64_t field = 4; field < 40; field++) {
+        damage_behind(file, (size_t)bytes, name, field);
+        examine_copy(false);
+        expect_open(TXKV_CORRUPT);
+        damage_behind(file, (size_t)bytes, name, field);
+    }
+    examine_copy(true);
+}
+
 static void
 what_is_open_is_not_examined(void **state)
 {
@@ -365,6 +408,7 @@ main(void)
         STORE_TEST(a_torn_tail_is_no_damage),
         STORE_TEST(a_log_that_belongs_to_another_store_is_told),
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
+        STORE_TEST(a_database_that_no_store_has_is_damage),
         STORE_TEST(what_is_open_is_not_examined),
         STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
         STORE_TEST(a_log_directory_that_is_missing_is_told),

@@ -94,6 +94,25 @@ an_entry_of_another_value_and_a_row_twice_in_a_unique_index_are_found(void **sta
     close_both(db);
 }
 
+/* A REPLACE removes the row that an entry of a UNIQUE index names. */
+static void
+an_entry_that_names_no_row_is_damage_to_who_writes(void **state)
+{
+    static const char longest[TXKV_KEY_BYTES_MAX + 1];
+    sqlite3 *db = open_damaged();
+
+    (void)state;
+    for (size_t bytes = 0; bytes <= sizeof longest; bytes += sizeof longest) {
+        plant(number_of("u\x01"
+                        "1"),
+              "\x20x\0", 3, longest, bytes);
+        assert_int_equal(run(db, "REPLACE INTO u VALUES(5, 'x')"), SQLITE_CORRUPT_VTAB);
+        assert_string_equal(sqlite3_errmsg(db),
+                            "u: a row is damaged: restore the store from a backup");
+    }
+    close_both(db);
+}
+
 static void
 a_row_whose_bytes_were_changed_is_found(void **state)
 {
@@ -205,6 +224,7 @@ main(void)
         TEST(an_index_entry_that_was_removed_is_found),
         TEST(an_index_entry_without_a_row_is_found),
         TEST(an_entry_of_another_value_and_a_row_twice_in_a_unique_index_are_found),
+        TEST(an_entry_that_names_no_row_is_damage_to_who_writes),
         TEST(a_row_whose_bytes_were_changed_is_found),
         TEST(an_index_without_its_table_and_a_table_without_its_index_are_found),
         TEST(keys_that_were_exchanged_in_the_file_are_found),

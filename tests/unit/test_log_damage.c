@@ -3,6 +3,8 @@
  */
 #include "log_fixture.h"
 
+#include "../../src/log_harvest.h"
+
 static void
 expect_corrupt_and_unchanged(void)
 {
@@ -182,6 +184,35 @@ a_salvage_that_cannot_copy_changes_nothing(void **state)
     expect_records(1);
 }
 
+/*
+ * Goal: a harvest takes nothing from behind a segment's end.
+ * Method: a segment has another one's name, so that its header alone says where it belongs, and
+ * behind its end the file goes on, with an intact record in the right place.
+ */
+static void
+what_stands_behind_a_segments_end_is_not_harvested(void **state)
+{
+    uint8_t record[TX_RECORD_HEADER_BYTES] = { 0 };
+    struct tx_harvest harvest;
+    int fd;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 100);
+    close_log();
+    assert_int_equal(rename(segment_path(0), segment_path(UINT64_C(8) * SEGMENT)), 0);
+    tx_record_finish_body(record, TX_RECORD_TXN, 0, STORE);
+    (void)tx_record_finish_header(record, SEGMENT, 0, 0, STORE);
+    fd = open(segment_path(UINT64_C(8) * SEGMENT), O_WRONLY);
+    assert_int_equal(pwrite(fd, record, sizeof record, SEGMENT), sizeof record);
+    (void)close(fd);
+    assert_int_equal(tx_harvest(dir, STORE, &harvest, &err), TXKV_OK);
+    assert_int_equal(harvest.count, 1);
+    assert_int_equal(harvest.records[0].lsn, TX_SEGMENT_HEADER_BYTES);
+    assert_int_equal(harvest.end_lsn, SEGMENT);
+    tx_harvest_free(&harvest);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -194,6 +225,7 @@ main(void)
         TEST(salvage_keeps_a_copy_and_goes_on_before_the_damage),
         TEST(salvage_of_a_log_without_damage_is_recovery),
         TEST(a_salvage_that_cannot_copy_changes_nothing),
+        TEST(what_stands_behind_a_segments_end_is_not_harvested),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
  */
 #include "log_fixture.h"
 
+#include "../../src/log_peek.h"
+
 /* The last record is record n and begins at lsn in the segment at first_lsn. */
 struct tail {
     uint64_t first_lsn, lsn, end, n;
@@ -345,6 +347,61 @@ a_segment_of_another_store_or_format_is_refused(void **state)
     }
 }
 
+/* No record ends in a header, and a seal written there would not outlive it. */
+static void
+a_checkpoint_in_a_segments_header_is_refused(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 40000);
+    append_synced(2, 40000);
+    close_log();
+    before = fingerprint();
+    for (uint64_t lsn = SEGMENT + 8; lsn < SEGMENT + TX_SEGMENT_HEADER_BYTES; lsn += 8) {
+        assert_int_equal(recover_from(lsn, 0, false), TXKV_CORRUPT);
+        assert_non_null(strstr(err.text, "cannot be a checkpoint's"));
+        assert_int_equal(recover_from(lsn, 0, true), TXKV_CORRUPT);
+    }
+    assert_int_equal(fingerprint(), before);
+}
+
+/* A checkpoint LSN that is damaged may be near the end of all LSNs, where no segment has a name. */
+static void
+a_log_that_has_no_larger_lsns_takes_no_record(void **state)
+{
+    const uint64_t last = TX_SEGMENT_LSN_LIMIT - SEGMENT;
+
+    (void)state;
+    assert_int_equal(recover_from(last, 77, false), TXKV_OK);
+    assert_int_equal(append(1, 100), TXKV_FULL);
+    assert_int_equal(recover_from(last - 8, 77, false), TXKV_OK);
+    append_synced(1, 100);
+    assert_int_equal(append(2, SEGMENT), TXKV_FULL);
+    assert_int_equal(recover_from(last - 8, 77, false), TXKV_OK);
+    assert_int_equal(seen_count, 1);
+    assert_int_equal(recover_from(TX_SEGMENT_LSN_LIMIT, 77, false), TXKV_CORRUPT);
+}
+
+/* The log can end where a segment's first record will stand, which nobody has committed yet. */
+static void
+a_look_ends_before_a_segments_first_record(void **state)
+{
+    struct tx_record record;
+    struct tx_peek *peek;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 100);
+    for (uint64_t end = 0; end <= TX_SEGMENT_HEADER_BYTES; end += 8) {
+        assert_int_equal(tx_peek_open(dir, STORE, &peek, &err), TXKV_OK);
+        tx_peek_start(peek, 0, end, 0, 0);
+        assert_int_equal(tx_peek_next(peek, &record, &err), TXKV_NOTFOUND);
+        tx_peek_close(peek);
+    }
+}
+
 /* LMDB is ahead of the log: after a power loss in sync=normal the log's end may be gone. */
 static void
 a_checkpoint_beyond_the_log_starts_an_empty_one(void **state)
@@ -488,6 +545,9 @@ main(void)
         TEST(a_power_loss_while_recovery_syncs_is_no_damage),
         TEST(unfinished_files_are_removed_and_foreign_names_left_alone),
         TEST(a_segment_of_another_store_or_format_is_refused),
+        TEST(a_checkpoint_in_a_segments_header_is_refused),
+        TEST(a_log_that_has_no_larger_lsns_takes_no_record),
+        TEST(a_look_ends_before_a_segments_first_record),
         TEST(a_checkpoint_beyond_the_log_starts_an_empty_one),
         TEST(a_segment_whose_header_was_never_synced_is_no_damage),
         TEST(what_a_visitor_kept_stays_readable_after_the_log_is_trimmed),
