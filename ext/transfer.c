@@ -1,0 +1,236 @@
+/*
+ * transfer.c - the SQL functions txkv_export and txkv_import.
+ */
+#include "transfer.h"
+
+#include <string.h>
+
+#include "sqlerror.h"
+
+static const char spaces[] = " \t\r\n";
+
+enum { EXPORTS = 1, IMPORTS = 2 };
+
+static bool
+is_export(const struct tx_transfer *t)
+{
+    return strcmp(t->who, "txkv_export") == 0;
+}
+
+/* ---- the options ---- */
+
+bool
+tx_transfer_word(char **at, char **name, char **value)
+{
+    char *p = *at + strspn(*at, spaces), *to;
+    char quote;
+
+    *name = *p == '\0' ? NULL : p;
+    p += strcspn(p, "= \t\r\n");
+    if (*name == NULL || *p != '=')
+        return false;
+    *p++ = '\0';
+    quote = *p == '\'' || *p == '"' ? *p++ : '\0';
+    *value = to = p;
+    if (quote == '\0') {
+        p += strcspn(p, spaces);
+        to = p;
+    } else {
+        while (*p != '\0' && (*p != quote || p[1] == quote)) {
+            p += *p == quote;
+            *to++ = *p++;
+        }
+        if (*p != quote || strchr(" \t\r\n", p[1]) == NULL)
+            return false;
+        p++;
+    }
+    *at = p + (*p != '\0');
+    *to = '\0';
+    return true;
+}
+
+static bool
+read_yes(const char *value, bool *out)
+{
+    *out = sqlite3_stricmp(value, "yes") == 0;
+    return *out || sqlite3_stricmp(value, "no") == 0;
+}
+
+static bool
+read_format(const char *value, enum tx_format *out)
+{
+    static const char *const names[] = {
+        [TX_FORMAT_SQL] = "sql", [TX_FORMAT_CSV] = "csv", [TX_FORMAT_JSONL] = "jsonl"
+    };
+
+    for (int i = TX_FORMAT_SQL; i <= TX_FORMAT_JSONL; i++)
+        if (sqlite3_stricmp(value, names[i]) == 0)
+            *out = (enum tx_format)i;
+    return *out != TX_FORMAT_NONE;
+}
+
+static bool
+read_conflict(const char *value, const char **out)
+{
+    static const char *const words[][2] = { { "abort", "" },
+                                            { "replace", " OR REPLACE" },
+                                            { "ignore", " OR IGNORE" } };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (sqlite3_stricmp(value, words[i][0]) != 0)
+            continue;
+        *out = words[i][1];
+        return true;
+    }
+    return false;
+}
+
+static bool
+read_text(const char *value, const char **out)
+{
+    *out = value;
+    return true;
+}
+
+/* Which function has the option, or 0; *good: it may have that value. */
+static int
+read_option(struct tx_transfer *t, const char *name, const char *value, bool *good)
+{
+    *good = false;
+    if (sqlite3_stricmp(name, "format") == 0)
+        return *good = read_format(value, &t->format), EXPORTS | IMPORTS;
+    if (sqlite3_stricmp(name, "table") == 0)
+        return *good = *value != '\0' && read_text(value, &t->table), EXPORTS | IMPORTS;
+    if (sqlite3_stricmp(name, "null") == 0)
+        return *good = strpbrk(value, ",\"\r\n") == NULL && read_text(value, &t->null_text),
+               EXPORTS | IMPORTS;
+    if (sqlite3_stricmp(name, "plain") == 0)
+        return *good = read_yes(value, &t->plain), EXPORTS | IMPORTS;
+    if (sqlite3_stricmp(name, "dir") == 0)
+        return *good = *value != '\0' && read_text(value, &t->dir), EXPORTS;
+    if (sqlite3_stricmp(name, "overwrite") == 0)
+        return *good = read_yes(value, &t->overwrite), EXPORTS;
+    if (sqlite3_stricmp(name, "columns") == 0)
+        return *good = read_text(value, &t->columns), IMPORTS;
+    if (sqlite3_stricmp(name, "create") == 0)
+        return *good = read_yes(value, &t->create), IMPORTS;
+    if (sqlite3_stricmp(name, "conflict") == 0)
+        return *good = read_conflict(value, &t->conflict), IMPORTS;
+    return 0;
+}
+
+static int
+read_options(struct tx_transfer *t, const char *text, char **message)
+{
+    const char *known = is_export(t) ? "format, table, null, plain, dir, overwrite"
+                                     : "format, table, null, plain, columns, create, conflict";
+    char *at, *name, *value;
+
+    t->words = at = sqlite3_mprintf("%s", text);
+    if (at == NULL)
+        return SQLITE_NOMEM;
+    while (tx_transfer_word(&at, &name, &value)) {
+        bool good;
+        const int who = read_option(t, name, value, &good);
+
+        if ((who & (is_export(t) ? EXPORTS : IMPORTS)) == 0)
+            return tx_sql_refuse(message, SQLITE_ERROR, "%s: no option \"%s\": there are %s",
+                                 t->who, name, known);
+        if (!good)
+            return tx_sql_refuse(message, SQLITE_ERROR,
+                                 "%s: the option %s cannot be \"%s\": format is sql, csv or "
+                                 "jsonl; plain, overwrite and create are yes or no; conflict is "
+                                 "abort, replace or ignore; null has no comma, quote or line end; "
+                                 "names are not empty",
+                                 t->who, name, value);
+    }
+    if (name != NULL)
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: \"%s\" is no option: write name=value, with spaces between, and "
+                             "values that have spaces in quotes",
+                             t->who, name);
+    return SQLITE_OK;
+}
+
+/* The format is the end of the file's name, unless an option says it. */
+static int
+complete_format(struct tx_transfer *t, char **message)
+{
+    const char *point = strrchr(t->file, '.');
+
+    if (t->format == TX_FORMAT_NONE && (point == NULL || !read_format(point + 1, &t->format)))
+        return tx_sql_refuse(message, SQLITE_ERROR,
+                             "%s: what format has \"%s\"? Its name ends with .sql, .csv or .jsonl, "
+                             "or the option format= says it",
+                             t->who, t->file);
+    if (t->plain && t->format != TX_FORMAT_JSONL)
+        return tx_sql_refuse(message, SQLITE_ERROR, "%s: plain=yes is for format=jsonl", t->who);
+    return SQLITE_OK;
+}
+
+static void
+call(sqlite3_context *context, int argc, sqlite3_value **argv, const char *who,
+     int (*run)(const struct tx_transfer *, sqlite3_int64 *, char **))
+{
+    struct tx_transfer t = { .who = who,
+                             .connection = sqlite3_user_data(context),
+                             .where = (const char *)sqlite3_value_text(argv[0]),
+                             .file = (const char *)sqlite3_value_text(argv[1]),
+                             .null_text = "",
+                             .conflict = "" };
+    const char *text = argc > 2 ? (const char *)sqlite3_value_text(argv[2]) : "";
+    sqlite3_int64 rows = 0;
+    char *message = NULL;
+    int rc;
+
+    if (t.where == NULL || t.file == NULL || text == NULL)
+        rc = tx_sql_refuse(&message, SQLITE_ERROR,
+                           "%s: the first argument is a txkv table or a store's directory, the "
+                           "second a file, the third, if any, options, as text",
+                           who);
+    else
+        rc = read_options(&t, text, &message);
+    if (rc == SQLITE_OK)
+        rc = complete_format(&t, &message);
+    if (rc == SQLITE_OK)
+        rc = run(&t, &rows, &message);
+    if (rc == SQLITE_OK) {
+        sqlite3_result_int64(context, rows);
+    } else if (rc == SQLITE_NOMEM || message == NULL) {
+        sqlite3_result_error_code(context, rc);
+    } else {
+        sqlite3_result_error(context, message, -1);
+        sqlite3_result_error_code(context, rc);
+    }
+    sqlite3_free(message);
+    sqlite3_free(t.words);
+}
+
+static void
+call_export(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    call(context, argc, argv, "txkv_export", tx_export);
+}
+
+static void
+call_import(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    call(context, argc, argv, "txkv_import", tx_import);
+}
+
+int
+tx_transfer_register(struct tx_connection *connection)
+{
+    int rc = SQLITE_OK;
+
+    for (int arguments = 2; rc == SQLITE_OK && arguments <= 3; arguments++) {
+        rc = sqlite3_create_function_v2(
+            connection->db, "txkv_export", arguments, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+            tx_connection_ref(connection), call_export, NULL, NULL, tx_connection_unref);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_create_function_v2(
+                connection->db, "txkv_import", arguments, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                tx_connection_ref(connection), call_import, NULL, NULL, tx_connection_unref);
+    }
+    return rc;
+}
