@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DIGITS_MIN = 15, DIGITS_MAX = 17, SAFE_BEHIND = 3 };
+
 /* Behind the digits in front of an exponent. */
 static void
 add_point(char *text)
@@ -25,8 +27,8 @@ add_point(char *text)
     memcpy(at, ".0", 2);
 }
 
-void
-tx_decimal_print(double real, char out[TX_DECIMAL_BYTES])
+static void
+print(double real, int digits_min, char out[TX_DECIMAL_BYTES])
 {
     const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     const locale_t before = uselocale(plain);
@@ -34,7 +36,7 @@ tx_decimal_print(double real, char out[TX_DECIMAL_BYTES])
     if (isinf(real)) {
         (void)snprintf(out, TX_DECIMAL_BYTES, "%s9.0e+999", real < 0 ? "-" : "");
     } else {
-        for (int digits = 15; digits <= 17; digits++) {
+        for (int digits = digits_min; digits <= DIGITS_MAX; digits++) {
             double back;
 
             (void)snprintf(out, TX_DECIMAL_BYTES, "%.*g", digits, real);
@@ -46,6 +48,23 @@ tx_decimal_print(double real, char out[TX_DECIMAL_BYTES])
     }
     (void)uselocale(before);
     freelocale(plain);
+}
+
+void
+tx_decimal_print(double real, char out[TX_DECIMAL_BYTES])
+{
+    print(real, DIGITS_MIN, out);
+}
+
+void
+tx_decimal_print_safe(double real, char out[TX_DECIMAL_BYTES])
+{
+    size_t behind;
+
+    print(real, DIGITS_MIN, out);
+    behind = strspn(out + strcspn(out, "."), ".0123456789");
+    if (strchr(out, 'e') != NULL || behind > SAFE_BEHIND + 1)
+        print(real, DIGITS_MAX, out);
 }
 
 static const char *

@@ -17,6 +17,13 @@ enum { TX_DECIMAL_BYTES = 40 };
  */
 void tx_decimal_print(double real, char out[TX_DECIMAL_BYTES]);
 
+/*
+ * The same for readers that round a little wrong, as SQLite does. With 17 digits the text is so
+ * much nearer to the real than to its neighbours that this does not matter; nor does it with up to
+ * three digits behind the point, which such readers divide by 1000 at most.
+ */
+void tx_decimal_print_safe(double real, char out[TX_DECIMAL_BYTES]);
+
 /* The real that is nearest to the text, which must be a whole number or decimal of JSON's form, and
  * end with a NUL. False for other text. */
 bool tx_decimal_read(const char *text, double *out);

@@ -335,7 +335,7 @@ resolve(struct import *m, char **dir)
     *dir = sqlite3_mprintf("%s", table == NULL ? options->where : txkv_dir(table->link->store));
     if (*dir == NULL)
         return SQLITE_NOMEM;
-    if (options->table != NULL && strlen(options->table) <= TXKV_TABLE_NAME_BYTES_MAX)
+    if (options->table != NULL)
         memcpy(m->name, options->table, strlen(options->table) + 1);
     else if (table != NULL &&
              (!txkv_table_name(table->link->store, table->number, m->name) || m->name[0] == '\0'))

@@ -57,6 +57,15 @@ tx_literal_quoted(struct tx_outfile *out, char quote, const void *text, size_t b
 /* ---- SQL ---- */
 
 static void
+write_safe(struct tx_outfile *out, double real)
+{
+    char text[TX_DECIMAL_BYTES];
+
+    tx_decimal_print_safe(real, text);
+    tx_outfile_text(out, text);
+}
+
+static void
 write_exact(struct tx_outfile *out, double real)
 {
     char text[64];
@@ -105,7 +114,7 @@ tx_literal_sql(struct tx_outfile *out, const struct tx_cell *cell)
         break;
     case SQLITE_FLOAT:
         if (isinf(size) || size < 0x1p-1074 || (size > safe_low && size < safe_high))
-            write_real(out, cell->real);
+            write_safe(out, cell->real);
         else
             write_exact(out, cell->real);
         break;

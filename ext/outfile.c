@@ -33,6 +33,8 @@ fail(const struct tx_outfile *out, int error, const char *what, char **message)
     else if (error == ENOENT || error == ENOTDIR || error == EEXIST || error == ENAMETOOLONG ||
              error == EISDIR)
         code = SQLITE_CANTOPEN;
+    else if (error == ENOMEM)
+        return SQLITE_NOMEM;
     return tx_sql_refuse(message, code, "%s: cannot %s \"%s\": %s", out->who, what, out->target,
                          strerrordesc_np(error));
 }
@@ -183,10 +185,9 @@ tx_outfile_open(struct tx_outfile *out, const char *who, const char *target, boo
     remove_dead(target);
     out->fd = make_temporary(out);
     if (out->fd < 0) {
-        error = errno;
-        (void)fail(out, error, "make", message);
+        error = fail(out, errno, "make", message);
         let_go(out);
-        return error == ENOMEM ? SQLITE_NOMEM : SQLITE_CANTOPEN;
+        return error;
     }
     return SQLITE_OK;
 }

@@ -31,15 +31,16 @@ open_connection(struct tx_targets *targets)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
 
     if (rc == SQLITE_OK)
-        (void)sqlite3_extended_result_codes(targets->db, 1);
-    if (rc == SQLITE_OK && sqlite3_txkv_init(targets->db, &problem, API) != SQLITE_OK &&
-        problem != NULL)
-        rc =
-            tx_sql_refuse(targets->message, SQLITE_ERROR, "%s: %s", targets->options->who, problem);
+        rc = sqlite3_txkv_init(targets->db, &problem, API);
+    if (rc == SQLITE_OK_LOAD_PERMANENTLY)
+        rc = SQLITE_OK;
+    if (problem != NULL)
+        (void)tx_sql_refuse(targets->message, rc, "%s: %s", targets->options->who, problem);
     sqlite3_free(problem);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(targets->db, "BEGIN", NULL, NULL, NULL);
-    return rc;
+    if (rc != SQLITE_OK)
+        return rc;
+    (void)sqlite3_extended_result_codes(targets->db, 1);
+    return sqlite3_exec(targets->db, "BEGIN", NULL, NULL, NULL);
 }
 
 int

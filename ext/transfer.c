@@ -49,6 +49,10 @@ tx_transfer_word(char **at, char **name, char **value)
     return true;
 }
 
+/* ---- what an option may be; each takes the value over ---- */
+
+typedef bool take_value(struct tx_transfer *t, const char *value);
+
 static bool
 read_yes(const char *value, bool *out)
 {
@@ -57,7 +61,7 @@ read_yes(const char *value, bool *out)
 }
 
 static bool
-read_format(const char *value, enum tx_format *out)
+take_format(struct tx_transfer *t, const char *value)
 {
     static const char *const names[] = {
         [TX_FORMAT_SQL] = "sql", [TX_FORMAT_CSV] = "csv", [TX_FORMAT_JSONL] = "jsonl"
@@ -65,12 +69,58 @@ read_format(const char *value, enum tx_format *out)
 
     for (int i = TX_FORMAT_SQL; i <= TX_FORMAT_JSONL; i++)
         if (sqlite3_stricmp(value, names[i]) == 0)
-            *out = (enum tx_format)i;
-    return *out != TX_FORMAT_NONE;
+            t->format = (enum tx_format)i;
+    return t->format != TX_FORMAT_NONE;
 }
 
 static bool
-read_conflict(const char *value, const char **out)
+take_table(struct tx_transfer *t, const char *value)
+{
+    t->table = value;
+    return *value != '\0' && strlen(value) <= TXKV_TABLE_NAME_BYTES_MAX;
+}
+
+static bool
+take_null(struct tx_transfer *t, const char *value)
+{
+    t->null_text = value;
+    return strpbrk(value, ",\"\r\n") == NULL;
+}
+
+static bool
+take_plain(struct tx_transfer *t, const char *value)
+{
+    return read_yes(value, &t->plain);
+}
+
+static bool
+take_dir(struct tx_transfer *t, const char *value)
+{
+    t->dir = value;
+    return *value != '\0';
+}
+
+static bool
+take_overwrite(struct tx_transfer *t, const char *value)
+{
+    return read_yes(value, &t->overwrite);
+}
+
+static bool
+take_columns(struct tx_transfer *t, const char *value)
+{
+    t->columns = value;
+    return true;
+}
+
+static bool
+take_create(struct tx_transfer *t, const char *value)
+{
+    return read_yes(value, &t->create);
+}
+
+static bool
+take_conflict(struct tx_transfer *t, const char *value)
 {
     static const char *const words[][2] = { { "abort", "" },
                                             { "replace", " OR REPLACE" },
@@ -79,44 +129,38 @@ read_conflict(const char *value, const char **out)
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (sqlite3_stricmp(value, words[i][0]) != 0)
             continue;
-        *out = words[i][1];
+        t->conflict = words[i][1];
         return true;
     }
     return false;
 }
 
-static bool
-read_text(const char *value, const char **out)
-{
-    *out = value;
-    return true;
-}
+static const struct option {
+    const char *name;
+    int functions;
+    take_value *take;
+} options[] = {
+    { "format", EXPORTS | IMPORTS, take_format },
+    { "table", EXPORTS | IMPORTS, take_table },
+    { "null", EXPORTS | IMPORTS, take_null },
+    { "plain", EXPORTS | IMPORTS, take_plain },
+    { "dir", EXPORTS, take_dir },
+    { "overwrite", EXPORTS, take_overwrite },
+    { "columns", IMPORTS, take_columns },
+    { "create", IMPORTS, take_create },
+    { "conflict", IMPORTS, take_conflict },
+};
 
-/* Which function has the option, or 0; *good: it may have that value. */
-static int
-read_option(struct tx_transfer *t, const char *name, const char *value, bool *good)
+/* The option of that name that the function has, or NULL. */
+static const struct option *
+find_option(const struct tx_transfer *t, const char *name)
 {
-    *good = false;
-    if (sqlite3_stricmp(name, "format") == 0)
-        return *good = read_format(value, &t->format), EXPORTS | IMPORTS;
-    if (sqlite3_stricmp(name, "table") == 0)
-        return *good = *value != '\0' && read_text(value, &t->table), EXPORTS | IMPORTS;
-    if (sqlite3_stricmp(name, "null") == 0)
-        return *good = strpbrk(value, ",\"\r\n") == NULL && read_text(value, &t->null_text),
-               EXPORTS | IMPORTS;
-    if (sqlite3_stricmp(name, "plain") == 0)
-        return *good = read_yes(value, &t->plain), EXPORTS | IMPORTS;
-    if (sqlite3_stricmp(name, "dir") == 0)
-        return *good = *value != '\0' && read_text(value, &t->dir), EXPORTS;
-    if (sqlite3_stricmp(name, "overwrite") == 0)
-        return *good = read_yes(value, &t->overwrite), EXPORTS;
-    if (sqlite3_stricmp(name, "columns") == 0)
-        return *good = read_text(value, &t->columns), IMPORTS;
-    if (sqlite3_stricmp(name, "create") == 0)
-        return *good = read_yes(value, &t->create), IMPORTS;
-    if (sqlite3_stricmp(name, "conflict") == 0)
-        return *good = read_conflict(value, &t->conflict), IMPORTS;
-    return 0;
+    const int function = is_export(t) ? EXPORTS : IMPORTS;
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if ((options[i].functions & function) != 0 && sqlite3_stricmp(name, options[i].name) == 0)
+            return &options[i];
+    return NULL;
 }
 
 static int
@@ -130,13 +174,12 @@ read_options(struct tx_transfer *t, const char *text, char **message)
     if (at == NULL)
         return SQLITE_NOMEM;
     while (tx_transfer_word(&at, &name, &value)) {
-        bool good;
-        const int who = read_option(t, name, value, &good);
+        const struct option *option = find_option(t, name);
 
-        if ((who & (is_export(t) ? EXPORTS : IMPORTS)) == 0)
+        if (option == NULL)
             return tx_sql_refuse(message, SQLITE_ERROR, "%s: no option \"%s\": there are %s",
                                  t->who, name, known);
-        if (!good)
+        if (!option->take(t, value))
             return tx_sql_refuse(message, SQLITE_ERROR,
                                  "%s: the option %s cannot be \"%s\": format is sql, csv or "
                                  "jsonl; plain, overwrite and create are yes or no; conflict is "
@@ -158,7 +201,7 @@ complete_format(struct tx_transfer *t, char **message)
 {
     const char *point = strrchr(t->file, '.');
 
-    if (t->format == TX_FORMAT_NONE && (point == NULL || !read_format(point + 1, &t->format)))
+    if (t->format == TX_FORMAT_NONE && (point == NULL || !take_format(t, point + 1)))
         return tx_sql_refuse(message, SQLITE_ERROR,
                              "%s: what format has \"%s\"? Its name ends with .sql, .csv or .jsonl, "
                              "or the option format= says it",
