@@ -63,26 +63,6 @@ let_go(struct tx_outfile *out)
 
 /* ---- the directory ---- */
 
-/* The directory that holds it, open, or -1 with errno; *name is the part behind. */
-static int
-open_directory(const char *path, const char **name)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir;
-    int fd;
-
-    *name = slash == NULL ? path : slash + 1;
-    dir = slash == NULL ? sqlite3_mprintf(".")
-                        : sqlite3_mprintf("%.*s", (int)(slash - path) + 1, path);
-    if (dir == NULL) {
-        errno = ENOMEM;
-        return -1;
-    }
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sqlite3_free(dir);
-    return fd;
-}
-
 /* Whether it is NAME.tmp-<16 hex digits>. */
 static bool
 is_temporary(const char *entry, const char *name)
@@ -96,14 +76,14 @@ is_temporary(const char *entry, const char *name)
 }
 
 static void
-remove_if_dead(int dir, const char *entry)
+remove_if_dead(const char *path)
 {
-    const int fd = openat(dir, entry, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0)
         return;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        (void)unlinkat(dir, entry, 0);
+        (void)unlink(path);
     (void)close(fd);
 }
 
@@ -111,20 +91,23 @@ remove_if_dead(int dir, const char *entry)
 static void
 remove_dead(const char *target)
 {
-    const char *name;
-    const int fd = open_directory(target, &name);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const char *slash = strrchr(target, '/'), *name = slash == NULL ? target : slash + 1;
+    char *parent = sqlite3_mprintf("%.*s", (int)(name - target), target);
+    DIR *dir = parent == NULL ? NULL : opendir(*parent == '\0' ? "." : parent);
     const struct dirent *entry;
 
-    if (dir == NULL) {
-        if (fd >= 0)
-            (void)close(fd);
-        return;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char *path = is_temporary(entry->d_name, name)
+                         ? sqlite3_mprintf("%s%s", parent, entry->d_name)
+                         : NULL;
+
+        if (path != NULL)
+            remove_if_dead(path);
+        sqlite3_free(path);
     }
-    while ((entry = readdir(dir)) != NULL) /* a stream of this thread's own */
-        if (is_temporary(entry->d_name, name))
-            remove_if_dead(fd, entry->d_name);
-    (void)closedir(dir);
+    if (dir != NULL)
+        (void)closedir(dir);
+    sqlite3_free(parent);
 }
 
 /* ---- opening ---- */
@@ -278,14 +261,18 @@ give_name(struct tx_outfile *out)
 static int
 sync_directory(const struct tx_outfile *out)
 {
-    const char *name;
-    const int dir = open_directory(out->target, &name);
-    int error = dir < 0 ? errno : 0;
+    const char *slash = strrchr(out->target, '/');
+    char *parent = slash == NULL
+                       ? sqlite3_mprintf(".")
+                       : sqlite3_mprintf("%.*s", (int)(slash - out->target) + 1, out->target);
+    const int dir = parent == NULL ? -1 : open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = parent == NULL ? ENOMEM : dir < 0 ? errno : 0;
 
     if (dir >= 0 && fsync(dir) != 0)
         error = errno;
     if (dir >= 0)
         (void)close(dir);
+    sqlite3_free(parent);
     return error;
 }
 
