@@ -15,7 +15,7 @@
 #include "follow.h"
 #include "wire.h"
 
-enum { END_WAIT_S = 10, PROCESSES_MAX = 64 };
+enum { END_WAIT_S = 60, PROCESSES_MAX = 64 };
 
 /* What the machine tells of a cut. */
 struct cut {
@@ -284,6 +284,19 @@ run_one(const char *root, struct rng *rng)
     (void)close(to_machine[1]);
 }
 
+static void
+prepare(const char *root, struct rng *rng)
+{
+    const pid_t pid = test_fork();
+
+    if (pid == 0) {
+        machine->prepare(root, rng);
+        _exit(0);
+    }
+    (void)rng_next(rng);
+    test_wait_well(pid, END_WAIT_S, "preparing the disk");
+}
+
 void
 machine_run(const struct machine *m, uint32_t machines, const char *base, struct rng *rng)
 {
@@ -297,6 +310,8 @@ machine_run(const struct machine *m, uint32_t machines, const char *base, struct
     test_path(cut_dir, base, "cut");
     if (calls_real.mkdir(root, 0700) != 0)
         test_die("cannot make %s", root);
+    if (m->prepare != NULL)
+        prepare(root, rng);
     for (uint32_t i = 0; i < machines; i++) {
         run_one(root, rng);
         machine->next();

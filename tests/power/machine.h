@@ -18,6 +18,9 @@
 #include "disk.h"
 
 struct machine {
+    /* In a process of its own, before the first machine: what is on the disk then. NULL: nothing.
+     */
+    void (*prepare)(const char *root, struct rng *rng);
     /* In the machine: work on the disk below root, until machine_power_off. */
     void (*work)(const char *root, struct rng *rng);
     /* In the machine, with the disk stopped: note what must be there, and what may be there. */
