@@ -62,6 +62,10 @@ TX_MUST_CHECK int tx_os_allocate(int fd, uint64_t bytes);
 /* fsync of a directory, so that names made or removed in it survive a power loss. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
 
+/* The same, and the directory's own name; not when the directory above is one that this user may
+ * not read, and so has made nothing in. */
+TX_MUST_CHECK enum txkv_rc tx_os_keep_dir(const char *path, struct txkv_error *err);
+
 /* mkdir if missing, 0700; a directory of that name is fine, anything else TXKV_EXISTS. */
 TX_MUST_CHECK enum txkv_rc tx_os_make_dir(const char *path, struct txkv_error *err);
 
