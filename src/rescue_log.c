@@ -15,13 +15,13 @@ apply_operations(struct tx_refill *refill, const struct tx_record *txn, struct t
     static const uint8_t empty[1] = { 0 };
     const uint8_t *p = txn->body, *end = p + txn->body_bytes;
     struct tx_op op;
-    enum txkv_rc rc;
 
-    while ((rc = tx_op_next(&p, end, &op)) == TXKV_OK) {
+    while (tx_op_next(&p, end, &op) == TXKV_OK) {
         const struct txkv_bytes key = { op.key, op.key_bytes };
         const uint8_t *data = op.kind == TX_OP_DELETE ? NULL
                               : op.value_bytes > 0    ? op.value
                                                       : empty;
+        enum txkv_rc rc;
 
         if (!tx_table_possible(op.table)) {
             refill->report->rows_refused++;

@@ -15,17 +15,12 @@
 #ifndef TXKV_TEST_WRECK_H
 #define TXKV_TEST_WRECK_H
 
+#include "harm.h"
 #include "subject.h"
 
 struct wreck_counts {
     uint64_t stores, wrong, crashed, hung;
     uint64_t opened, refused, salvaged, rescued, rows_rescued;
-};
-
-/* Where the stores are: the good one, a copy of it from before its checkpoint (it may be missing),
- * another store (it may be missing), and room for cases. */
-struct wreck_places {
-    const char *origin, *old, *foreign, *base;
 };
 
 /* Damage one copy of the store, and try everything on it. `number` is for messages. */
