@@ -198,12 +198,15 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 
 crash: ## the long kill -9 loops: CRASH_ROUNDS (200); power cuts: 500 times as many
 	@+$(PARALLEL) txkv.so $(OUT)/tests/crash/kill9 $(OUT)/tests/crash/bank $(OUT)/tests/crash/atomic \
-	    $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
+	    $(patsubst %,$(OUT)/tests/power/%,power power_processes power_sql power_copies power_repairs)
 	@$(RUN) $(OUT)/tests/crash/kill9 $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/bank $(or $(CRASH_ROUNDS),200)
 	@$(RUN) $(OUT)/tests/crash/atomic $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
+	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 250))
+	@$(RUN) $(OUT)/tests/power/power_processes $$(($(or $(CRASH_ROUNDS),200) * 250))
 	@$(RUN) $(OUT)/tests/power/power_sql $$(($(or $(CRASH_ROUNDS),200) * 50))
+	@$(RUN) $(OUT)/tests/power/power_copies $$(($(or $(CRASH_ROUNDS),200) * 25))
+	@$(RUN) $(OUT)/tests/power/power_repairs $$(($(or $(CRASH_ROUNDS),200) * 20))
 
 soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs

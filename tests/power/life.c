@@ -24,7 +24,7 @@ struct setting {
 static struct shared *shared;
 static struct setting setting;
 static struct progress found; /* by the judge, last */
-static uint64_t recoveries;
+static uint64_t recoveries, long_logs, grown_maps;
 
 static void
 choose_setting(struct rng *rng)
@@ -40,6 +40,7 @@ choose_setting(struct rng *rng)
                                 .full_percent = percents[rng_below(rng, 5)],
                                 .normal_percent = rng_chance(rng, 50) ? 100 : 0 };
     shared->record.all_full = setting.full_percent == 100;
+    shared->record.is_large = rng_chance(rng, 15);
 }
 
 /* ---- the machine ---- */
@@ -170,6 +171,18 @@ life_options(void)
 
 /* ---- the judge ---- */
 
+static bool
+has_grown(struct txkv *store)
+{
+    struct txkv_stat stats[TXKV_STATS_MAX];
+    const size_t count = txkv_stats(store, stats);
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(stats[i].name, "lmdb_map_bytes") == 0)
+            return stats[i].value > (double)setting.options.map_size;
+    return false;
+}
+
 static void
 judge_once(const char *root)
 {
@@ -183,6 +196,8 @@ judge_once(const char *root)
             "opening what the power failure has left");
     txkv_recovery(store, &report);
     recoveries += report.transactions_replayed > 0;
+    long_logs += report.segments > 1;
+    grown_maps += has_grown(store);
     found = work_judge(&shared->record, store, &shared->least, &shared->most);
     test_ok(txkv_verify(store, &report, &err), &err, "verify");
     test_ok(txkv_close(store, &err), &err, "close");
@@ -237,6 +252,8 @@ int
 life_summary(void)
 {
     machine_report();
+    printf("  %llu times a log of several segments, %llu times a map that had grown\n",
+           (unsigned long long)long_logs, (unsigned long long)grown_maps);
     printf("%llu power cuts, after %llu of them transactions were recovered; lost: 0, wrong: 0\n",
            (unsigned long long)machine_cuts(), (unsigned long long)recoveries);
     return test_summary(machine_cuts(), 0);

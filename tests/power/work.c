@@ -26,11 +26,12 @@ hash_of(const struct record *record, uint32_t writer, uint32_t number, uint32_t 
     return mix64(record->seed ^ mix64((uint64_t)writer << 48 ^ (uint64_t)epoch << 32 ^ number));
 }
 
-/* Mostly short; one in a while spans pages, or is larger than a segment. */
+/* Mostly short; one in a while spans pages, or is larger than a segment. When they are large, what
+ * is there takes more than LMDB's map has at first. */
 static size_t
-value_bytes(uint64_t h)
+value_bytes(const struct record *record, uint64_t h)
 {
-    switch (h % 64) {
+    switch (record->is_large ? h % 4 : h % 64) {
     case 0:
         return HEADER_BYTES + (h >> 8) % (VALUE_BYTES_MAX - HEADER_BYTES);
     case 1:
@@ -54,7 +55,7 @@ operations_of(const struct record *record, uint32_t writer, uint32_t number, uin
 
         out[i] = (struct operation){ .row = (uint32_t)(each % ROWS),
                                      .is_delete = (each >> 8) % 5 == 0,
-                                     .bytes = value_bytes(each >> 16) };
+                                     .bytes = value_bytes(record, each >> 16) };
     }
     return count;
 }

@@ -36,6 +36,7 @@ struct record {
     uint64_t seed;
     uint32_t epoch;
     bool all_full; /* every commit is sync=full */
+    bool is_large; /* values are */
     atomic_uint started[WRITERS], acknowledged[WRITERS];
     atomic_uint durable[WRITERS]; /* what a power failure must not take */
     atomic_bool late_started, late_acknowledged;
