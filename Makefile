@@ -73,7 +73,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOB
 
 .DEFAULT_GOAL := all
 .PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-programs crash soak bench \
-        bench-full bench-report demo deps deps-bench deps-dev install uninstall clean
+        bench-full bench-soak bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
 # The root's txkv.so is for the shell, which cannot load one that was built with a sanitizer.
@@ -219,7 +219,11 @@ bench: deps-bench ## compare with a native table in WAL mode and others, in 11 m
 bench-full: ## everything that the benchmark has, in an hour
 	@$(MAKE) --no-print-directory bench B="--full $(B)"
 
-bench-report: deps-bench ## write docs/benchmarks.md and its pictures from the last run of the benchmark
+bench-soak: ## mixed work for SOAK_MINUTES (10) on each of both engines, second by second
+	@BENCH_DIR=$(or $(BENCH_DIR),build/bench)/soak $(MAKE) --no-print-directory bench \
+	    B="--only timeline --runs 1 --seconds $$(($(or $(SOAK_MINUTES),10) * 60)) $(B)"
+
+bench-report: deps-bench ## write docs/benchmarks.md and its pictures from the last runs of the benchmark
 	@tests/bench/report.sh $(or $(BENCH_DIR),build/bench)
 
 demo: deps ## real data through the whole path, killed and recovered on the way

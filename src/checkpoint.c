@@ -9,7 +9,10 @@
 #include "order.h"
 #include "os.h"
 
-enum { GROW_WAIT_MS = 1000 };
+enum {
+    GROW_WAIT_MS = 1000,
+    LET_GO_BYTES = 16 << 20 /* of rows, between two looks at the log's pages */
+};
 
 /* One checkpoint on its way. */
 struct job {
@@ -136,6 +139,22 @@ is_dropped(const struct job *job, uint32_t table)
            TXKV_OK;
 }
 
+/* In key order the nodes, and their keys and values in the log, are spread over memory: ask for
+ * what the next steps need while this one is written. */
+static void
+prefetch_ahead(const struct tx_node *node)
+{
+    const struct tx_node *next = node == NULL ? NULL : tx_node_next(node);
+
+    if (next == NULL)
+        return;
+    __builtin_prefetch(&next->first);
+    __builtin_prefetch(&next->next[0]);
+    __builtin_prefetch(node->key.data);
+    __builtin_prefetch(node->first.value);
+    __builtin_prefetch(node->first.value + 64);
+}
+
 /* The smallest key among the walks, and its newest version (NULL when every one of them was taken
  * back). */
 static const struct tx_key *
@@ -155,8 +174,22 @@ next_key(struct job *job, const struct tx_version **newest)
         if (*newest == NULL)
             *newest = tx_node_newest(node);
         job->nodes[i] = tx_node_next(node);
+        prefetch_ahead(job->nodes[i]);
     }
     return key;
+}
+
+/* The log's pages that were read so far leave this process's memory; they stay in the kernel's
+ * cache, and LMDB's dirty pages come in their place. */
+static void
+let_go_of_pages(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->count; i++) {
+        const struct tx_memtable *memtable = job->memtables[i];
+
+        for (uint32_t n = 0; n < memtable->segment_count; n++)
+            tx_segment_unmap_pages(memtable->segments[n], 0, memtable->segments[n]->bytes);
+    }
 }
 
 static enum txkv_rc
@@ -165,6 +198,7 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
     const struct tx_version *version;
     const struct tx_key *key;
     enum txkv_rc rc = TXKV_OK;
+    uint64_t bytes = 0; /* written since the last look at the log's pages */
     uint32_t table = 0;
     bool dropped = false;
 
@@ -189,6 +223,11 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
             rc = tx_tree_batch_put(batch, key->table, key->data, key->bytes, version->value,
                                    version->value_bytes, map_full, err);
             job->report.rows_put++;
+        }
+        bytes += key->bytes + version->value_bytes;
+        if (bytes >= LET_GO_BYTES) {
+            let_go_of_pages(job);
+            bytes = 0;
         }
     }
     return rc;

@@ -94,18 +94,18 @@ write_steps(const struct tx_writeset *set)
     return set->order == NULL ? set->count : set->order_count;
 }
 
-/* In key order the writes and their keys are spread over memory: ask for them before they are
- * needed. */
+/* In key order the writes and their keys are spread over memory: ask for them ahead. */
 static void
-prefetch_ahead(const struct tx_writeset *set, uint32_t i, const uint8_t *mapped)
+prefetch_ahead(const struct tx_writeset *set, uint32_t i)
 {
     if (i + 2 * PREFETCH_STEPS < set->order_count)
         __builtin_prefetch(&set->writes[set->order[i + 2 * PREFETCH_STEPS]]);
     if (i + PREFETCH_STEPS < set->order_count)
-        __builtin_prefetch(mapped + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
+        __builtin_prefetch(set->record + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
 }
 
-/* Enter the writes, whose bytes stand at `mapped` as in set->record. On failure nothing stays. */
+/* Enter the writes, whose bytes stand at `mapped` as in set->record; a large record's pages are not
+ * in memory there, and are not looked at. On failure nothing stays. */
 static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
@@ -122,13 +122,13 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
         struct tx_key key;
 
         if (set->order != NULL)
-            prefetch_ahead(set, i, mapped);
+            prefetch_ahead(set, i);
         if (write == NULL)
             continue;
-        key = (struct tx_key){ mapped + write->key_at, write->key_bytes, write->table };
-        if (tx_memtable_insert(memtable, &key, write->hash, lsn,
-                               write->value_at == 0 ? NULL : mapped + write->value_at,
-                               write->value_bytes) == TXKV_OK)
+        key = tx_write_key(set, write);
+        if (tx_memtable_insert_from(memtable, &key, mapped + write->key_at, write->hash, lsn,
+                                    write->value_at == 0 ? NULL : mapped + write->value_at,
+                                    write->value_bytes) == TXKV_OK)
             continue;
         while (i-- > 0) {
             write = write_at(set, i);

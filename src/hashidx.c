@@ -31,6 +31,7 @@
 struct tx_hashidx {
     struct tx_arena *arena;
     ck_hs_t *shards[SHARDS]; /* atomic [M6]; NULL until the first put */
+    uint64_t rooms[SHARDS];  /* slots that the table was made with, or more; writer only */
 };
 
 /* ck_malloc's functions get no context: put leaves its arena here. */
@@ -154,18 +155,32 @@ tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash
     return entry == NULL ? NULL : node_of(entry);
 }
 
+/* Slots of a table of so many entries: ck_hs doubles it when more than half of them are taken. */
+static uint64_t
+slots_for(uint64_t entries)
+{
+    uint64_t slots = SHARD_ENTRIES_FIRST;
+
+    while (slots < 2 * entries)
+        slots *= 2;
+    return slots;
+}
+
+/* ck_hs_grow makes a table anew that has the asked-for size already, and the old one stays in the
+ * arena: it is called only for a table that is smaller. */
 void
 tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more)
 {
     put_arena = index->arena;
     for (uint64_t i = 0; i < SHARDS; i++) {
         ck_hs_t *shard = shard_for_put(index, i << (64 - SHARD_BITS));
-        unsigned long room = SHARD_ENTRIES_FIRST;
+        uint64_t entries, wanted;
 
         if (shard == NULL)
             return;
-        while (room < 2 * (ck_hs_count(shard) + more / SHARDS))
-            room *= 2;
-        (void)ck_hs_grow(shard, room);
+        entries = ck_hs_count(shard);
+        wanted = slots_for(entries + more / SHARDS);
+        if (wanted > tx_max_u64(index->rooms[i], slots_for(entries)) && ck_hs_grow(shard, wanted))
+            index->rooms[i] = wanted;
     }
 }

@@ -39,37 +39,49 @@ compare_items(const void *left, const void *right, void *arg)
     return c != 0 ? c : (a->index > b->index) - (a->index < b->index);
 }
 
-/* How many bytes all keys begin with. */
+/* With how many of `bytes` bytes both keys begin. */
 static uint32_t
-shared_bytes(const struct tx_sort_item *items, uint32_t count, const struct keys *keys)
+shared_bytes(const struct tx_key *a, const struct tx_key *b, uint32_t bytes)
 {
-    const struct tx_key first = keys->key_of(keys->arg, items[0].index);
-    uint32_t shared = first.bytes;
+    const uint32_t limit = (uint32_t)tx_min_u64(bytes, tx_min_u64(a->bytes, b->bytes));
+    uint32_t n = 0;
 
-    for (uint32_t i = 1; i < count && shared > 0; i++) {
-        const struct tx_key key = keys->key_of(keys->arg, items[i].index);
-        uint32_t n = 0;
-
-        while (n < shared && n < key.bytes && key.data[n] == first.data[n])
-            n++;
-        shared = n;
-    }
-    return shared;
+    while (n < limit && a->data[n] == b->data[n])
+        n++;
+    return n;
 }
 
-static void
-fill_items(struct tx_sort_item *items, uint32_t count, const struct keys *keys)
+/* Fill the items for keys that all begin with the same `*shared` bytes; false, with *shared put
+ * right, when they do not. */
+static bool
+try_fill(struct tx_sort_item *items, uint32_t count, const struct keys *keys, uint32_t *shared)
 {
-    const uint32_t shared = shared_bytes(items, count, keys);
+    const struct tx_key first = keys->key_of(keys->arg, items[0].index);
+    const uint32_t tried = *shared;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct tx_key key = keys->key_of(keys->arg, items[i].index);
 
+        *shared = shared_bytes(&first, &key, *shared);
         items[i].table = key.table;
         items[i].prefix = 0;
-        for (uint32_t at = shared; at < shared + 8; at++)
+        for (uint32_t at = tried; at < tried + 8; at++)
             items[i].prefix = items[i].prefix << 8 | (at < key.bytes ? key.data[at] : 0);
     }
+    return *shared == tried;
+}
+
+/* The keys are spread over memory. So they are looked at once, when the first and the last tell
+ * what all of them share, and twice at most. */
+static void
+fill_items(struct tx_sort_item *items, uint32_t count, const struct keys *keys)
+{
+    const struct tx_key first = keys->key_of(keys->arg, items[0].index);
+    const struct tx_key last = keys->key_of(keys->arg, items[count - 1].index);
+    uint32_t shared = shared_bytes(&first, &last, first.bytes);
+
+    if (!try_fill(items, count, keys, &shared))
+        (void)try_fill(items, count, keys, &shared);
 }
 
 /* ---- by the bytes in the items ---- */

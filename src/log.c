@@ -288,7 +288,6 @@ enum txkv_rc
 tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
-    const uint32_t body_bytes = record_bytes - TX_RECORD_HEADER_BYTES;
     enum txkv_rc rc;
 
     *place = (struct tx_log_place){ .bytes = record_bytes };
@@ -302,7 +301,8 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
     place->lsn = log->end_lsn;
     place->segment = log->current;
     place->mapped = log->current->map + (place->lsn - log->current->first_lsn);
-    memcpy(place->mapped + TX_RECORD_HEADER_BYTES, record + TX_RECORD_HEADER_BYTES, body_bytes);
+    tx_segment_fill(place->segment, place->lsn - place->segment->first_lsn + TX_RECORD_HEADER_BYTES,
+                    record + TX_RECORD_HEADER_BYTES, record_bytes - TX_RECORD_HEADER_BYTES);
     return TXKV_OK;
 }
 

@@ -55,31 +55,64 @@ link_or_keep(struct tx_memtable *memtable, struct tx_node *node)
         tx_store_release_32(&memtable->has_loose, 1); /* [M16] */
 }
 
+/* A node for a key that has none. */
+static enum txkv_rc
+add_node(struct tx_memtable *memtable, const struct tx_key *key, const uint8_t *stays,
+         uint64_t hash, const struct tx_version *first)
+{
+    struct tx_node *node = tx_skiplist_make(&memtable->linked, key, first);
+    uint64_t *of_table;
+
+    if (node == NULL)
+        return TXKV_NOMEM;
+    node->key.data = stays; /* no reader has it yet */
+    if (tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
+        return TXKV_NOMEM;
+    tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);
+    of_table = &memtable->table_keys[key->table % TX_MEMTABLE_COUNTS];
+    tx_store_relaxed_64(of_table, *of_table + 1);
+    link_or_keep(memtable, node);
+    return TXKV_OK;
+}
+
 enum txkv_rc
 tx_memtable_insert(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash,
                    uint64_t lsn, const uint8_t *value, uint32_t value_bytes)
 {
+    return tx_memtable_insert_from(memtable, key, key->data, hash, lsn, value, value_bytes);
+}
+
+enum txkv_rc
+tx_memtable_insert_from(struct tx_memtable *memtable, const struct tx_key *key,
+                        const uint8_t *stays, uint64_t hash, uint64_t lsn, const uint8_t *value,
+                        uint32_t value_bytes)
+{
     const struct tx_version first = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
     struct tx_version *version;
-    uint64_t *of_table;
 
     assert(lsn >= memtable->first_lsn);
-    if (node == NULL) {
-        node = tx_skiplist_make(&memtable->linked, key, &first);
-        if (node == NULL || tx_hashidx_put(memtable->index, node, hash) != TXKV_OK)
-            return TXKV_NOMEM;
-        tx_store_relaxed_64(&memtable->keys, memtable->keys + 1);
-        of_table = &memtable->table_keys[key->table % TX_MEMTABLE_COUNTS];
-        tx_store_relaxed_64(of_table, *of_table + 1);
-        link_or_keep(memtable, node);
-        return TXKV_OK;
-    }
+    if (node == NULL)
+        return add_node(memtable, key, stays, hash, &first);
     version = tx_arena_alloc(&memtable->arena, sizeof(*version));
     if (version == NULL)
         return TXKV_NOMEM;
     *version = first;
     tx_node_push(node, version);
+    return TXKV_OK;
+}
+
+enum txkv_rc
+tx_memtable_replay(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn,
+                   const uint8_t *value, uint32_t value_bytes)
+{
+    const struct tx_version only = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
+    const uint64_t hash = tx_key_hash(key);
+    struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
+
+    if (node == NULL)
+        return add_node(memtable, key, key->data, hash, &only);
+    node->first = only;
     return TXKV_OK;
 }
 

@@ -67,6 +67,19 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_insert(struct tx_memtable *memtable,
                                               const struct tx_key *key, uint64_t hash, uint64_t lsn,
                                               const uint8_t *value, uint32_t value_bytes);
 
+/* The same, where key->data is good during the call only, and the key's bytes stand at `stays` as
+ * well: they are not looked at there. */
+TX_MUST_CHECK enum txkv_rc tx_memtable_insert_from(struct tx_memtable *memtable,
+                                                   const struct tx_key *key, const uint8_t *stays,
+                                                   uint64_t hash, uint64_t lsn,
+                                                   const uint8_t *value, uint32_t value_bytes);
+
+/* The same for a memtable that no reader has yet: of a key's versions the last one alone is kept.
+ */
+TX_MUST_CHECK enum txkv_rc tx_memtable_replay(struct tx_memtable *memtable,
+                                              const struct tx_key *key, uint64_t lsn,
+                                              const uint8_t *value, uint32_t value_bytes);
+
 /*
  * tx_memtable_retract -- take back the version of `key` with that lsn, if it is the newest: of a
  * transaction that could not be entered whole. Its node stays. Leader only.

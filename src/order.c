@@ -24,7 +24,7 @@ struct loose {
     struct tx_node *chain;  /* by `prev`; the array's nodes, unless there was no memory for it */
     struct tx_node **nodes; /* or NULL */
     struct tx_sort_item *items; /* the array's order */
-    uint32_t count, done;
+    uint32_t room, count, done;
     struct tx_node *last; /* linked: below the next one, where the array is sorted */
 };
 
@@ -42,19 +42,20 @@ sort(struct loose *loose)
 {
     struct tx_node *node;
 
-    for (node = loose->chain; node != NULL; node = node->prev)
-        loose->count++;
-    loose->nodes = tx_malloc(loose->count * sizeof(struct tx_node *));
-    loose->items = tx_malloc(loose->count * sizeof *loose->items);
+    loose->nodes = tx_malloc(loose->room * sizeof(struct tx_node *));
+    loose->items = tx_malloc(loose->room * sizeof *loose->items);
     if (loose->nodes == NULL || loose->items == NULL) {
         tx_free(loose->nodes);
         loose->nodes = NULL;
+        for (node = loose->chain; node != NULL; node = node->prev)
+            loose->count++;
         return;
     }
-    node = loose->chain;
-    for (uint32_t i = 0; i < loose->count; i++, node = node->prev) {
-        loose->nodes[i] = node;
-        loose->items[i].index = i;
+    for (node = loose->chain; node != NULL; node = node->prev) {
+        assert(loose->count < loose->room);
+        loose->nodes[loose->count] = node;
+        loose->items[loose->count].index = loose->count;
+        loose->count++;
     }
     tx_keysort(loose->items, loose->count, key_of, loose->nodes);
 }
@@ -108,6 +109,7 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
     (void)pthread_mutex_lock(&core->overlay_mutex);
     takes_writes = tx_views_current(&core->views)->memtables[0] == memtable;
     loose.chain = memtable->loose;
+    loose.room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     memtable->loose = NULL;
     (void)pthread_mutex_unlock(&core->overlay_mutex);
     sort(&loose);

@@ -6,75 +6,30 @@
 #include <string.h>
 
 #include "apply.h"
-#include "keysort.h"
 #include "os.h"
 #include "prepare.h"
 
-enum {
-    BATCH = 1 << 16, /* operations are entered in batches of so many, each sorted by key */
-    TRIES_MAX = 100
-};
-
-struct operation {
-    struct tx_key key;
-    uint64_t lsn;
-    const uint8_t *value;
-    uint32_t value_bytes;
-};
+enum { TRIES_MAX = 100 };
 
 struct replay {
     struct tx_core *core;
     struct tx_memtable *memtable;
     struct txkv_recovery_report *report;
-    struct tx_sort_item *items; /* BATCH of them; the index is of the operation */
-    struct operation *operations;
-    uint32_t count;
     bool decided, commit; /* the transaction that is pending at the log's end, if there is one */
 };
 
-static struct tx_key
-key_of(const void *arg, uint32_t index)
-{
-    const struct replay *replay = arg;
-
-    return replay->operations[index].key;
-}
-
-/*
- * Enter the batch. Of several operations on one key only the last counts: there is no snapshot yet
- * that could see the others.
- */
+/* In the log's order: of several operations on one key only the last counts, since there is no
+ * snapshot yet that could see the others. */
 static enum txkv_rc
-enter_batch(struct replay *replay, struct txkv_error *err)
-{
-    const struct tx_sort_item *items = replay->items;
-
-    tx_keysort(replay->items, replay->count, key_of, replay);
-    for (uint32_t i = 0; i < replay->count; i++) {
-        const struct operation *op = &replay->operations[items[i].index];
-
-        if (i + 1 < replay->count &&
-            tx_key_compare(&op->key, &replay->operations[items[i + 1].index].key) == 0)
-            continue;
-        if (tx_memtable_insert(replay->memtable, &op->key, tx_key_hash(&op->key), op->lsn,
-                               op->value, op->value_bytes) != TXKV_OK)
-            return tx_fail_nomem(err);
-    }
-    replay->count = 0;
-    return TXKV_OK;
-}
-
-static enum txkv_rc
-add_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *err)
+enter_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_error *err)
 {
     struct replay *replay = arg;
+    const struct tx_key key = { op->key, op->key_bytes, op->table };
 
-    replay->items[replay->count].index = replay->count;
-    replay->operations[replay->count] = (struct operation){
-        { op->key, op->key_bytes, op->table }, lsn, op->value, op->value_bytes
-    };
     replay->report->operations_replayed++;
-    return ++replay->count == BATCH ? enter_batch(replay, err) : TXKV_OK;
+    if (tx_memtable_replay(replay->memtable, &key, lsn, op->value, op->value_bytes) != TXKV_OK)
+        return tx_fail_nomem(err);
+    return TXKV_OK;
 }
 
 /* Enter the transaction whose operations are the record's body, and stand in a pinned segment. */
@@ -82,13 +37,7 @@ static enum txkv_rc
 replay_operations(struct replay *replay, const struct tx_record *txn, struct txkv_error *err)
 {
     replay->report->transactions_replayed++;
-    if (replay->items == NULL)
-        replay->items = tx_malloc(BATCH * sizeof *replay->items);
-    if (replay->operations == NULL)
-        replay->operations = tx_malloc(BATCH * sizeof *replay->operations);
-    if (replay->items == NULL || replay->operations == NULL)
-        return tx_fail_nomem(err);
-    return tx_apply_each(replay->core, txn, add_operation, replay, err);
+    return tx_apply_each(replay->core, txn, enter_operation, replay, err);
 }
 
 static enum txkv_rc
@@ -202,10 +151,6 @@ read_log(struct replay *replay, const struct tx_log_config *config, bool first,
     }
     if (rc == TXKV_OK && replay->decided)
         rc = append_answer(replay, err);
-    if (rc == TXKV_OK)
-        rc = enter_batch(replay, err);
-    tx_free(replay->items);
-    tx_free(replay->operations);
     return rc;
 }
 

@@ -126,6 +126,11 @@ TX_MUST_CHECK enum txkv_rc tx_segment_load(const struct tx_segment *segment, uin
  */
 void tx_segment_unmap_pages(const struct tx_segment *segment, uint64_t from, uint64_t to);
 
+/* Copy bytes into the map, from offset `at` of the file on. The pages of many are let go of on the
+ * way, as by tx_segment_unmap_pages. */
+void tx_segment_fill(const struct tx_segment *segment, uint64_t at, const uint8_t *from,
+                     uint64_t bytes);
+
 /* Close the file, keep the map. By who alone may sync the segment. */
 void tx_segment_close_fd(struct tx_segment *segment);
 

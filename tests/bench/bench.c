@@ -23,7 +23,8 @@
 
 static const char usage_text[] =
     "usage: bench [--quick] [--only NAME] [--engine NAME] [--runs N] [--seconds S] [--rows N]\n"
-    "             [--dir DIR] [--ext FILE] [--peer NAME=FILE --peer-sql FILE] [--full]\n"
+    "             [--dir DIR] [--ext FILE] [--args TEXT] [--peer NAME=FILE --peer-sql FILE] "
+    "[--full]\n"
     "  --quick       100,000 rows, half a second and 1 run each: a look, not a measurement\n"
     "  --only NAME   the work of that name, else all whose name contains NAME; or several: A,B\n"
     "  --engine NAME that engine alone\n"
@@ -32,6 +33,7 @@ static const char usage_text[] =
     "  --seconds S   length of a timed run (default 1.5; 2.5 with --full or --only)\n"
     "  --dir DIR     scratch space and results.jsonl (default build/bench): its disk is measured\n"
     "  --ext FILE    the extension (default ./txkv.so)\n"
+    "  --args TEXT   what txkv's tables are given besides, as \", name=value\"\n"
     "  --peer NAME=FILE  another extension to compare with, which has virtual tables\n"
     "  --peer-sql FILE   the SQL by which it makes a table kv(key, value), run on each "
     "connection:\n"
@@ -348,6 +350,8 @@ parse_options(struct config *config, char **argv)
             dir = value;
         else if (strcmp(*arg, "--ext") == 0)
             extension = value;
+        else if (strcmp(*arg, "--args") == 0)
+            config->args = value;
         else if (strcmp(*arg, "--peer") == 0)
             parse_peer(config, value);
         else if (strcmp(*arg, "--peer-sql") == 0)
@@ -356,7 +360,6 @@ parse_options(struct config *config, char **argv)
             usage_exit(2);
         arg++;
     }
-    config->killed_rows = config->rows / 5;
     if (config->seconds == 0)
         config->seconds = config->full || config->only ? 2.5 : 1.5;
     if (config->rows < 1000 || config->rows > 100000000 || config->runs < 1 ||
@@ -405,7 +408,7 @@ int
 main(int argc, char **argv)
 {
     (void)argc;
-    struct config config = { .rows = 1000000, .runs = 3 };
+    struct config config = { .args = "", .rows = 1000000, .runs = 3 };
     parse_options(&config, argv);
     struct report *report = report_open(&config);
     if (!report)

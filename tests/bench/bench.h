@@ -15,6 +15,7 @@
  *   kv.c       the same works through a key-value library, without SQL; kv_*.c: one each
  *   empty.c    a virtual table that stores nothing
  *   sizes.c    values of other sizes
+ *   timeline.c one work second by second
  *   ycsb.c     the YCSB core workloads
  *   columns.c  tables with declared columns: made, read, checked
  *   hist.c     latency histogram
@@ -45,6 +46,7 @@ struct hist {
     uint64_t buckets[HIST_BUCKETS];
 };
 
+size_t hist_bucket(uint64_t value);
 void hist_add(struct hist *h, uint64_t value);
 void hist_merge(struct hist *into, const struct hist *from);
 /* The value that the given share (0 to 1) of all values does not pass; 0 when there are none. */
@@ -87,7 +89,8 @@ enum fixture {
     FIXTURE_GROWING, /* as LOADED, made anew for every run: the work adds rows */
     FIXTURE_LOGGED, /* all rows in the log, never checkpointed: txkv serves them from its overlay */
     FIXTURE_COLUMNS, /* tables with declared columns, a tenth of the rows each, as in LOADED */
-    FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log */
+    FIXTURE_KILLED,  /* made anew for every run by a process killed with its rows in the log: as
+                        many as the work has, or a fifth of what the options say */
     FIXTURE_COUNT
 };
 
@@ -99,8 +102,8 @@ struct config {
     char *peer_sql; /* what makes its table kv(key, value), see db.c */
     const char *only;
     const char *engine; /* NULL: all */
+    const char *args;   /* what txkv's tables get besides, ", name=value"; "": nothing */
     uint32_t rows;
-    uint32_t killed_rows;
     double seconds;
     int runs;
     bool full; /* also what only --full runs */
@@ -123,10 +126,13 @@ struct result {
     uint64_t retries;     /* transactions that others made run again */
     double beside_value;  /* of the workers beside, in their unit */
     uint64_t switches;    /* context switches that the process asked for */
+    double group_size;    /* commits of txkv in one sync or publication; 0: not looked at */
     double after_ms;      /* what work->after names */
     double disk_mb;       /* of the store's files once it is closed; 0: not looked at */
     struct memory memory; /* the sum of those of all processes */
     long commit_peak_kb;
+    /* Of timeline.c: the most in the last third of the time, to the most in the third before. */
+    double memory_growth, log_growth, data_growth;
     long child_peak_kb; /* ru_maxrss, verification included */
     struct hist latency;
 };
@@ -157,7 +163,8 @@ struct goal {
         double min;
     } ratios[RATIOS_MAX];    /* to the rate of another engine in the same run */
     double beside_ratio_min; /* to SQLite's, for the workers beside */
-    double p999_ms_max;
+    double p999_ms_max, max_ms_max;
+    double growth_max; /* of memory, and of the files, in the last third of the time */
     double peak_to_data_max;
     double peak_mb_max;
     double disk_ratio_max; /* to SQLite's file */
@@ -190,6 +197,7 @@ struct work {
     void (*op)(struct worker *w);   /* one step of the timed loop; NULL: measure does it all */
     void (*prepare)(struct run *r); /* before the workers start; NULL: nothing */
     void (*measure)(struct run *r); /* runs in the child */
+    void (*look)(struct run *r);    /* once a second of the timed loop; NULL: nothing */
     uint32_t rows;                  /* 0: as many as the options say */
     uint32_t value_bytes;           /* 0: VALUE_BYTES; else the values are those of sizes.c */
     bool random_keys;
@@ -287,6 +295,11 @@ int empty_register(sqlite3 *db);
 /* Fill a new store for FIXTURE_SIZED with values that are not those of db.c, and close it. */
 void sized_make(struct run *r);
 
+/* ---- timeline.c ---- */
+
+void timeline_measure(struct run *r);
+void timeline_look(struct run *r);
+
 /* ---- workers.c ---- */
 
 void workers_measure(struct run *r);
@@ -303,6 +316,9 @@ void op_point(struct worker *w);
 void op_point_miss(struct worker *w);
 void op_range(struct worker *w);
 void op_scan(struct worker *w);
+
+/* Of timeline.c. */
+void op_timeline(struct worker *w);
 
 /* Of sizes.c. */
 void op_sized_upsert(struct worker *w);

@@ -77,8 +77,8 @@ open_kv(struct run *r, sqlite3 *db, const char *options)
     }
     /* Serializable is the default, and is not named so that older versions can be measured too. */
     const char *isolation = r->engine == ENGINE_SNAPSHOT ? ", isolation=snapshot" : "";
-    char *sql = sqlite3_mprintf("CREATE VIRTUAL TABLE temp.kv USING txkv(%Q, sync=%s%s%s)",
-                                r->store, r->work->sync, isolation, options);
+    char *sql = sqlite3_mprintf("CREATE VIRTUAL TABLE temp.kv USING txkv(%Q, sync=%s%s%s%s)",
+                                r->store, r->work->sync, isolation, options, r->config->args);
     db_exec(r, db, sql);
     sqlite3_free(sql);
 }
@@ -322,7 +322,7 @@ fixture_make(struct run *r)
     }
     bool stays_in_log = r->fixture == FIXTURE_LOGGED || r->fixture == FIXTURE_KILLED;
     bool killed = r->fixture == FIXTURE_KILLED;
-    uint32_t rows = killed ? r->config->killed_rows : r->rows;
+    uint32_t rows = r->rows;
     sqlite3 *db = db_open(r, stays_in_log ? db_no_checkpoint : "");
     if (r->engine == ENGINE_TXKV || r->engine == ENGINE_SNAPSHOT) {
         sqlite3_stmt *stmt = db_prepare(r, db, "SELECT txkv_version()");

@@ -8,8 +8,8 @@
 
 #define SUB (1u << HIST_SUB_BITS)
 
-static size_t
-bucket_of(uint64_t value)
+size_t
+hist_bucket(uint64_t value)
 {
     if (value < SUB)
         return (size_t)value;
@@ -31,7 +31,7 @@ bucket_end(size_t bucket)
 void
 hist_add(struct hist *h, uint64_t value)
 {
-    h->buckets[bucket_of(value)]++;
+    h->buckets[hist_bucket(value)]++;
     h->count++;
     if (value > h->max)
         h->max = value;

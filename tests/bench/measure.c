@@ -43,7 +43,7 @@ void
 measure_reopen(struct run *r)
 {
     char key[KEY_BYTES];
-    uint32_t rows = r->config->killed_rows;
+    uint32_t rows = r->rows;
     row_key(key, rows - 1);
     uint64_t start = now_ns();
     sqlite3 *db = db_open(r, "");

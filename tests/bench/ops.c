@@ -349,6 +349,17 @@ op_open(struct worker *w)
     w->commit = prepare_bound(w, "COMMIT");
 }
 
+/* How many commits went together, since this process opened the store. */
+static void
+note_groups(struct worker *w)
+{
+    sqlite3_stmt *stmt =
+        db_prepare(w->run, w->db, "SELECT value FROM txkv_stats WHERE name = 'group_size_mean'");
+    if (sqlite3_step(stmt) == SQLITE_ROW)
+        w->run->result->group_size = sqlite3_column_double(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+}
+
 void
 op_close(struct worker *w)
 {
@@ -358,6 +369,8 @@ op_close(struct worker *w)
         kv_detach(w);
         return;
     }
+    if (w->index == 0 && w->run->engine == ENGINE_TXKV && w->run->work->writes)
+        note_groups(w);
     (void)sqlite3_finalize(w->stmt);
     (void)sqlite3_finalize(w->second);
     (void)sqlite3_finalize(w->begin);

@@ -28,6 +28,7 @@
 struct sample {
     double value, p50_us, p99_us, p999_us, max_us, peak_mb, commit_peak_mb;
     double anon_mb, file_mb, shmem_mb, after_ms, beside_value, retries, disk_mb, per_cpu, switches;
+    double group_size, memory_growth, log_growth, data_growth;
 };
 
 struct cell {
@@ -180,6 +181,11 @@ write_json(FILE *f, const struct run *r, const struct sample *s)
                       r->work->beside.name, res->beside_value, r->work->beside.unit);
     if (r->work->counts_switches)
         (void)fprintf(f, ",\"switches\":%" PRIu64, res->switches);
+    if (res->group_size > 0)
+        (void)fprintf(f, ",\"group_size\":%.2f", res->group_size);
+    if (r->work->look)
+        (void)fprintf(f, ",\"memory_growth\":%.3f,\"log_growth\":%.3f,\"data_growth\":%.3f",
+                      res->memory_growth, res->log_growth, res->data_growth);
     if (res->disk_mb > 0)
         (void)fprintf(f, ",\"disk_mb\":%.3f", res->disk_mb);
     if (r->work->after)
@@ -212,6 +218,10 @@ report_add(struct report *p, const struct run *r)
                         .retries = (double)res->retries,
                         .disk_mb = res->disk_mb,
                         .switches = (double)res->switches,
+                        .group_size = res->group_size,
+                        .memory_growth = res->memory_growth,
+                        .log_growth = res->log_growth,
+                        .data_growth = res->data_growth,
                         .per_cpu =
                             res->cpu_seconds > 0 ? (double)res->count / res->cpu_seconds : 0 };
     if (res->ok)
@@ -328,6 +338,8 @@ print_engine(const struct report *p, size_t work, enum engine engine)
         printf(", %.1f MB on disk", FIELD(cell, disk_mb).median);
     if (w->counts_switches)
         printf(", %.0f voluntary context switches", FIELD(cell, switches).median);
+    if (FIELD(cell, group_size).max > 0)
+        printf(", groups of %.1f", FIELD(cell, group_size).median);
     if (w->beside.workers > 0)
         printf(", %s %.0f %s", w->beside.name, FIELD(cell, beside_value).median, w->beside.unit);
     if (FIELD(cell, retries).max > 0)
@@ -383,6 +395,18 @@ print_goals(const struct report *p, const struct config *config, size_t work)
         struct spread s = FIELD(txkv, p999_us);
         print_goal("txkv p99.9", (struct spread){ s.median / 1e3, s.min / 1e3, s.max / 1e3 },
                    goal->p999_ms_max, true, " ms");
+    }
+    if (goal->max_ms_max > 0) {
+        struct spread s = FIELD(txkv, max_us);
+        print_goal("txkv, the longest", (struct spread){ s.median / 1e3, s.min / 1e3, s.max / 1e3 },
+                   goal->max_ms_max, true, " ms");
+    }
+    if (goal->growth_max > 0) {
+        print_goal("txkv, growth of memory", FIELD(txkv, memory_growth), goal->growth_max, true,
+                   "x");
+        print_goal("txkv, growth of the log", FIELD(txkv, log_growth), goal->growth_max, true, "x");
+        print_goal("txkv, growth of data.mdb", FIELD(txkv, data_growth), goal->growth_max, true,
+                   "x");
     }
     if (goal->peak_to_data_max > 0) {
         struct spread s = FIELD(txkv, peak_mb);

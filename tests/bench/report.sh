@@ -4,7 +4,7 @@
 # usage: tests/bench/report.sh [BENCH_DIR [DOCUMENT]]      (build/bench, docs/benchmarks.md)
 #
 # Reads results.jsonl, one line for each run of an engine, and report.txt, what the benchmark printed:
-# both are of one run (run.sh). Tables are made by report.awk, pictures by gnuplot into the directory
+# both are of one run (run.sh). The same of `make bench-soak` stands in BENCH_DIR/soak. Tables are made by report.awk, pictures by gnuplot into the directory
 # beside the document that has its name.
 set -eu
 
@@ -23,7 +23,16 @@ command -v gnuplot >/dev/null || {
     echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
     exit 1
 }
-awk -v data="$work" -f "$here/report.awk" "$from/report.txt" "$from/results.jsonl" >"$work/tables.md"
+# What `make bench-soak` left belongs to the same document.
+soak=$from/soak
+cat "$from/report.txt" >"$work/report.txt"
+cat "$from/results.jsonl" >"$work/results.jsonl"
+if [ -s "$soak/report.txt" ]; then
+    sed -n '/^timeline: /,$p' "$soak/report.txt" >>"$work/report.txt"
+    awk '/^\{"begin":/ { n = 0; next } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
+        "$soak/results.jsonl" >>"$work/results.jsonl"
+fi
+awk -v data="$work" -f "$here/report.awk" "$work/report.txt" "$work/results.jsonl" >"$work/tables.md"
 mkdir -p "$pictures"
 rm -f "$pictures"/*.svg
 
@@ -73,6 +82,45 @@ plot for [i=2:last] data using i:xtic(1) with linespoints lw 2 pt 7 ps 0.7 title
 plot growth 'Growth: rows in the store' 'operations a second' "set logscale y; set format y '%.0s%c'
 set xlabel 'rows'; set yrange [1000:*]
 plot for [i=2:last] data using i:xtic(1) with linespoints lw 2 pt 7 ps 0.7 title columnheader(i)"
+
+# The work `timeline` leaves a line a second for each engine; both engines stand in four panels.
+engines=
+for engine in txkv sqlite; do
+    [ ! -s "$soak/timeline-$engine.csv" ] || engines="$engines $engine"
+done
+if [ -n "$engines" ]; then
+    gnuplot <<END
+set terminal svg size 860,900 dynamic font 'sans-serif,13' background '#ffffff'
+set output '$pictures/timeline.svg'
+set datafile separator ','
+set key outside right top
+set grid ytics lc rgb '#dddddd'
+set border 3
+set tics nomirror
+set lmargin 11
+set rmargin 20
+set linetype 1 lc rgb '#c44e52'
+set linetype 2 lc rgb '#4c72b0'
+set linetype 3 lc rgb '#e5a5a7'
+set linetype 4 lc rgb '#a8bbdb'
+engines = '$engines'
+file(e) = '$soak/timeline-'.e.'.csv'
+set multiplot layout 4,1 title 'Half point SELECT, half UPDATE, 8 threads, beside a scan'
+set ylabel 'operations a second'; set yrange [0:*]; set format y '%.0s%c'
+plot for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:2 with lines lw 1.5 lt i title word(engines, i)
+set ylabel 'milliseconds'; set yrange [0.01:*]; set logscale y; set format y '%g'
+plot for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:(\$4/1000) with lines lw 1.5 lt i title word(engines, i).' p99.9', \
+     for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:(\$5/1000) with lines lt i+2 title word(engines, i).' longest'
+unset logscale y
+set ylabel 'MB of memory'; set yrange [0:*]
+plot for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:6 with lines lw 1.5 lt i title word(engines, i), \
+     for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:7 with lines lt i+2 title word(engines, i).' mapped'
+set ylabel 'MB of files'; set xlabel 'seconds'
+plot for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:8 with lines lw 1.5 lt i title word(engines, i).' log', \
+     for [i=1:words(engines)] file(word(engines, i)) skip 1 using 1:9 with lines lt i+2 title word(engines, i).' data'
+unset multiplot
+END
+fi
 
 # A picture stands where the tables ask for it, if there was something to draw.
 while IFS= read -r line; do

@@ -299,6 +299,23 @@ add_result(struct result *result, const struct worker *w)
     hist_merge(&result->latency, &w->latency);
 }
 
+/* Until the time is over. */
+static void
+wait_for_end(struct run *r)
+{
+    const uint64_t second = 1000000000u;
+    uint64_t end = now_ns() + (uint64_t)(r->config->seconds * 1e9);
+    for (uint64_t now = now_ns(); now < end; now = now_ns()) {
+        uint64_t rest = end - now;
+        if (!r->work->look) {
+            (void)usleep((useconds_t)(rest / 1000 + 1));
+            continue;
+        }
+        (void)usleep((useconds_t)((rest < second ? rest : second) / 1000 + 1));
+        r->work->look(r);
+    }
+}
+
 void
 workers_measure(struct run *r)
 {
@@ -315,7 +332,7 @@ workers_measure(struct run *r)
         start(&crew->workers[i]);
     (void)pthread_barrier_wait(&crew->barrier);
     double cpu_begun = cpu_now();
-    (void)usleep((useconds_t)(r->config->seconds * 1e6));
+    wait_for_end(r);
     atomic_store(&crew->stop, true);
     (void)pthread_barrier_wait(&crew->barrier);
     if (!processes) {

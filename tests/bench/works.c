@@ -235,6 +235,13 @@ const struct work bench_works[] = {
       .measure = workers_measure,
       .beside = { .name = "writers", .unit = "ops/s", .sql = UPSERT, .op = op_upsert, .workers = 2 },
       .goal = { .ratios = { { ENGINE_SQLITE, 1.5 } }, .beside_ratio_min = 5.0 } },
+    { .name = "timeline",
+      .title = "half point SELECT, half UPDATE, 8 threads, normal, beside a scan, second by second",
+      .unit = "ops/s", .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "normal",
+      .workers = 8, .sql = POINT, .second_sql = UPDATE, .writes = true, .sample_every = 1, .extra = true,
+      .op = op_timeline, .measure = timeline_measure, .look = timeline_look,
+      .beside = { .name = "scan", .unit = "rows/s", .sql = SCAN, .op = op_scan, .workers = 1 },
+      .goal = { .max_ms_max = 100, .growth_max = 1.1 } },
     YCSB_WORK("a-full-8", "A: half updates, 8 threads, full", 8, "full", 50, op_ycsb_update, 6.0,
               .engines = ENGINES_WRITE, .writes = true),
     YCSB_WORK("a-normal-8", "A: half updates, 8 threads, normal", 8, "normal", 50, op_ycsb_update,
@@ -295,6 +302,10 @@ const struct work bench_works[] = {
       .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
       .workers = 1, .after = "full count", .measure = measure_reopen,
       .goal = { .value_max = 100 } },
+    { .name = "reopen-1gib", .title = "reopening after SIGKILL, 1 GiB of log",
+      .unit = "ms", .engines = ENGINES_SQL, .fixture = FIXTURE_KILLED, .sync = "normal",
+      .workers = 1, .rows = 7300000, .after = "full count", .extra = true, .measure = measure_reopen,
+      .goal = { .value_max = 2000 } },
 };
 /* clang-format on */
 
@@ -303,5 +314,7 @@ const size_t bench_works_count = sizeof(bench_works) / sizeof(bench_works[0]);
 uint32_t
 work_rows(const struct config *config, const struct work *work)
 {
-    return work->rows ? work->rows : config->rows;
+    if (work->rows)
+        return work->rows;
+    return work->fixture == FIXTURE_KILLED ? config->rows / 5 : config->rows;
 }

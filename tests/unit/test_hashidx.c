@@ -58,6 +58,25 @@ tear_down(void **state)
 }
 
 static void
+room_that_is_there_is_not_made_again(void **state)
+{
+    uint64_t bytes;
+
+    (void)state;
+    tx_hashidx_reserve(hash_index, KEYS);
+    for (uint64_t i = 0; i < KEYS / 2; i++) {
+        const struct tx_key key = key_of(i);
+        struct tx_node *node = make_node(&key);
+
+        assert_int_equal(tx_hashidx_put(hash_index, node, tx_key_hash(&key)), TXKV_OK);
+    }
+    bytes = arena.bytes;
+    for (uint32_t i = 0; i < 1000; i++)
+        tx_hashidx_reserve(hash_index, KEYS / 2);
+    assert_int_equal(arena.bytes, bytes);
+}
+
+static void
 every_key_put_is_found_and_no_other(void **state)
 {
     (void)state;
@@ -243,6 +262,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_INDEX(room_that_is_there_is_not_made_again),
         WITH_INDEX(every_key_put_is_found_and_no_other),
         WITH_INDEX(keys_with_equal_hashes_are_told_apart),
         WITH_INDEX(the_hash_depends_on_the_table),
