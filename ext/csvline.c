@@ -85,13 +85,14 @@ tx_csv_split(char *data, size_t bytes, struct tx_csv_field *fields, int max, con
     return count;
 }
 
-static int
+/* 16 for what is none. */
+static unsigned
 digit_of(char c)
 {
     if (c >= '0' && c <= '9')
-        return c - '0';
+        return (unsigned)(c - '0');
     c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
 
 size_t
@@ -100,7 +101,7 @@ tx_hex_decode(char *text, size_t bytes)
     if (bytes % 2 != 0)
         return (size_t)-1;
     for (size_t i = 0; i < bytes; i++)
-        if (digit_of(text[i]) < 0)
+        if (digit_of(text[i]) > 15)
             return (size_t)-1;
     for (size_t i = 0; i < bytes / 2; i++)
         text[i] = (char)(digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]));

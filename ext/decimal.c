@@ -41,7 +41,7 @@ print(double real, int digits_min, char out[TX_DECIMAL_BYTES])
 
             (void)snprintf(out, TX_DECIMAL_BYTES, "%.*g", digits, real);
             back = strtod(out, NULL);
-            if (memcmp(&back, &real, sizeof(real)) == 0)
+            if (!(back < real) && !(back > real))
                 break;
         }
         add_point(out);

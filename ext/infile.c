@@ -21,6 +21,12 @@ tx_infile_open(struct tx_infile *in, const char *who, const char *path, char **m
     if (in->fd < 0)
         return tx_sql_refuse(message, SQLITE_CANTOPEN, "%s: cannot open \"%s\": %s", who, path,
                              strerrordesc_np(errno));
+    in->room = FIRST_BYTES;
+    in->buffer = sqlite3_malloc64(in->room);
+    if (in->buffer == NULL) {
+        tx_infile_close(in);
+        return SQLITE_NOMEM;
+    }
     (void)posix_fadvise(in->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return SQLITE_OK;
 }
@@ -29,7 +35,7 @@ tx_infile_open(struct tx_infile *in, const char *who, const char *path, char **m
 static int
 make_room(struct tx_infile *in, char **message)
 {
-    size_t room = in->room == 0 ? FIRST_BYTES : 2 * in->room;
+    const size_t room = 2 * in->room;
     char *buffer;
 
     if (in->begin > 0) {
@@ -99,8 +105,7 @@ tx_infile_next(struct tx_infile *in, bool csv, char **record, size_t *bytes, cha
     size_t looked = 0, end = 0;
     bool quoted = false;
 
-    while (in->buffer == NULL ||
-           (end = find_end(in, csv, looked, &quoted)) == in->used - in->begin) {
+    while ((end = find_end(in, csv, looked, &quoted)) == in->used - in->begin) {
         int rc;
 
         if (in->at_end)

@@ -5,6 +5,7 @@
  */
 #include "jsonline.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "csvline.h"
@@ -21,6 +22,7 @@ enum { MEMBERS_MAX = 4096 };
 static bool
 refuse(const struct reader *r, const char *problem)
 {
+    assert(r->out != NULL);
     if (r->out->problem == NULL) {
         r->out->problem = problem;
         r->out->at = (size_t)(r->at - r->begin);
@@ -176,8 +178,8 @@ read_number(struct reader *r, struct tx_cell *out)
 static bool
 read_hex(struct reader *r, struct tx_cell *out)
 {
-    char *name, *digits;
-    size_t name_bytes, bytes;
+    char *name = NULL, *digits = NULL;
+    size_t name_bytes = 0, bytes = 0;
 
     r->at++;
     if (!read_string(r, &name, &name_bytes))
@@ -204,7 +206,7 @@ read_hex(struct reader *r, struct tx_cell *out)
 static bool
 read_value(struct reader *r, struct tx_cell *out)
 {
-    char *text;
+    char *text = NULL;
 
     *out = (struct tx_cell){ .type = SQLITE_NULL };
     skip_space(r);
@@ -232,7 +234,7 @@ read_value(struct reader *r, struct tx_cell *out)
 /* ---- objects ---- */
 
 static bool
-add_member(struct tx_json_line *out, char *name, size_t name_bytes)
+add_member(struct tx_json_line *out, const char *name, size_t name_bytes)
 {
     if (out->count == out->room) {
         const int room = out->room == 0 ? 16 : 2 * out->room;
@@ -251,7 +253,7 @@ add_member(struct tx_json_line *out, char *name, size_t name_bytes)
 }
 
 /* Reads what stands behind the name of a member, and the colon. */
-typedef bool read_member(struct reader *r, char *name, size_t bytes);
+typedef bool read_member(struct reader *r, const char *name, size_t bytes);
 
 static bool
 read_object(struct reader *r, read_member *member)
@@ -261,8 +263,8 @@ read_object(struct reader *r, read_member *member)
     if (take(r, '}'))
         return true;
     do {
-        char *name;
-        size_t bytes;
+        char *name = NULL;
+        size_t bytes = 0;
 
         if (!read_string(r, &name, &bytes))
             return false;
@@ -275,7 +277,7 @@ read_object(struct reader *r, read_member *member)
 }
 
 static bool
-read_column(struct reader *r, char *name, size_t bytes)
+read_column(struct reader *r, const char *name, size_t bytes)
 {
     if (r->out->count == MEMBERS_MAX)
         return refuse(r, "a row of more columns than a table can have");
@@ -289,7 +291,7 @@ read_column(struct reader *r, char *name, size_t bytes)
 }
 
 static bool
-read_part(struct reader *r, char *name, size_t bytes)
+read_part(struct reader *r, const char *name, size_t bytes)
 {
     struct tx_json_line *out = r->out;
     struct tx_cell *cell = NULL;

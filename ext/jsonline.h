@@ -18,7 +18,7 @@
 
 /* Its bytes are the line's; the name ends with a NUL there. */
 struct tx_json_member {
-    char *name;
+    const char *name;
     size_t name_bytes;
     struct tx_cell cell;
 };

@@ -209,6 +209,10 @@ open_target(struct tx_targets *targets, struct tx_target *target, const char *de
         rc = create(targets, target, definitions, &sql_name);
     if (rc == SQLITE_OK && !found)
         rc = read_shape(targets, target, &found);
+    if (rc == SQLITE_OK && target->shape == NULL)
+        rc = tx_sql_refuse(targets->message, SQLITE_ERROR,
+                           "%s: the table \"%s\" was dropped meanwhile", targets->options->who,
+                           target->name);
     if (rc == SQLITE_OK)
         rc = prepare_insert(targets, target, sql_name);
     sqlite3_free(sql_name);

@@ -211,9 +211,21 @@ complete_format(struct tx_transfer *t, char **message)
     return SQLITE_OK;
 }
 
+typedef int transfer_work(const struct tx_transfer *t, sqlite3_int64 *rows, char **message);
+
+static int
+run_with_options(struct tx_transfer *t, const char *text, transfer_work *run, sqlite3_int64 *rows,
+                 char **message)
+{
+    int rc = read_options(t, text, message);
+
+    if (rc == SQLITE_OK)
+        rc = complete_format(t, message);
+    return rc == SQLITE_OK ? run(t, rows, message) : rc;
+}
+
 static void
-call(sqlite3_context *context, int argc, sqlite3_value **argv, const char *who,
-     int (*run)(const struct tx_transfer *, sqlite3_int64 *, char **))
+call(sqlite3_context *context, int argc, sqlite3_value **argv, const char *who, transfer_work *run)
 {
     struct tx_transfer t = { .who = who,
                              .connection = sqlite3_user_data(context),
@@ -232,11 +244,7 @@ call(sqlite3_context *context, int argc, sqlite3_value **argv, const char *who,
                            "second a file, the third, if any, options, as text",
                            who);
     else
-        rc = read_options(&t, text, &message);
-    if (rc == SQLITE_OK)
-        rc = complete_format(&t, &message);
-    if (rc == SQLITE_OK)
-        rc = run(&t, &rows, &message);
+        rc = run_with_options(&t, text, run, &rows, &message);
     if (rc == SQLITE_OK) {
         sqlite3_result_int64(context, rows);
     } else if (rc == SQLITE_NOMEM || message == NULL) {

@@ -40,8 +40,8 @@ struct tx_transfer {
 };
 
 /* Do it; *rows is set on SQLITE_OK. In export.c and import.c. */
-int tx_export(const struct tx_transfer *transfer, sqlite3_int64 *rows, char **message);
-int tx_import(const struct tx_transfer *transfer, sqlite3_int64 *rows, char **message);
+int tx_export(const struct tx_transfer *options, sqlite3_int64 *rows, char **message);
+int tx_import(const struct tx_transfer *options, sqlite3_int64 *rows, char **message);
 
 /*
  * The words of the options, each name=value, quotes taken away, in place: *at moves on to the next

@@ -344,7 +344,8 @@ compare(const struct digest *expected, const char *what, uint64_t seed)
     bool same;
 
     take_digest(to, &found);
-    same = found.bytes == expected->bytes && memcmp(found.text, expected->text, found.bytes) == 0;
+    same = found.text != NULL && expected->text != NULL && found.bytes == expected->bytes &&
+           memcmp(found.text, expected->text, found.bytes) == 0;
     if (same) {
         char sql[TEST_PATH_BYTES + 100];
         sqlite3_stmt *statement;

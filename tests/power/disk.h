@@ -68,7 +68,7 @@ void disk_unnamed(const char *path);
  * A sync covers what stands there when it begins. What disk_sync_begin returns, goes to
  * disk_sync_end, which is called with the disk stopped again; it may have gone on in between.
  */
-struct disk_sync *disk_sync_begin(int node);
+struct disk_sync *disk_sync_begin(int number);
 void disk_sync_end(struct disk_sync *sync);
 
 #endif /* TXKV_TEST_DISK_H */

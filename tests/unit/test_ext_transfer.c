@@ -35,6 +35,8 @@ strikes(void)
     return true;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library's have
+ * underscores. */
 ssize_t
 write(int fd, const void *data, size_t bytes)
 {
@@ -52,6 +54,8 @@ renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned f
 {
     return strikes() ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /* ---- files ---- */
 
