@@ -215,9 +215,10 @@ static void
 write_json_table(struct export *e, const struct subject *subject)
 {
     const struct tx_cell name = text_cell(subject->name);
-    const struct tx_cell columns = subject->is_pair ? (struct tx_cell){ .type = SQLITE_NULL }
-                                                    : text_cell(subject->shape->text);
+    struct tx_cell columns = { .type = SQLITE_NULL };
 
+    if (!subject->is_pair)
+        columns = text_cell(subject->shape->text);
     tx_outfile_text(&e->out, "{\"table\":");
     tx_literal_json(&e->out, &name);
     tx_outfile_text(&e->out, ",\"columns\":");
