@@ -206,10 +206,13 @@ fuzz-long: ## run each fuzz target for an hour
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
 crash: ## the long kill -9 loops, "kills N, lost 0, wrong 0": CRASH_ROUNDS (200); power cuts: 500 times as many
-	@+$(PARALLEL) txkv.so $(filter $(OUT)/tests/crash/%,$(PROGRAMS)) $(OUT)/tests/power/power $(OUT)/tests/power/power_sql
+	@+$(PARALLEL) txkv.so $(filter $(OUT)/tests/crash/% $(OUT)/tests/power/%,$(PROGRAMS))
 	@tests/crash.sh $(OUT) $(or $(CRASH_ROUNDS),200)
-	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 500))
+	@$(RUN) $(OUT)/tests/power/power $$(($(or $(CRASH_ROUNDS),200) * 250))
+	@$(RUN) $(OUT)/tests/power/power_processes $$(($(or $(CRASH_ROUNDS),200) * 250))
 	@$(RUN) $(OUT)/tests/power/power_sql $$(($(or $(CRASH_ROUNDS),200) * 50))
+	@$(RUN) $(OUT)/tests/power/power_copies $$(($(or $(CRASH_ROUNDS),200) * 25))
+	@$(RUN) $(OUT)/tests/power/power_repairs $$(($(or $(CRASH_ROUNDS),200) * 20))
 
 soak: ## kill -9, random operations, threads and processes for SOAK_MINUTES (10), with totals
 	@+$(PARALLEL) programs

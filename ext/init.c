@@ -11,6 +11,7 @@
 #include "module.h"
 #include "stats.h"
 #include "tables.h"
+#include "transfer.h"
 
 SQLITE_EXTENSION_INIT1
 
@@ -87,6 +88,8 @@ sqlite3_txkv_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
         rc = tx_logtable_register(connection);
     if (rc == SQLITE_OK)
         rc = tx_functions_register(connection);
+    if (rc == SQLITE_OK)
+        rc = tx_transfer_register(connection);
     tx_connection_unref(connection);
     return rc == SQLITE_OK ? LOADED : rc;
 }

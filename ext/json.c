@@ -3,9 +3,9 @@
  */
 #include "json.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <time.h>
+
+#include "decimal.h"
 
 void
 tx_json_string(sqlite3_str *out, const char *text, size_t bytes)
@@ -33,16 +33,10 @@ tx_json_count(sqlite3_str *out, const char *name, uint64_t count)
 static void
 append_real(sqlite3_str *out, double real)
 {
-    char text[40];
+    char text[TX_DECIMAL_BYTES];
 
-    (void)sqlite3_snprintf((int)sizeof(text), text, "%!.15g", real);
-    if (strtod(text, NULL) < real || strtod(text, NULL) > real)
-        (void)sqlite3_snprintf((int)sizeof(text), text, "%!.17g", real);
-    /* Infinity as what overflows to it; NaN is NULL in SQLite. */
-    if (isinf(real))
-        sqlite3_str_appendall(out, real > 0 ? "9.0e+999" : "-9.0e+999");
-    else
-        sqlite3_str_appendall(out, text);
+    tx_decimal_print(real, text);
+    sqlite3_str_appendall(out, text);
 }
 
 void

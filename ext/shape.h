@@ -105,4 +105,11 @@ tx_shape_path(const struct tx_shape *shape, int path)
 /* Whether the rows have a rowid, that SQLite knows them by. */
 bool tx_shape_has_rowid(const struct tx_shape *shape);
 
+/* What SQL can call the rowid that no column shows; NULL: there is none, or columns have taken all
+ * of its names. */
+const char *tx_shape_rowid_name(const struct tx_shape *shape);
+
+/* A shape that stands for key and value of a table without declared columns. */
+#define TX_PAIR_SHAPE "key PRIMARY KEY, value"
+
 #endif /* TX_SHAPE_H */

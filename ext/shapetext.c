@@ -148,3 +148,21 @@ tx_shape_has_rowid(const struct tx_shape *shape)
 {
     return shape->row_key == TX_ROW_KEY_ROWID || shape->row_key == TX_ROW_KEY_HIDDEN_ROWID;
 }
+
+const char *
+tx_shape_rowid_name(const struct tx_shape *shape)
+{
+    static const char *const names[] = { "rowid", "_rowid_", "oid" };
+
+    if (shape->row_key != TX_ROW_KEY_HIDDEN_ROWID)
+        return NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        bool is_free = true;
+
+        for (int k = 0; k < shape->column_count; k++)
+            is_free = is_free && sqlite3_stricmp(shape->columns[k].name, names[i]) != 0;
+        if (is_free)
+            return names[i];
+    }
+    return NULL;
+}

@@ -192,10 +192,11 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
     if (state == TX_SEGMENT_NEWER)
         return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
                        s->path);
-    if (is_followed || (first_lsn < r->start_lsn && tx_segment_end_lsn(s) <= r->start_lsn))
-        r->last = s; /* all of it is in LMDB */
-    else
+    if (!is_followed && (first_lsn >= r->start_lsn || tx_segment_end_lsn(s) > r->start_lsn))
         rc = examine_segment(r, s, state, err);
+    else if (state == TX_SEGMENT_INTACT && s->file_bytes == s->bytes)
+        r->last =
+            s; /* All of it is in LMDB. One that lost its bytes goes, or others may enter it. */
     if (s != r->tail && s != r->mend)
         tx_segment_close_fd(s);
     return rc;

@@ -135,12 +135,15 @@ tx_os_sync_open_dir(int fd, const char *path, struct txkv_error *err)
     return TXKV_OK;
 }
 
-enum txkv_rc
-tx_os_sync_dir(const char *path, struct txkv_error *err)
+/* When only `if_readable`, one that this user may not read is left alone. */
+static enum txkv_rc
+sync_dir(const char *path, bool if_readable, struct txkv_error *err)
 {
     enum txkv_rc rc;
     const int fd = tx_os.open(path, O_RDONLY | O_DIRECTORY, 0);
 
+    if (fd < 0 && errno == EACCES && if_readable)
+        return TXKV_OK;
     if (fd < 0)
         return tx_fail_errno(err, errno, "cannot open directory %s", path);
     rc = tx_os_sync_open_dir(fd, path, err);
@@ -148,15 +151,29 @@ tx_os_sync_dir(const char *path, struct txkv_error *err)
     return rc;
 }
 
+enum txkv_rc
+tx_os_sync_dir(const char *path, struct txkv_error *err)
+{
+    return sync_dir(path, false, err);
+}
+
 /* Make a new name durable in the directory that holds it. */
 static enum txkv_rc
-sync_parent(const char *path, struct txkv_error *err)
+sync_parent(const char *path, bool if_readable, struct txkv_error *err)
 {
     char *parent = tx_os_join(path, "..");
-    enum txkv_rc rc = parent == NULL ? tx_fail_nomem(err) : tx_os_sync_dir(parent, err);
+    enum txkv_rc rc = parent == NULL ? tx_fail_nomem(err) : sync_dir(parent, if_readable, err);
 
     tx_free(parent);
     return rc;
+}
+
+enum txkv_rc
+tx_os_keep_dir(const char *path, struct txkv_error *err)
+{
+    enum txkv_rc rc = sync_dir(path, false, err);
+
+    return rc == TXKV_OK ? sync_parent(path, true, err) : rc;
 }
 
 enum txkv_rc
@@ -165,7 +182,7 @@ tx_os_make_dir(const char *path, struct txkv_error *err)
     struct stat st;
 
     if (tx_os.mkdir(path, 0700) == 0)
-        return sync_parent(path, err);
+        return sync_parent(path, false, err);
     if (errno == ENOENT)
         return tx_fail(
             err, TXKV_CANTOPEN,

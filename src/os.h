@@ -70,6 +70,9 @@ TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *e
 
 /* The same of one that is open: a process may have used up its file descriptors. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_open_dir(int fd, const char *path, struct txkv_error *err);
+/* The same, and the directory's own name; not when the directory above is one that this user may
+ * not read, and so has made nothing in. */
+TX_MUST_CHECK enum txkv_rc tx_os_keep_dir(const char *path, struct txkv_error *err);
 
 /* mkdir if missing, 0700; a directory of that name is fine, anything else TXKV_EXISTS. */
 TX_MUST_CHECK enum txkv_rc tx_os_make_dir(const char *path, struct txkv_error *err);

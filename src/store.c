@@ -313,6 +313,11 @@ open_files(struct txkv *store, const struct txkv_options *options, bool first,
         rc = lock_wal_dir(store, first, err);
     if (rc == TXKV_OK && !first)
         rc = check_store_id(core, err);
+    /* Its maker may have died before the names were durable: nothing must be promised on top. */
+    if (rc == TXKV_OK && use == TX_TREE_ALONE && tx_tree_meta(core->tree)->checkpoint_lsn == 0)
+        rc = tx_os_keep_dir(core->dir, err);
+    if (rc == TXKV_OK && use == TX_TREE_ALONE && tx_tree_meta(core->tree)->checkpoint_lsn == 0)
+        rc = tx_os_keep_dir(store->wal_dir, err);
     return rc;
 }
 

@@ -19,7 +19,10 @@ tests/run_all.sh "$logs" \
     "bank|$out/tests/crash/bank $((minutes * 20))" \
     "kill9|$out/tests/crash/kill9 $((minutes * 50))" \
     "atomic|$out/tests/crash/atomic $((minutes * 20))" \
-    "power|$out/tests/power/power $((minutes * 2000))" \
+    "power|$out/tests/power/power $((minutes * 1200))" \
+    "power_processes|$out/tests/power/power_processes $((minutes * 1000))" \
+    "power_copies|$out/tests/power/power_copies $((minutes * 150))" \
+    "power_repairs|$out/tests/power/power_repairs $((minutes * 100))" \
     "power_sql|$out/tests/power/power_sql $((minutes * 500))" \
     "history|$out/tests/history/history $(share 20)" \
     "model|$out/tests/model/model $((minutes * 20))" \

@@ -182,7 +182,6 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .rename = rename_or_fail,
                             .link = link,
                             .mkdir = mkdir_or_fail,
-                            .link = link,
                             .rmdir = rmdir,
                             .lock = lock_or_fail,
                             .locked = locked_or_fail,

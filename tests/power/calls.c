@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "disk.h"
+#include "follow.h"
 
 struct calls calls_real;
 
@@ -48,7 +48,10 @@ calls_install(void)
     find("ftruncate", &calls_real.ftruncate);
     find("posix_fallocate", &calls_real.posix_fallocate);
     find("rename", &calls_real.rename);
+    find("renameat2", &calls_real.renameat2);
+    find("link", &calls_real.link);
     find("unlink", &calls_real.unlink);
+    find("rmdir", &calls_real.rmdir);
     find("mkdir", &calls_real.mkdir);
     find("open", &calls_real.open);
 }
@@ -59,10 +62,10 @@ open_followed(const char *path, int flags, mode_t mode)
     int fd;
 
     calls_install();
-    disk_stop((flags & (O_CREAT | O_TRUNC)) != 0);
+    follow_stop((flags & (O_CREAT | O_TRUNC)) != 0);
     fd = calls_real.open(path, flags, mode);
-    disk_opened(path, fd, flags);
-    disk_go_on();
+    follow_opened(path, fd, flags);
+    follow_go_on();
     return fd;
 }
 
@@ -87,10 +90,10 @@ close(int fd)
     int rc;
 
     calls_install();
-    disk_stop(false);
-    disk_closed(fd);
+    follow_stop(false);
+    follow_closed(fd);
     rc = calls_real.close(fd);
-    disk_go_on();
+    follow_go_on();
     return rc;
 }
 
@@ -100,11 +103,11 @@ pwrite_followed(int fd, const void *data, size_t bytes, off_t offset)
     ssize_t written;
 
     calls_install();
-    disk_stop(true);
+    follow_stop(true);
     written = calls_real.pwrite(fd, data, bytes, offset);
     if (written > 0)
-        disk_written(fd, offset, (size_t)written);
-    disk_go_on();
+        follow_written(fd, offset, (size_t)written);
+    follow_go_on();
     return written;
 }
 
@@ -127,10 +130,10 @@ pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
         type result;                                                                               \
                                                                                                    \
         calls_install();                                                                           \
-        disk_stop(true);                                                                           \
+        follow_stop(true);                                                                         \
         result = calls_real.real(__VA_ARGS__);                                                     \
-        disk_changed(fd);                                                                          \
-        disk_go_on();                                                                              \
+        follow_changed(fd);                                                                        \
+        follow_go_on();                                                                            \
         return result;                                                                             \
     }
 
@@ -148,15 +151,15 @@ sync_followed(int fd)
     const struct timespec moment = { 0, 20000 };
     struct disk_sync *sync;
 
-    disk_stop(true);
-    sync = disk_sync_begin(fd);
-    disk_go_on();
+    follow_stop(true);
+    sync = follow_sync_begin(fd);
+    follow_go_on();
     if (sync == NULL)
         return 0;
     (void)nanosleep(&moment, NULL);
-    disk_stop(true);
-    disk_sync_end(sync);
-    disk_go_on();
+    follow_stop(true);
+    follow_sync_end(sync);
+    follow_go_on();
     return 0;
 }
 
@@ -177,39 +180,73 @@ rename(const char *from, const char *to)
 {
     int rc;
 
-    disk_stop(true);
+    follow_stop(true);
     rc = calls_real.rename(from, to);
     if (rc == 0) {
-        disk_named(to);
-        disk_unnamed(from);
+        follow_named(to);
+        follow_unnamed(from);
     }
-    disk_go_on();
+    follow_go_on();
     return rc;
 }
 
 OVERRIDE int
-unlink(const char *path)
+renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     int rc;
 
-    disk_stop(true);
-    rc = calls_real.unlink(path);
-    if (rc == 0)
-        disk_unnamed(path);
-    disk_go_on();
+    if (from_dir != AT_FDCWD || to_dir != AT_FDCWD || (flags & ~(unsigned)RENAME_NOREPLACE) != 0)
+        test_die("a renameat2 that the disk's model does not know");
+    follow_stop(true);
+    rc = calls_real.renameat2(from_dir, from, to_dir, to, flags);
+    if (rc == 0) {
+        follow_named(to);
+        follow_unnamed(from);
+    }
+    follow_go_on();
     return rc;
 }
+
+OVERRIDE int
+link(const char *from, const char *to)
+{
+    int rc;
+
+    follow_stop(true);
+    rc = calls_real.link(from, to);
+    if (rc == 0)
+        follow_named(to);
+    follow_go_on();
+    return rc;
+}
+
+/* A call that takes a name away. */
+#define REMOVING(name)                                                                             \
+    OVERRIDE int name(const char *path)                                                            \
+    {                                                                                              \
+        int rc;                                                                                    \
+                                                                                                   \
+        follow_stop(true);                                                                         \
+        rc = calls_real.name(path);                                                                \
+        if (rc == 0)                                                                               \
+            follow_unnamed(path);                                                                  \
+        follow_go_on();                                                                            \
+        return rc;                                                                                 \
+    }
+
+REMOVING(unlink)
+REMOVING(rmdir)
 
 OVERRIDE int
 mkdir(const char *path, mode_t mode)
 {
     int rc;
 
-    disk_stop(true);
+    follow_stop(true);
     rc = calls_real.mkdir(path, mode);
     if (rc == 0)
-        disk_named(path);
-    disk_go_on();
+        follow_named(path);
+    follow_go_on();
     return rc;
 }
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -2,8 +2,9 @@
  * calls.h - the C library's file calls, as the tests of power failures see them.
  *
  * calls.c defines open, pwrite, fdatasync and the others of their kind, so that every call of the
- * program and of the libraries in it comes there first, tells disk.c, and goes on to the C library.
- * Nothing is really synced: a kill is not a power failure, and the disk of the test is memory.
+ * program and of the libraries in it comes there first, tells follow.c, and goes on to the C
+ * library. Nothing is really synced: a kill is not a power failure, and the disk of the test is
+ * memory.
  *
  * Threads: any.
  */
@@ -23,7 +24,10 @@ struct calls {
     int (*ftruncate)(int fd, off_t bytes);
     int (*posix_fallocate)(int fd, off_t offset, off_t bytes);
     int (*rename)(const char *from, const char *to);
+    int (*renameat2)(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
+    int (*link)(const char *from, const char *to);
     int (*unlink)(const char *path);
+    int (*rmdir)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
 };
 

@@ -16,7 +16,7 @@
 #include "calls.h"
 #include "file.h"
 
-enum { NODES_MAX = 4096, FDS_MAX = 1024, ENTRIES_MAX = 128, NAME_BYTES = 64, NONE = -1 };
+enum { NODES_MAX = 4096, ENTRIES_MAX = 512, NAME_BYTES = 64, NONE = DISK_NO_NODE };
 
 struct entry {
     char name[NAME_BYTES];
@@ -39,15 +39,9 @@ struct disk_sync {
     struct image image;
 };
 
-struct open_file {
-    int node;  /* NONE: not followed */
-    bool sync; /* O_DSYNC: what is written is durable */
-};
-
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct node nodes[NODES_MAX];
 static int node_count;
-static struct open_file files[FDS_MAX];
 static uint64_t clock_now; /* counts looks at files */
 static disk_point *on_point;
 static void *on_point_arg;
@@ -56,10 +50,10 @@ static bool started;
 /* ---- nodes ---- */
 
 static int
-find_node(const struct stat *st)
+find_node(dev_t device, ino_t inode)
 {
     for (int i = node_count - 1; i >= 0; i--)
-        if (nodes[i].inode == st->st_ino && nodes[i].device == st->st_dev)
+        if (nodes[i].inode == inode && nodes[i].device == device)
             return i;
     return NONE;
 }
@@ -101,7 +95,7 @@ find_parent(const char *path, const char **name)
     memcpy(parent, path, (size_t)(slash - path));
     parent[slash - path] = '\0';
     *name = slash + 1;
-    return stat(parent, &st) == 0 ? find_node(&st) : NONE;
+    return stat(parent, &st) == 0 ? find_node(st.st_dev, st.st_ino) : NONE;
 }
 
 static struct entry *
@@ -167,8 +161,6 @@ take_tree(const char *path)
 void
 disk_start(const char *root, disk_point *point, void *arg)
 {
-    for (int i = 0; i < FDS_MAX; i++)
-        files[i].node = NONE;
     (void)take_tree(root);
     on_point = point;
     on_point_arg = arg;
@@ -176,7 +168,7 @@ disk_start(const char *root, disk_point *point, void *arg)
 }
 
 void
-disk_stop(bool change)
+disk_lock(bool change)
 {
     (void)pthread_mutex_lock(&mutex);
     if (change && started)
@@ -184,87 +176,60 @@ disk_stop(bool change)
 }
 
 void
-disk_go_on(void)
+disk_unlock(void)
 {
     (void)pthread_mutex_unlock(&mutex);
 }
 
-void
-disk_pause(void)
+bool
+disk_is_followed(void)
 {
-    disk_stop(true);
-    disk_go_on();
+    return started;
 }
 
-void
-disk_opened(const char *path, int fd, int flags)
+int
+disk_node_opened(const char *path, dev_t device, ino_t inode, int flags)
 {
     const char *name;
-    struct stat st;
-    int node;
+    int node = find_node(device, inode);
 
-    if (!started || fd < 0 || fd >= FDS_MAX)
-        return;
-    if (fstat(fd, &st) != 0)
-        test_die("fstat: %s", strerror(errno));
-    node = find_node(&st);
     if (node == NONE && (flags & O_CREAT) != 0) {
         const int parent = find_parent(path, &name);
+        struct stat st;
 
-        if (parent != NONE) {
+        if (parent != NONE && stat(path, &st) == 0) {
             node = add_node(path, &st, true);
             set_entry(parent, name, node);
         }
     }
-    files[fd].node = node;
-    files[fd].sync = (flags & O_DSYNC) != 0;
     if (node != NONE && (flags & O_TRUNC) != 0)
         file_look(&nodes[node].file, ++clock_now);
+    return node;
 }
 
 void
-disk_closed(int fd)
+disk_node_changed(int node)
 {
-    if (started && fd >= 0 && fd < FDS_MAX)
-        files[fd].node = NONE;
+    file_look(&nodes[node].file, ++clock_now);
 }
 
 void
-disk_changed(int fd)
+disk_node_written(int node, bool sync, off_t offset, size_t bytes)
 {
-    if (!started || fd < 0 || fd >= FDS_MAX || files[fd].node == NONE)
-        return;
-    if (files[fd].sync)
-        test_die("a write to an O_DSYNC file that the disk's model does not know");
-    file_look(&nodes[files[fd].node].file, ++clock_now);
-}
-
-void
-disk_written(int fd, off_t offset, size_t bytes)
-{
-    struct file *file;
-
-    if (!started || fd < 0 || fd >= FDS_MAX || files[fd].node == NONE)
-        return;
-    file = &nodes[files[fd].node].file;
-    file_look(file, ++clock_now);
-    if (files[fd].sync)
-        file_make_durable(file, (size_t)offset, bytes);
+    file_look(&nodes[node].file, ++clock_now);
+    if (sync)
+        file_make_durable(&nodes[node].file, (size_t)offset, bytes);
 }
 
 struct disk_sync *
-disk_sync_begin(int fd)
+disk_sync_begin(int number)
 {
-    struct disk_sync *sync;
-    struct node *node;
+    struct disk_sync *sync = calloc(1, sizeof *sync);
+    struct node *node = &nodes[number];
 
-    if (!started || fd < 0 || fd >= FDS_MAX || files[fd].node == NONE)
-        return NULL;
-    sync = calloc(1, sizeof *sync);
     if (sync == NULL)
         test_die("no memory for the disk's model");
-    sync->node = files[fd].node;
-    node = &nodes[sync->node];
+    sync->node = number;
     sync->time = ++clock_now;
     if (!node->is_dir) {
         file_look(&node->file, sync->time);
@@ -276,11 +241,8 @@ disk_sync_begin(int fd)
 void
 disk_sync_end(struct disk_sync *sync)
 {
-    struct node *node;
+    struct node *node = &nodes[sync->node];
 
-    if (sync == NULL)
-        return;
-    node = &nodes[sync->node];
     for (size_t i = 0; i < node->entry_count; i++) {
         node->entries[i].durable = node->entries[i].current;
         node->entries[i].past = NONE;
@@ -301,7 +263,7 @@ disk_named(const char *path)
 
     if (parent == NONE || stat(path, &st) != 0)
         return;
-    node = find_node(&st);
+    node = find_node(st.st_dev, st.st_ino);
     set_entry(parent, name, node == NONE ? add_node(path, &st, true) : node);
 }
 

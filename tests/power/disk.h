@@ -8,8 +8,8 @@
  * to another directory one of the states that a disk may be in then: of every file any of the
  * sizes, of every sector and of every name any of the versions, independently.
  *
- * calls.c tells it of the calls: of this process, its libraries included. fsync of a file makes the
- * file durable and not its name, as POSIX has it. Directories are not removed.
+ * follow.c tells it of the calls: of this process and of those that it has started, their libraries
+ * included. fsync of a file makes the file durable and not its name, as POSIX has it.
  *
  * Threads: any; one mutex lets one call at a time go on.
  */
@@ -43,20 +43,24 @@ void disk_start(const char *root, disk_point *point, void *arg);
 /* Write a state after a cut to a directory that does not exist. Only from a disk_point. */
 void disk_cut(struct rng *rng, enum disk_cut how, const char *target);
 
-/* Stop the disk, call `point`, go on: for moments that are no change of the disk. */
-void disk_pause(void);
+/* Whether disk_start was called. */
+bool disk_is_followed(void);
 
-/* ---- for calls.c ---- */
+/* ---- for follow.c and wire.c ---- */
 
 /* Stop the disk, and let it go on. `change`: call the disk_point first. */
-void disk_stop(bool change);
-void disk_go_on(void);
+void disk_lock(bool change);
+void disk_unlock(void);
 
-/* The disk is stopped. Of paths and descriptors that are not followed these know nothing. */
-void disk_opened(const char *path, int fd, int flags);
-void disk_closed(int fd);
-void disk_written(int fd, off_t offset, size_t bytes); /* durable now, when opened with O_DSYNC */
-void disk_changed(int fd);                             /* in some other way */
+/* The disk is stopped in all that follows. A file or directory that is followed has a number. */
+enum { DISK_NO_NODE = -1 };
+
+/* The number of what was opened; a file that was made by it is followed from now on. */
+int disk_node_opened(const char *path, dev_t device, ino_t inode, int flags);
+/* Written; it is durable now, when opened with O_DSYNC: `sync`. */
+void disk_node_written(int node, bool sync, off_t offset, size_t bytes);
+void disk_node_changed(int node); /* in some other way */
+
 void disk_named(const char *path); /* the path was made, or means another file now */
 void disk_unnamed(const char *path);
 
@@ -64,7 +68,7 @@ void disk_unnamed(const char *path);
  * A sync covers what stands there when it begins. What disk_sync_begin returns, goes to
  * disk_sync_end, which is called with the disk stopped again; it may have gone on in between.
  */
-struct disk_sync *disk_sync_begin(int fd);
+struct disk_sync *disk_sync_begin(int number);
 void disk_sync_end(struct disk_sync *sync);
 
 #endif /* TXKV_TEST_DISK_H */

@@ -12,8 +12,10 @@
 
 #include "../support/process.h"
 #include "calls.h"
+#include "follow.h"
+#include "wire.h"
 
-enum { END_WAIT_S = 10 };
+enum { END_WAIT_S = 60, PROCESSES_MAX = 64 };
 
 /* What the machine tells of a cut. */
 struct cut {
@@ -26,6 +28,18 @@ static int to_judge[2], to_machine[2];
 static char cut_dir[TEST_PATH_BYTES], live_dir[TEST_PATH_BYTES];
 static struct rng cut_rng; /* the machine's, with the disk stopped */
 static atomic_bool power_off;
+
+/* The machine's processes; with the disk stopped. */
+static struct process {
+    pid_t pid;
+    bool runs;
+} processes[PROCESSES_MAX];
+static int process_count;
+
+/* Of all machines; shared with them. */
+static struct totals {
+    uint64_t started, killed;
+} * totals;
 static uint64_t cuts_by_kind[DISK_CUTS];
 static const char *const cut_names[DISK_CUTS] = { "nothing", "all",    "sectors",  "pages",
                                                   "prefix",  "suffix", "contents", "names" };
@@ -40,6 +54,55 @@ choose_cut(void)
                                     : (enum disk_cut)rng_below(&cut_rng, DISK_CUTS);
 }
 
+/* The process has ended: well, unless the machine is to end with it. */
+static void
+note_end(struct process *process, int status)
+{
+    process->runs = false;
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+        (void)fprintf(stderr, "a process of the machine died of signal %d\n", WTERMSIG(status));
+    if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0) &&
+        !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+        _exit(1);
+}
+
+/* Their files are about to be moved away. */
+static void
+stop_processes(void)
+{
+    for (int i = 0; i < process_count; i++)
+        if (processes[i].runs)
+            (void)kill(processes[i].pid, SIGSTOP);
+    for (int i = 0; i < process_count; i++) {
+        int status;
+
+        if (!processes[i].runs)
+            continue;
+        if (waitpid(processes[i].pid, &status, WUNTRACED) != processes[i].pid)
+            test_die("waitpid");
+        if (!WIFSTOPPED(status))
+            note_end(&processes[i], status);
+    }
+}
+
+static void
+signal_processes(int signal)
+{
+    for (int i = 0; i < process_count; i++)
+        if (processes[i].runs)
+            (void)kill(processes[i].pid, signal);
+}
+
+static void
+end_with_power(void)
+{
+    signal_processes(SIGKILL);
+    for (int i = 0; i < process_count; i++)
+        if (processes[i].runs)
+            (void)waitpid(processes[i].pid, NULL, 0);
+    _exit(0);
+}
+
 static void
 maybe_cut(void *unused)
 {
@@ -50,6 +113,7 @@ maybe_cut(void *unused)
     if (!cut.is_last && !rng_chance(&cut_rng, machine->cut_percent))
         return;
     cut.how = choose_cut();
+    stop_processes();
     machine->before_cut();
     disk_cut(&cut_rng, cut.how, cut_dir);
     machine->after_cut();
@@ -57,13 +121,15 @@ maybe_cut(void *unused)
         read(to_machine[0], &answer, 1) != 1)
         _exit(1); /* the judge has spoken */
     if (cut.is_last)
-        _exit(0);
+        end_with_power();
+    signal_processes(SIGCONT);
 }
 
 void
 machine_pause(void)
 {
-    disk_pause();
+    follow_stop(true);
+    follow_go_on();
 }
 
 void
@@ -71,7 +137,86 @@ machine_power_off(void)
 {
     atomic_store(&power_off, true);
     for (;;)
-        disk_pause();
+        machine_pause();
+}
+
+/* ---- the machine's processes ---- */
+
+int
+machine_start(void (*run)(void *arg), void *arg)
+{
+    int ends[2], number;
+    pid_t pid;
+
+    wire_make(ends);
+    disk_lock(false); /* no cut before the process is known */
+    if (process_count == PROCESSES_MAX)
+        test_die("more than %d processes", PROCESSES_MAX);
+    pid = test_fork();
+    if (pid == 0) {
+        follow_over(ends[1]);
+        (void)calls_real.close(ends[0]);
+        (void)calls_real.close(to_judge[1]);
+        (void)calls_real.close(to_machine[0]);
+        run(arg);
+        _exit(0);
+    }
+    number = process_count++;
+    processes[number] = (struct process){ pid, true };
+    totals->started++;
+    disk_unlock();
+    (void)calls_real.close(ends[1]);
+    wire_serve(ends[0]);
+    return number;
+}
+
+/* How many still run. */
+static int
+count_running(void)
+{
+    int running = 0;
+
+    for (int i = 0; i < process_count; i++) {
+        int status;
+
+        if (processes[i].runs && waitpid(processes[i].pid, &status, WNOHANG) == processes[i].pid)
+            note_end(&processes[i], status);
+        running += processes[i].runs;
+    }
+    return running;
+}
+
+bool
+machine_runs(int number)
+{
+    bool runs;
+
+    disk_lock(false);
+    (void)count_running();
+    runs = processes[number].runs;
+    disk_unlock();
+    return runs;
+}
+
+void
+machine_kill(struct rng *rng)
+{
+    int running, which;
+
+    disk_lock(true); /* so that it is not between a call and the disk's word of it */
+    running = count_running();
+    which = running == 0 ? -1 : (int)rng_below(rng, (uint32_t)running);
+    for (int i = 0; which >= 0 && i < process_count; i++)
+        if (processes[i].runs && which-- == 0) {
+            int status;
+
+            (void)kill(processes[i].pid, SIGKILL);
+            totals->killed++;
+            if (waitpid(processes[i].pid, &status, 0) != processes[i].pid)
+                test_die("waitpid");
+            note_end(&processes[i], status);
+        }
+    disk_unlock();
 }
 
 /* ---- the judge ---- */
@@ -113,6 +258,7 @@ run_one(const char *root, struct rng *rng)
     if (pid == 0) {
         (void)close(to_judge[0]);
         (void)close(to_machine[1]);
+        process_count = 0;
         disk_start(root, maybe_cut, NULL);
         machine->work(root, rng);
         _exit(1);
@@ -138,17 +284,34 @@ run_one(const char *root, struct rng *rng)
     (void)close(to_machine[1]);
 }
 
+static void
+prepare(const char *root, struct rng *rng)
+{
+    const pid_t pid = test_fork();
+
+    if (pid == 0) {
+        machine->prepare(root, rng);
+        _exit(0);
+    }
+    (void)rng_next(rng);
+    test_wait_well(pid, END_WAIT_S, "preparing the disk");
+}
+
 void
 machine_run(const struct machine *m, uint32_t machines, const char *base, struct rng *rng)
 {
     char root[TEST_PATH_BYTES];
 
     machine = m;
+    if (totals == NULL)
+        totals = test_shared_memory(sizeof *totals);
     test_path(root, base, "disk");
     test_path(live_dir, base, "live");
     test_path(cut_dir, base, "cut");
     if (calls_real.mkdir(root, 0700) != 0)
         test_die("cannot make %s", root);
+    if (m->prepare != NULL)
+        prepare(root, rng);
     for (uint32_t i = 0; i < machines; i++) {
         run_one(root, rng);
         machine->next();
@@ -171,4 +334,7 @@ machine_report(void)
 {
     for (int i = 0; i < DISK_CUTS; i++)
         printf("  %-9s %llu\n", cut_names[i], (unsigned long long)cuts_by_kind[i]);
+    if (totals != NULL && totals->started > 0)
+        printf("  %llu processes, %llu of them killed while the power was on\n",
+               (unsigned long long)totals->started, (unsigned long long)totals->killed);
 }

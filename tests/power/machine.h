@@ -7,6 +7,9 @@
  * calls machine_run, looks at that, and lets the machine go on. In the end the power really fails,
  * and the next machine starts with what was left: recoveries are cut off at every step, too.
  *
+ * A machine may have several processes (machine_start). They tell the disk of their calls too, and
+ * a cut finds all of them at one moment: they are stopped for it, as a power failure does it.
+ *
  * Threads: the judge has one. The machine may have many.
  */
 #ifndef TXKV_TEST_MACHINE_H
@@ -15,6 +18,9 @@
 #include "disk.h"
 
 struct machine {
+    /* In a process of its own, before the first machine: what is on the disk then. NULL: nothing.
+     */
+    void (*prepare)(const char *root, struct rng *rng);
     /* In the machine: work on the disk below root, until machine_power_off. */
     void (*work)(const char *root, struct rng *rng);
     /* In the machine, with the disk stopped: note what must be there, and what may be there. */
@@ -33,6 +39,19 @@ void machine_pause(void);
 
 /* The machine: the power fails now, for good. Does not return. */
 void machine_power_off(void);
+
+/*
+ * The machine: start a process that runs `run` and ends. It must end well, or be killed; else all
+ * of the test fails. Start the first one before the machine has opened anything: a child has what
+ * its parent has. Returns its number.
+ */
+int machine_start(void (*run)(void *arg), void *arg);
+
+/* The machine's first process: whether that one still runs. */
+bool machine_runs(int number);
+
+/* The machine's first process: kill one of them, if one runs, in the midst of whatever it does. */
+void machine_kill(struct rng *rng);
 
 /* One life: so many machines, one after the other, on a disk below `base` that is empty at first.
  * Dies when a judge does, or a machine ends in any other way. */

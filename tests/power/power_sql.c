@@ -7,9 +7,11 @@
  * COMMIT returned is in both; the file and the store open by themselves.
  *
  * Method: a machine (machine.h) adds one to a counter and a row to each of the two, in a loop, with
- * rollbacks, checkpoints of either, and connections closed and opened. SQLite's file calls go to
- * the model of the disk as the store's and LMDB's do. The judge opens the file or the store first,
- * in turn, and compares.
+ * rollbacks, checkpoints of either, and connections closed and opened. In every other life these
+ * are two processes, each with a counter and rows of its own, which are killed and started again,
+ * so that one must find out what has become of the other's transaction, or goes on beside it.
+ * SQLite's file calls go to the model of the disk as the store's and LMDB's do. The judge opens the
+ * file or the store first, in turn, and compares.
  */
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -23,16 +25,18 @@
 #include "../support/sql.h"
 #include "machine.h"
 
-enum { EPOCHS = 8, TRANSACTIONS_MAX = 25, ROWS_KEPT = 5 };
+enum { EPOCHS = 8, TRANSACTIONS_MAX = 25, ROWS_KEPT = 5, PROCESSES = 2, STARTS_MAX = 8 };
 
+/* Of each process. */
 struct shared {
     atomic_uint_fast64_t begun, committed;
     uint64_t least, most; /* of the cut that is judged */
 };
 
-static struct shared *shared;
+static struct shared *shared; /* PROCESSES of them */
 static const char *journal_mode;
-static uint64_t found;
+static int processes; /* of the machine: one is its own */
+static uint64_t found[PROCESSES];
 static char file[TEST_PATH_BYTES], store[TEST_PATH_BYTES];
 
 static sqlite3 *
@@ -47,13 +51,21 @@ open_path(const char *path)
     return db;
 }
 
+/* Not while the other process changes the mode, too. */
 static sqlite3 *
 open_file(void)
 {
     sqlite3 *db = open_path(file);
+    int rc;
 
-    sql_run(db, "PRAGMA journal_mode = %s; PRAGMA synchronous = full", journal_mode);
-    sql_run(db, "PRAGMA wal_autocheckpoint = 12");
+    do
+        rc = sql_try(db,
+                     "PRAGMA busy_timeout = 100; PRAGMA journal_mode = %s;"
+                     "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 12",
+                     journal_mode);
+    while (processes > 1 && (rc & 0xff) == SQLITE_BUSY);
+    if (rc != SQLITE_OK)
+        test_die("%s: %s", file, sqlite3_errmsg(db));
     return db;
 }
 
@@ -100,50 +112,95 @@ close_store(struct txkv *opened)
 static void
 before_cut(void)
 {
-    shared->least = atomic_load(&shared->committed);
+    for (int i = 0; i < PROCESSES; i++)
+        shared[i].least = atomic_load(&shared[i].committed);
 }
 
 static void
 after_cut(void)
 {
-    shared->most = atomic_load(&shared->begun);
+    for (int i = 0; i < PROCESSES; i++)
+        shared[i].most = atomic_load(&shared[i].begun);
 }
 
-static void
-change(sqlite3 *db, uint64_t n)
+/* The process's next transaction, of which others must have none; it may have run before. */
+static int
+change(sqlite3 *db, int process, uint64_t n)
 {
     static const char *const tables[] = { "native", "kv" };
+    int rc = SQLITE_OK;
 
-    for (uint64_t i = 0; i < 2; i++) {
+    for (uint64_t i = 0; i < 2 && rc == SQLITE_OK; i++) {
         const char *table = tables[(i + n) % 2];
 
-        sql_run(db, "REPLACE INTO %s VALUES('n', %llu)", table, (unsigned long long)n);
-        sql_run(db, "REPLACE INTO %s VALUES('row ' || %llu, zeroblob(%llu))", table,
-                (unsigned long long)n, (unsigned long long)(n % 5 * 1700 + 10));
-        sql_run(db, "DELETE FROM %s WHERE key = 'row ' || %lld", table, (long long)n - ROWS_KEPT);
+        rc = sql_try(db,
+                     "REPLACE INTO %s VALUES('n%d', %llu);"
+                     "REPLACE INTO %s VALUES('row %d/' || %llu, zeroblob(%llu));"
+                     "DELETE FROM %s WHERE key = 'row %d/' || %lld",
+                     table, process, (unsigned long long)n, table, process, (unsigned long long)n,
+                     (unsigned long long)(n % 5 * 1700 + 10), table, process,
+                     (long long)n - ROWS_KEPT);
     }
+    return rc;
+}
+
+/* The other process may have the file's lock, or the store's log, for as long as it likes. */
+static bool
+is_in_the_way(sqlite3 *db, int rc)
+{
+    if ((rc & 0xff) != SQLITE_BUSY)
+        return false;
+    if (!sqlite3_get_autocommit(db))
+        sql_run(db, "ROLLBACK");
+    return processes > 1;
 }
 
 static void
-commit_some(sqlite3 *db, struct rng *rng)
+commit_one(sqlite3 *db, int process, uint64_t n)
 {
+    int rc;
+
+    do {
+        rc = sql_try(db, "BEGIN IMMEDIATE");
+        if (rc == SQLITE_OK)
+            rc = change(db, process, n);
+        if (rc == SQLITE_OK)
+            rc = sql_try(db, "COMMIT");
+    } while (rc != SQLITE_OK && is_in_the_way(db, rc));
+    if (rc != SQLITE_OK)
+        test_die("transaction %llu of process %d: %s", (unsigned long long)n, process,
+                 sqlite3_errmsg(db));
+}
+
+/* A checkpoint may find the other process in its way. */
+static void
+check_checkpoint(sqlite3 *db, int rc)
+{
+    if (rc != SQLITE_OK && !is_in_the_way(db, rc) && (rc & 0xff) != SQLITE_LOCKED)
+        test_die("a checkpoint: %s", sqlite3_errmsg(db));
+}
+
+static void
+commit_some(sqlite3 *db, int process, struct rng *rng)
+{
+    struct shared *mine = &shared[process];
+
     for (uint32_t i = rng_below(rng, TRANSACTIONS_MAX); i > 0; i--) {
-        const uint64_t n = atomic_load(&shared->begun) + 1;
+        const uint64_t n = atomic_load(&mine->begun) + 1;
 
         if (rng_chance(rng, 10)) {
-            sql_run(db, "BEGIN");
-            change(db, n);
-            sql_run(db, "ROLLBACK");
+            if (sql_try(db, "BEGIN IMMEDIATE") == SQLITE_OK)
+                (void)change(db, process, n);
+            if (!sqlite3_get_autocommit(db))
+                sql_run(db, "ROLLBACK");
         }
-        atomic_store(&shared->begun, n);
-        sql_run(db, "BEGIN");
-        change(db, n);
-        sql_run(db, "COMMIT");
-        atomic_store(&shared->committed, n);
+        atomic_store(&mine->begun, n);
+        commit_one(db, process, n);
+        atomic_store(&mine->committed, n);
         if (rng_chance(rng, 10))
-            sql_run(db, "SELECT txkv_checkpoint('%s')", store);
+            check_checkpoint(db, sql_try(db, "SELECT txkv_checkpoint('%s')", store));
         if (rng_chance(rng, 5))
-            sql_run(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+            check_checkpoint(db, sql_try(db, "PRAGMA wal_checkpoint(TRUNCATE)"));
         machine_pause();
     }
 }
@@ -156,24 +213,127 @@ name_files(const char *root)
 }
 
 static void
+make_tables(sqlite3 *db)
+{
+    int rc;
+
+    do
+        rc = sql_try(
+            db,
+            "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS native(key PRIMARY KEY, value);"
+            "CREATE VIRTUAL TABLE IF NOT EXISTS kv USING txkv('%s', checkpoint_bytes='64KiB');"
+            "COMMIT",
+            store);
+    while (rc != SQLITE_OK && is_in_the_way(db, rc));
+    if (rc != SQLITE_OK)
+        test_die("making the tables: %s", sqlite3_errmsg(db));
+}
+
+/* The process's counter of a table, which is there. */
+static uint64_t
+ask_counter(sqlite3 *db, const char *table, int process)
+{
+    char text[100];
+
+    (void)snprintf(text, sizeof text, "SELECT value FROM %s WHERE key = 'n%d'", table, process);
+    return ask(db, text);
+}
+
+/* Where the process is, whose last one may have been killed in a transaction. */
+static void
+find_place(sqlite3 *db, int process)
+{
+    struct shared *mine = &shared[process];
+    uint64_t native, kv;
+
+    while (sql_try(db, "BEGIN IMMEDIATE") != SQLITE_OK)
+        if (processes == 1)
+            test_die("BEGIN IMMEDIATE: %s", sqlite3_errmsg(db));
+    native = ask_counter(db, "native", process);
+    kv = ask_counter(db, "kv", process);
+    sql_run(db, "ROLLBACK");
+    if (native != kv || kv < atomic_load(&mine->committed) || kv > atomic_load(&mine->begun))
+        test_die("after a kill the native table is at %llu and the txkv table at %llu; committed "
+                 "was %llu, begun %llu",
+                 (unsigned long long)native, (unsigned long long)kv,
+                 (unsigned long long)atomic_load(&mine->committed),
+                 (unsigned long long)atomic_load(&mine->begun));
+    atomic_store(&mine->begun, kv);
+    atomic_store(&mine->committed, kv);
+}
+
+struct job {
+    int process;
+    struct rng rng;
+};
+
+/* True when it ended with all closed. */
+static bool
+run_once(struct job *job)
+{
+    struct txkv *opened = open_store();
+    sqlite3 *db = open_file();
+
+    make_tables(db);
+    find_place(db, job->process);
+    commit_some(db, job->process, &job->rng);
+    if (rng_chance(&job->rng, 50))
+        return false;
+    (void)sqlite3_close(db);
+    close_store(opened);
+    return true;
+}
+
+static void
+run_job(void *arg)
+{
+    (void)run_once(arg);
+}
+
+static void
+work_with_processes(struct rng *rng)
+{
+    const uint32_t kill_percent = rng_chance(rng, 50) ? 3 : 0;
+    int places[PROCESSES] = { -1, -1 };
+    int starts = 0;
+
+    while (starts < STARTS_MAX || !rng_chance(rng, 5)) {
+        int running = 0;
+
+        for (int i = 0; i < PROCESSES; i++) {
+            struct job job = { .process = i };
+
+            if (places[i] < 0 || !machine_runs(places[i])) {
+                if (starts == STARTS_MAX)
+                    continue;
+                starts++;
+                rng_seed(&job.rng, rng_next(rng));
+                places[i] = machine_start(run_job, &job);
+            }
+            running++;
+        }
+        if (running == 0)
+            break;
+        if (rng_chance(rng, kill_percent))
+            machine_kill(rng);
+        test_sleep_us(1000);
+    }
+}
+
+static void
 work(const char *root, struct rng *rng)
 {
-    name_files(root);
-    do {
-        struct txkv *opened = open_store();
-        sqlite3 *db = open_file();
+    struct job job = { .process = 0 };
 
-        sql_run(db,
-                "BEGIN; CREATE TABLE IF NOT EXISTS native(key PRIMARY KEY, value);"
-                "CREATE VIRTUAL TABLE IF NOT EXISTS kv USING txkv('%s', checkpoint_bytes='64KiB');"
-                "COMMIT",
-                store);
-        commit_some(db, rng);
-        if (rng_chance(rng, 50))
-            break;
-        (void)sqlite3_close(db);
-        close_store(opened);
-    } while (rng_chance(rng, 60));
+    name_files(root);
+    if (processes > 1) {
+        work_with_processes(rng);
+    } else {
+        rng_seed(&job.rng, rng_next(rng));
+        while (run_once(&job) && rng_chance(&job.rng, 60)) {
+            /* once more */
+        }
+    }
     machine_power_off();
 }
 
@@ -190,34 +350,41 @@ count_rows(sqlite3 *db, const char *table)
 }
 
 static void
+judge_counters(sqlite3 *db, int process)
+{
+    const struct shared *theirs = &shared[process];
+    const uint64_t native = ask_counter(db, "native", process);
+    const uint64_t kv = ask_counter(db, "kv", process);
+
+    if (native != kv)
+        test_die("process %d: the native table is at %llu and the txkv table at %llu", process,
+                 (unsigned long long)native, (unsigned long long)kv);
+    if (kv < theirs->least || kv > theirs->most)
+        test_die("process %d: both are at %llu; committed was %llu, begun %llu", process,
+                 (unsigned long long)kv, (unsigned long long)theirs->least,
+                 (unsigned long long)theirs->most);
+    found[process] = kv;
+}
+
+static void
 judge(const char *root, struct rng *rng)
 {
     struct txkv *opened = NULL;
     sqlite3 *db;
-    uint64_t native, kv;
 
     name_files(root);
+    memset(found, 0, sizeof found);
     if (rng_chance(rng, 50))
         opened = open_store(); /* before the file */
     db = open_file();
-    if (shared->least == 0 &&
-        ask(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'kv'") == 0) {
-        (void)sqlite3_close(db);
-        close_store(opened);
-        found = 0;
-        return;
+    if (shared[0].least + shared[1].least > 0 ||
+        ask(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'kv'") > 0) {
+        for (int i = 0; i < PROCESSES; i++)
+            judge_counters(db, i);
+        if (count_rows(db, "native") != count_rows(db, "kv"))
+            test_die("the tables have other rows, at %llu and %llu", (unsigned long long)found[0],
+                     (unsigned long long)found[1]);
     }
-    native = ask(db, "SELECT value FROM native WHERE key = 'n'");
-    kv = ask(db, "SELECT value FROM kv WHERE key = 'n'");
-    if (native != kv)
-        test_die("the native table is at %llu and the txkv table at %llu",
-                 (unsigned long long)native, (unsigned long long)kv);
-    if (kv < shared->least || kv > shared->most)
-        test_die("both are at %llu; committed was %llu, begun %llu", (unsigned long long)kv,
-                 (unsigned long long)shared->least, (unsigned long long)shared->most);
-    if (count_rows(db, "native") != count_rows(db, "kv"))
-        test_die("the tables have other rows, at %llu", (unsigned long long)kv);
-    found = kv;
     (void)sqlite3_close(db);
     close_store(opened);
 }
@@ -225,8 +392,10 @@ judge(const char *root, struct rng *rng)
 static void
 next(void)
 {
-    atomic_store(&shared->begun, found);
-    atomic_store(&shared->committed, found);
+    for (int i = 0; i < PROCESSES; i++) {
+        atomic_store(&shared[i].begun, found[i]);
+        atomic_store(&shared[i].committed, found[i]);
+    }
 }
 
 int
@@ -241,14 +410,15 @@ main(int argc, char **argv)
            (unsigned long long)seed);
     (void)fflush(stdout);
     test_dir_make_in_memory(base, "power");
-    shared = test_shared_memory(sizeof *shared);
+    shared = test_shared_memory(PROCESSES * sizeof *shared);
     for (; machine_cuts() < wanted; seed++) {
         struct rng rng;
 
         test_seed_is(seed);
         rng_seed(&rng, seed);
-        memset(shared, 0, sizeof *shared);
+        memset(shared, 0, PROCESSES * sizeof *shared);
         journal_mode = modes[rng_below(&rng, 4)];
+        processes = 1 + (int)(seed % 2);
         machine_run(&(struct machine){ .work = work,
                                        .before_cut = before_cut,
                                        .after_cut = after_cut,

@@ -36,15 +36,25 @@ struct record {
     uint64_t seed;
     uint32_t epoch;
     bool all_full; /* every commit is sync=full */
+    bool is_large; /* values are */
     atomic_uint started[WRITERS], acknowledged[WRITERS];
     atomic_uint durable[WRITERS]; /* what a power failure must not take */
     atomic_bool late_started, late_acknowledged;
+    bool again[WRITERS]; /* the next transaction is one that a killed process may have committed */
     struct deed deeds[WRITERS][TRANSACTIONS_MAX];
 };
 
 /* Run the writer's next transaction. */
 void work_commit(struct record *record, struct txkv_session *session, uint32_t table,
                  uint32_t late_table, uint32_t writer, enum txkv_sync sync);
+
+/*
+ * Before a writer goes on whose process has died: it is where the store has it, and runs the
+ * transaction again that it had begun, if it had. That writes the same once more, since the first
+ * run may still come out.
+ */
+void work_find(struct record *record, struct txkv_session *session, uint32_t table,
+               uint32_t writer);
 
 /* The lower bound after something that makes all that was acknowledged when it began durable. */
 struct progress work_acknowledged(const struct record *record);

@@ -36,6 +36,18 @@ static const char *const scenario[] = {
     "SELECT count(*) FROM txkv_stats",
 };
 
+/* Without savepoints and long keys, which the scenario has. */
+static const char *const transfers[] = {
+    "REPLACE INTO t VALUES(7, 'seven', 0.1), (8, 'it''s', x'00')",
+    "SELECT txkv_export('t', (SELECT max(store) || '.sql' FROM txkv_tables), 'overwrite=yes')",
+    "SELECT txkv_export('t', (SELECT max(store) || '.csv' FROM txkv_tables), 'overwrite=yes')",
+    "SELECT txkv_import('t', (SELECT max(store) || '.csv' FROM txkv_tables), 'conflict=replace')",
+    "SELECT txkv_export((SELECT max(store) FROM txkv_tables), (SELECT max(store) || '.jsonl' FROM "
+    "txkv_tables), 'overwrite=yes')",
+    "SELECT txkv_import((SELECT max(store) FROM txkv_tables), (SELECT max(store) || "
+    "'.jsonl' FROM txkv_tables), 'conflict=ignore')",
+};
+
 static int
 create_declared(sqlite3 *db)
 {
@@ -50,7 +62,7 @@ create_declared(sqlite3 *db)
 
 /* One connection from its opening to its end; returns the first error. */
 static int
-run_scenario(void)
+run_statements(const char *const *statements, size_t count)
 {
     sqlite3 *db = NULL;
     int rc = sqlite3_open(":memory:", &db);
@@ -59,12 +71,18 @@ run_scenario(void)
         rc = create_table(db, "kv");
     if (rc == SQLITE_OK)
         rc = create_declared(db);
-    for (size_t i = 0; rc == SQLITE_OK && i < sizeof scenario / sizeof scenario[0]; i++)
-        rc = run(db, scenario[i]);
+    for (size_t i = 0; rc == SQLITE_OK && i < count; i++)
+        rc = run(db, statements[i]);
     /* As after a crash of the application's own: nothing is tidied up before the close. */
     if (sqlite3_close(db) != SQLITE_OK)
         return SQLITE_INTERNAL;
     return rc;
+}
+
+static int
+run_scenario(void)
+{
+    return run_statements(scenario, sizeof scenario / sizeof scenario[0]);
 }
 
 static void
@@ -110,6 +128,33 @@ no_failed_allocation_of_sqlite_leaves_half_a_transaction(void **state)
     assert_int_equal(rc, SQLITE_OK);
     assert_true(n > 100);
     assert_true(ask_number(db, "SELECT value FROM kv WHERE key = 'x'") > 0);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The other connection's t has all rows of an import, or none. */
+static void
+no_failed_allocation_leaves_half_a_file_or_half_an_import(void **state)
+{
+    sqlite3 *db;
+    long n = 0;
+    int rc;
+
+    (void)state;
+    (void)snprintf(options, sizeof options, ", sync=off");
+    db = open_db();
+    assert_int_equal(create_declared(db), SQLITE_OK);
+    must(db, "INSERT INTO kv VALUES('x', 0), ('y', 0)");
+    do {
+        allocation_failed = false;
+        allocations_left = n;
+        rc = run_statements(transfers, sizeof transfers / sizeof transfers[0]);
+        allocations_left = -1;
+        check_after_failure(db, rc, n);
+        n++;
+    } while (allocation_failed);
+    assert_int_equal(rc, SQLITE_OK);
+    assert_true(n > 500);
+    assert_string_equal(ask(db, "SELECT group_concat(id || name) FROM t"), "7seven,8it's");
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
@@ -222,6 +267,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(no_failed_allocation_of_sqlite_leaves_half_a_transaction,
+                               use_new_store),
+        cmocka_unit_test_setup(no_failed_allocation_leaves_half_a_file_or_half_an_import,
                                use_new_store),
         cmocka_unit_test_setup(no_failed_allocation_of_the_store_leaves_half_a_transaction,
                                use_new_store),

@@ -245,6 +245,125 @@ a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason(void **sta
     reopen();
 }
 
+/* ---- a log that is behind LMDB ---- */
+
+static int
+checkpoint_and_die(void)
+{
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_checkpoint(db, NULL, &err) == TXKV_OK);
+    return 0;
+}
+
+static int
+recover_and_wait(void)
+{
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    go_to_step(1);
+    wait_for_step(2);
+    return 0;
+}
+
+/*
+ * Goal: a power failure can take a file of the log whose records are in LMDB already; not only the
+ * process that recovers the store commits then, but others as well. Method: the file is made empty,
+ * and another process recovers.
+ */
+static void
+a_file_that_lost_its_bytes_to_a_power_failure_keeps_nobody_from_committing(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    new_steps();
+    expect_child_well(start_child(checkpoint_and_die));
+    assert_int_equal(truncate(in_dir("wal/0000000000000000.wal"), 0), 0);
+    child = start_child(recover_and_wait);
+    wait_for_step(1);
+    OK(txkv_open(dir, &small_store, &db, &err));
+    OK(txkv_table(db, "t", NULL, false, &table, &err));
+    OK(txkv_session_open(db, &s1, &err));
+    OK(txkv_begin(s1, &err));
+    OK(txkv_put(s1, table, text("a"), text("1"), &err));
+    OK(txkv_commit(s1, TXKV_SYNC_FULL, &err));
+    go_to_step(2);
+    expect_child_well(child);
+    txkv_session_close(s1);
+    s1 = NULL;
+    OK(txkv_close(db, &err));
+    db = NULL;
+    reopen();
+}
+
+/* ---- names ---- */
+
+static uint32_t syncs_left; /* of the child that makes the store */
+static ino_t synced[16];    /* what has been synced */
+static uint32_t synced_count;
+
+static int
+dying_fsync(int fd)
+{
+    if (syncs_left-- == 0)
+        _exit(0);
+    return tx_os_system.fsync(fd);
+}
+
+static int
+noting_fsync(int fd)
+{
+    struct stat st;
+
+    if (synced_count < sizeof synced / sizeof synced[0] && tx_os_system.fstat(fd, &st) == 0)
+        synced[synced_count++] = st.st_ino;
+    return tx_os_system.fsync(fd);
+}
+
+static bool
+is_synced(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    for (uint32_t i = 0; i < synced_count; i++)
+        if (synced[i] == st.st_ino)
+            return true;
+    return false;
+}
+
+static int
+make_store_and_die(void)
+{
+    tx_os.fsync = dying_fsync;
+    CHILD_NEEDS(txkv_open(dir, &small_store, &db, &err) == TXKV_OK);
+    return __LINE__; /* it had fewer syncs */
+}
+
+/*
+ * Goal: who opens a store after its maker died promises nothing on names that a power failure can
+ * still take. Method: the maker dies before its n-th sync of a directory.
+ */
+static void
+names_that_a_dead_maker_has_not_synced_are_synced_by_the_next(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n < 2; n++) {
+        (void)temp_dir_remove(dir);
+        assert_int_equal(mkdir(dir, 0700), 0);
+        syncs_left = n;
+        expect_child_well(start_child(make_store_and_die));
+        tx_os.fsync = noting_fsync;
+        synced_count = 0;
+        OK(txkv_open(dir, &small_store, &db, &err));
+        tx_os = tx_os_system;
+        assert_true(is_synced(dir));
+        assert_true(is_synced(in_dir("..")));
+        OK(txkv_close(db, &err));
+    }
+    reopen();
+}
+
 int
 main(void)
 {
@@ -252,6 +371,8 @@ main(void)
         DIR_TEST(a_page_that_nobody_has_kept_up_is_not_believed),
         DIR_TEST(the_last_process_to_close_checkpoints),
         DIR_TEST(a_spoiled_page_is_refused_while_in_use_and_made_anew_after),
+        DIR_TEST(a_file_that_lost_its_bytes_to_a_power_failure_keeps_nobody_from_committing),
+        DIR_TEST(names_that_a_dead_maker_has_not_synced_are_synced_by_the_next),
         DIR_TEST(a_file_system_without_locks_or_shared_maps_is_refused_with_the_reason),
     };
 
