@@ -117,7 +117,7 @@ static void
 fail_each(const char *const *statements, size_t count, bool declare, long step)
 {
     long n = 0, quiet = 0;
-    int rc;
+    int rc = SQLITE_NOMEM;
 
     (void)snprintf(options, sizeof options, ", sync=off");
     fill();
