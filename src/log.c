@@ -191,8 +191,7 @@ let_others(const struct tx_log *log, const struct tx_segment *s)
         (void)!fchmod(s->fd, 0600 | log->others);
 }
 
-/* The file made ahead of time, as a segment, or *out NULL when there is none that is large enough.
- */
+/* The file made ahead of time, as a segment, or *out NULL: there is none, or none large enough. */
 static enum txkv_rc
 take_prepared(struct tx_log *log, uint64_t need, struct tx_segment **out, struct txkv_error *err)
 {
