@@ -3,6 +3,7 @@
  */
 #include "target.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "init.h"
@@ -164,6 +165,7 @@ prepare_insert(struct tx_targets *targets, struct tx_target *target, const char 
     char *text;
     int rc;
 
+    assert(shape != NULL);
     target->has_rowid = rowid_name != NULL;
     sqlite3_str_appendf(sql, "INSERT%s INTO \"%w\"(", targets->options->conflict, sql_name);
     for (int i = 0; i < shape->column_count; i++)

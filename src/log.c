@@ -391,10 +391,8 @@ tx_log_sync_file(const struct tx_segment *segment, struct txkv_error *err)
     return TXKV_OK;
 }
 
-/*
- * The first segment that ends after lsn, begins before end_lsn and has something to sync; with a
- * reference, or NULL. Under sync_mutex.
- */
+/* The first segment that ends after lsn, begins before end_lsn and has something to sync; with a
+ * reference, or NULL. Under sync_mutex. */
 static struct tx_segment *
 segment_after(struct tx_log *log, uint64_t lsn, uint64_t end_lsn)
 {

@@ -46,6 +46,7 @@ static uint64_t clock_now; /* counts looks at files */
 static disk_point *on_point;
 static void *on_point_arg;
 static bool started;
+static char root_path[TEST_PATH_BYTES];
 
 /* ---- nodes ---- */
 
@@ -161,6 +162,7 @@ take_tree(const char *path)
 void
 disk_start(const char *root, disk_point *point, void *arg)
 {
+    (void)snprintf(root_path, sizeof root_path, "%s", root);
     (void)take_tree(root);
     on_point = point;
     on_point_arg = arg;
@@ -275,6 +277,46 @@ disk_unnamed(const char *path)
 
     if (parent != NONE)
         set_entry(parent, name, NONE);
+}
+
+static void
+look_at_names(int number, const char *path)
+{
+    struct node *node = &nodes[number];
+    bool seen[ENTRIES_MAX] = { false };
+    DIR *dir = opendir(path);
+
+    if (dir == NULL)
+        test_die("cannot open %s: %s", path, strerror(errno));
+    for (const struct dirent *d = readdir(dir); d != NULL; d = readdir(dir)) {
+        char below[TEST_PATH_BYTES];
+        struct stat st;
+        int found;
+
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        test_path(below, path, d->d_name);
+        if (stat(below, &st) != 0)
+            test_die("cannot look at %s: %s", below, strerror(errno));
+        found = find_node(st.st_dev, st.st_ino);
+        if (found == NONE)
+            found = add_node(below, &st, true);
+        set_entry(number, d->d_name, found);
+        seen[entry_of(node, d->d_name) - node->entries] = true;
+        if (nodes[found].is_dir)
+            look_at_names(found, below);
+    }
+    (void)closedir(dir);
+    for (size_t i = 0; i < node->entry_count; i++)
+        if (!seen[i])
+            set_entry(number, node->entries[i].name, NONE);
+}
+
+void
+disk_look_at_names(void)
+{
+    if (started)
+        look_at_names(0, root_path);
 }
 
 /* ---- cuts ---- */

@@ -63,6 +63,9 @@ void disk_node_changed(int node); /* in some other way */
 
 void disk_named(const char *path); /* the path was made, or means another file now */
 void disk_unnamed(const char *path);
+/* Who had stopped the disk died, perhaps between a call and telling of it: take the names as they
+ * are now. (What stands in a file is looked at before it counts, whoever wrote it.) */
+void disk_look_at_names(void);
 
 /*
  * A sync covers what stands there when it begins. What disk_sync_begin returns, goes to

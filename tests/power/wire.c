@@ -117,8 +117,10 @@ serve(void *arg)
         if (is_answered(what) && !send_message(end, &message))
             break;
     }
-    if (holds)
+    if (holds) {
+        disk_look_at_names();
         disk_unlock();
+    }
     (void)calls_real.close(end);
     return NULL;
 }
