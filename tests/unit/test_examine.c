@@ -54,9 +54,9 @@ expect_open(enum txkv_rc rc)
         OK(txkv_close(other, &err));
 }
 
-/* Change a byte of a file of the copy. */
+/* Change bits of a byte of a file of the copy. */
 static void
-damage(const char *name, uint64_t at)
+damage_bits(const char *name, uint64_t at, uint8_t bits)
 {
     char path[160];
     uint8_t byte;
@@ -66,9 +66,15 @@ damage(const char *name, uint64_t at)
     fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 0x04;
+    byte ^= bits;
     assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
     (void)close(fd);
+}
+
+static void
+damage(const char *name, uint64_t at)
+{
+    damage_bits(name, at, 0x04);
 }
 
 static const char first_segment[] = "wal/0000000000000000.wal";
@@ -242,6 +248,43 @@ a_database_that_no_store_has_is_damage(void **state)
     examine_copy(true);
 }
 
+/* Take LMDB's mark of a database from every entry of that name, or give it back. */
+static void
+make_value(const uint8_t *file, size_t bytes, const char *name)
+{
+    const uint8_t *at = file;
+
+    while ((at = memmem(at, (size_t)(file + bytes - at), name, strlen(name))) != NULL) {
+        damage_bits("data.mdb", (uint64_t)(at - file) - 4, 0x02);
+        at += strlen(name);
+    }
+}
+
+static void
+an_entry_that_is_no_database_is_damage(void **state)
+{
+    static const char *const names[] = { "meta", "table-1" };
+    static uint8_t file[1 << 20];
+    char path[160];
+    ssize_t bytes;
+    int fd;
+
+    (void)state;
+    (void)make_store();
+    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
+    fd = open(path, O_RDONLY);
+    bytes = read(fd, file, sizeof file);
+    (void)close(fd);
+    assert_true(bytes > 0 && bytes < (ssize_t)sizeof file);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        make_value(file, (size_t)bytes, names[i]);
+        examine_copy(false);
+        expect_open(TXKV_CORRUPT);
+        make_value(file, (size_t)bytes, names[i]);
+    }
+    examine_copy(true);
+}
+
 static void
 what_is_open_is_not_examined(void **state)
 {
@@ -409,6 +452,7 @@ main(void)
         STORE_TEST(a_log_that_belongs_to_another_store_is_told),
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
         STORE_TEST(a_database_that_no_store_has_is_damage),
+        STORE_TEST(an_entry_that_is_no_database_is_damage),
         STORE_TEST(what_is_open_is_not_examined),
         STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
         STORE_TEST(a_log_directory_that_is_missing_is_told),
