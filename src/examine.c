@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,6 +21,7 @@ struct examination {
     const char *dir;
     struct txkv_examination *report;
     struct tx_inspection meta;
+    bool has_long, has_table[TX_TREE_TABLES_MAX + 1]; /* databases; of tables, by slot */
     uint32_t *known;      /* by slot: 1 + the highest generation of a table that was made */
     uint64_t pending_lsn; /* of a prepared transaction that is not decided, or 0 */
     uint64_t pending_operations;
@@ -35,14 +37,30 @@ add_problem(struct txkv_examination *report, const char *text)
 /* ---- data.mdb ---- */
 
 static enum txkv_rc
-count_rows(void *arg, const char *name, uint64_t entries, struct txkv_error *err)
+note_database(void *arg, const char *name, uint64_t entries, struct txkv_error *err)
 {
-    struct txkv_examination *report = arg;
+    struct examination *e = arg;
+    uint64_t slot;
 
     (void)err;
-    if (strncmp(name, "table-", 6) == 0)
-        report->rows += entries;
+    e->has_long = e->has_long || strcmp(name, "long") == 0;
+    if (strncmp(name, "table-", 6) != 0)
+        return TXKV_OK;
+    e->report->rows += entries;
+    slot = strtoull(name + 6, NULL, 10);
+    if (slot <= TX_TREE_TABLES_MAX)
+        e->has_table[slot] = true;
     return TXKV_OK;
+}
+
+/* Every table that was not dropped has a database, and long keys have theirs since format 2. */
+static bool
+lacks_database(const struct examination *e)
+{
+    for (const struct tx_inspected_table *t = e->meta.tables; t != NULL; t = t->next)
+        if (t->def.name_bytes > 0 && !e->has_table[tx_table_slot(t->def.table)])
+            return true;
+    return !e->has_long && e->meta.format >= TX_TREE_FORMAT;
 }
 
 static enum txkv_rc
@@ -52,7 +70,7 @@ read_pages(struct examination *e, struct tx_pages *pages, struct txkv_error *err
     enum txkv_rc rc = tx_inspect(pages, &e->meta, err);
 
     if (rc == TXKV_OK)
-        rc = tx_pages_names(pages, count_rows, report, err);
+        rc = tx_pages_names(pages, note_database, e, err);
     if (rc == TXKV_OK)
         rc = tx_pages_check(pages, err);
     if (rc != TXKV_OK)
@@ -68,6 +86,8 @@ read_pages(struct examination *e, struct tx_pages *pages, struct txkv_error *err
         add_problem(report, report->pages.first);
     if (e->meta.problems > 0)
         add_problem(report, "data.mdb does not say which store it is, or which tables it has");
+    else if (lacks_database(e))
+        add_problem(report, "data.mdb lacks the database of a table, or that of long keys");
     return TXKV_OK;
 }
 

@@ -248,22 +248,24 @@ a_database_that_no_store_has_is_damage(void **state)
     examine_copy(true);
 }
 
-/* Take LMDB's mark of a database from every entry of that name, or give it back. */
+/* Change those bits of a byte before or in every entry of that name, or change them back. */
 static void
-make_value(const uint8_t *file, size_t bytes, const char *name)
+change_entry(const uint8_t *file, size_t bytes, const char *name, int64_t byte, uint8_t bits)
 {
     const uint8_t *at = file;
 
     while ((at = memmem(at, (size_t)(file + bytes - at), name, strlen(name))) != NULL) {
-        damage_bits("data.mdb", (uint64_t)(at - file) - 4, 0x02);
+        damage_bits("data.mdb", (uint64_t)(at - file + byte), bits);
         at += strlen(name);
     }
 }
 
+/* Goal: a store without one of its databases is damaged. Method: LMDB's mark of a database goes
+ * from an entry, which is a value then; a bit of its name changes. */
 static void
-an_entry_that_is_no_database_is_damage(void **state)
+a_database_that_is_missing_is_damage(void **state)
 {
-    static const char *const names[] = { "meta", "table-1" };
+    static const char *const names[] = { "meta", "long", "table-1" };
     static uint8_t file[1 << 20];
     char path[160];
     ssize_t bytes;
@@ -277,10 +279,16 @@ an_entry_that_is_no_database_is_damage(void **state)
     (void)close(fd);
     assert_true(bytes > 0 && bytes < (ssize_t)sizeof file);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        make_value(file, (size_t)bytes, names[i]);
+        change_entry(file, (size_t)bytes, names[i], -4, 0x02);
         examine_copy(false);
         expect_open(TXKV_CORRUPT);
-        make_value(file, (size_t)bytes, names[i]);
+        change_entry(file, (size_t)bytes, names[i], -4, 0x02);
+        if (i == 0)
+            continue; /* without "meta" it is no store, but another program's file */
+        change_entry(file, (size_t)bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
+        examine_copy(false);
+        expect_open(TXKV_CORRUPT);
+        change_entry(file, (size_t)bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
     }
     examine_copy(true);
 }
@@ -452,7 +460,7 @@ main(void)
         STORE_TEST(a_log_that_belongs_to_another_store_is_told),
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
         STORE_TEST(a_database_that_no_store_has_is_damage),
-        STORE_TEST(an_entry_that_is_no_database_is_damage),
+        STORE_TEST(a_database_that_is_missing_is_damage),
         STORE_TEST(what_is_open_is_not_examined),
         STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
         STORE_TEST(a_log_directory_that_is_missing_is_told),
