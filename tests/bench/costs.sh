@@ -1,5 +1,5 @@
 #!/bin/sh
-# costs.sh - what the promises and the options of txkv cost: tables for docs/tuning.md.
+# costs.sh - what the promises and the options of txkv cost, as tables in Markdown.
 #
 # usage: OUT=build/gcc-release tests/bench/costs.sh [RUNS [SECONDS]]    from the repo's root; 3 runs of 2.5 s
 #
@@ -43,6 +43,7 @@ table() {
             }
             return n
         }
+        function shown(x) { return x == 0 ? "" : sprintf("%.1f", x) }
         function middle(list,    v, n) { n = sorted(list, v); return v[int((n + 1) / 2)] }
         { row = $1 "\t" $2; if (!(row in values)) rows[++count] = row }
         { values[row] = values[row] " " $3; groups[row] = groups[row] " " $4; most[row] = most[row] " " $5; memory[row] = memory[row] " " $6 }
@@ -52,8 +53,7 @@ table() {
                 split(rows[i], part, "\t")
                 n = sorted(values[rows[i]], v)
                 printf "| `%s` | %s | %.0f (%.0f - %.0f) | %s | %s | %.0f |\n", part[1], part[2], v[int((n + 1) / 2)], v[1], v[n], \
-                    middle(groups[rows[i]]) > 0 ? sprintf("%.1f", middle(groups[rows[i]])) : "", \
-                    middle(most[rows[i]]) > 0 ? sprintf("%.1f", middle(most[rows[i]])) : "", middle(memory[rows[i]])
+                    shown(middle(groups[rows[i]])), shown(middle(most[rows[i]])), middle(memory[rows[i]])
             }
         }' "$dir/notes"
     : >"$dir/notes"
