@@ -142,18 +142,15 @@ note_db(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     return TXKV_OK;
 }
 
-/* LMDB orders keys, and repeats them, as a database's flags say; a store has nothing beside
- * databases. In a file of somebody else, which has no "meta", there may be anything: nobody will
- * look into it. */
+/* LMDB orders keys, and repeats them, as a database's flags say. In a file of somebody else, which
+ * has no "meta", they may say anything: nobody will look into it. */
 static void
-judge_databases(struct tx_pages *p)
+judge_flags(struct tx_pages *p)
 {
-    bool is_store = p->plain_meta;
+    bool is_store = false;
 
     for (size_t i = 0; i < p->db_count; i++)
-        is_store = is_store || strcmp(p->dbs[i].name, TX_META_NAME) == 0;
-    if (is_store && p->plain > 0)
-        tx_pages_add_problem(p, p->meta.main_db.root, "leads to an entry that is no database");
+        is_store = is_store || strcmp(p->dbs[i].name, "meta") == 0;
     for (size_t i = 0; i < p->db_count && is_store; i++)
         if (p->dbs[i].flags != 0)
             tx_pages_add_problem(p, p->meta.main_db.root,
@@ -179,7 +176,7 @@ open_pages(struct tx_pages *p, uint64_t txn_id, struct txkv_error *err)
     if (rc == TXKV_OK)
         rc = tx_pages_walk(p, &p->meta.main_db, note_db, p, err);
     if (rc == TXKV_OK)
-        judge_databases(p);
+        judge_flags(p);
     return rc;
 }
 

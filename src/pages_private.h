@@ -36,8 +36,7 @@ enum {
 enum { TX_PAGE_META = 8 };       /* a page's flag */
 enum { TX_DB_INTEGER_KEYS = 8 }; /* a database's */
 
-#define TX_NO_PAGE   UINT64_MAX
-#define TX_META_NAME "meta" /* the database that makes a file a store */
+#define TX_NO_PAGE UINT64_MAX
 
 struct tx_pages_db {
     uint64_t branches, leaves, overflows, pairs, root;
@@ -63,9 +62,7 @@ struct tx_pages {
     uint64_t seen_pages;
     struct tx_pages_db *dbs;
     size_t db_count, db_room;
-    uint64_t plain;  /* entries beside the databases */
-    bool plain_meta; /* one of them has the name of a store's own database */
-    uint8_t *value;  /* of overflow pages */
+    uint8_t *value; /* of overflow pages */
     uint64_t value_room;
     struct tx_pages_report report;
     uint8_t buffers[TX_TREE_DEPTH_MAX]

@@ -326,13 +326,8 @@ visit_node(struct walk *w, uint64_t page, const uint8_t *node, struct txkv_error
         pair.value = read_overflow(w, tx_get_u64(pair.value), pair.value_bytes, &rc);
     if (rc == TXKV_NOMEM)
         return tx_fail_nomem(err);
-    if (is_main && flags != NODE_DB) {
-        w->p->plain++;
-        w->p->plain_meta =
-            w->p->plain_meta || (pair.key_bytes == strlen(TX_META_NAME) &&
-                                 memcmp(pair.key, TX_META_NAME, pair.key_bytes) == 0);
+    if (is_main && flags != NODE_DB)
         return TXKV_OK;
-    }
     return pair.value == NULL || w->visit == NULL ? TXKV_OK : w->visit(w->arg, &pair, err);
 }
 

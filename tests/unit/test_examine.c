@@ -281,7 +281,7 @@ a_database_that_is_missing_is_damage(void **state)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         change_entry(file, (size_t)bytes, names[i], -4, 0x02);
         examine_copy(false);
-        expect_open(TXKV_CORRUPT);
+        expect_open(TXKV_FORMAT);
         change_entry(file, (size_t)bytes, names[i], -4, 0x02);
         if (i == 0)
             continue; /* without "meta" it is no store, but another program's file */
