@@ -19,7 +19,8 @@ static uint64_t calls, call_at; /* atomic */
 
 /* Files of the archive, by their descriptors. A failed sync of the log is final, and is no subject
  * here: with `archive_alone` only calls about the archive fail. */
-static bool archive_alone, in_archive[1024];
+static bool archive_alone;
+static uint32_t in_archive[1024]; /* atomic */
 
 static bool
 is_archived(const char *path)
@@ -64,7 +65,7 @@ hooked_open(const char *path, int flags, mode_t mode)
     const int fd = call_comes(is_archived(path)) ? -1 : tx_os_system.open(path, flags, mode);
 
     if (fd >= 0 && fd < 1024)
-        in_archive[fd] = is_archived(path);
+        tx_store_relaxed_32(&in_archive[fd], is_archived(path));
     return fd;
 }
 
@@ -74,25 +75,29 @@ hooked_pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
     /* Half of it is there when the process is killed. */
     if (tx_load_acquire_32(&armed) == KILL_AT_CALL)
         (void)!tx_os_system.pwrite(fd, buffer, bytes / 2, offset);
-    return call_comes(in_archive[fd]) ? -1 : tx_os_system.pwrite(fd, buffer, bytes, offset);
+    return call_comes(tx_load_relaxed_32(&in_archive[fd]) != 0)
+               ? -1
+               : tx_os_system.pwrite(fd, buffer, bytes, offset);
 }
 
 static ssize_t
 hooked_pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
-    return call_comes(in_archive[fd]) ? -1 : tx_os_system.pread(fd, buffer, bytes, offset);
+    return call_comes(tx_load_relaxed_32(&in_archive[fd]) != 0)
+               ? -1
+               : tx_os_system.pread(fd, buffer, bytes, offset);
 }
 
 static int
 hooked_fsync(int fd)
 {
-    return call_comes(in_archive[fd]) ? -1 : tx_os_system.fsync(fd);
+    return call_comes(tx_load_relaxed_32(&in_archive[fd]) != 0) ? -1 : tx_os_system.fsync(fd);
 }
 
 static int
 hooked_fstat(int fd, struct stat *st)
 {
-    return call_comes(in_archive[fd]) ? -1 : tx_os_system.fstat(fd, st);
+    return call_comes(tx_load_relaxed_32(&in_archive[fd]) != 0) ? -1 : tx_os_system.fstat(fd, st);
 }
 
 static int
@@ -137,7 +142,7 @@ static int
 setup_hooked(void **state)
 {
     (void)alarm(LIMIT_S * 4);
-    armed = COUNT_CALLS;
+    tx_store_release_32(&armed, COUNT_CALLS);
     archive_alone = false;
     if (make_dir(state) != 0)
         return -1;
@@ -212,7 +217,7 @@ a_call_that_fails_leaves_log_and_archive_whole(void **state)
         arm(FAIL_CALL, n);
         /* What fails in its checkpoint is tried again at once, and else told. */
         failures += txkv_archive(db, NULL, &err) != TXKV_OK;
-        armed = COUNT_CALLS;
+        tx_store_release_32(&armed, COUNT_CALLS);
         /* The archive is a beginning of what was committed. */
         assert_true(count_restored() <= rows);
         checkpoint_now();
@@ -271,7 +276,7 @@ a_restore_that_fails_leaves_nothing(void **state)
     for (n = 1; n == 1 || fired(); n++) {
         arm(FAIL_CALL, n);
         rc = try_restore("backup", "restored", NULL);
-        armed = COUNT_CALLS;
+        tx_store_release_32(&armed, COUNT_CALLS);
         /* Damaged: what it has written cannot be read again. */
         assert_true(rc == TXKV_OK || rc == TXKV_FULL || rc == TXKV_IOERR || rc == TXKV_CORRUPT);
         assert_false(is_there("restored.tmp-"));
