@@ -27,17 +27,10 @@ static const char mark_tmp_name[] = "txkv-archive.tmp";
 static enum txkv_rc
 write_all(int fd, const uint8_t *bytes, uint64_t count, const char *path, struct txkv_error *err)
 {
-    uint64_t done = 0;
+    const ssize_t n = tx_os_write(fd, bytes, count, 0);
 
-    while (done < count) {
-        const ssize_t n =
-            tx_os.pwrite(fd, bytes + done, tx_min_u64(count - done, BLOCK_BYTES), (off_t)done);
-
-        if (n == 0 || (n < 0 && errno != EINTR))
-            return tx_fail_errno(err, n == 0 ? EIO : errno, "cannot write %s", path);
-        if (n > 0)
-            done += (uint64_t)n;
-    }
+    if (n < 0 || (uint64_t)n < count)
+        return tx_fail_errno(err, n < 0 ? errno : EIO, "cannot write %s", path);
     if (tx_os.fsync(fd) != 0)
         return tx_fail_errno(err, errno, "cannot sync %s", path);
     return TXKV_OK;
@@ -78,7 +71,7 @@ out:
     return rc;
 }
 
-/* Read up to `room` bytes of a file from its beginning. TXKV_NOTFOUND: there is none. */
+/* What the mark says, or its beginning. TXKV_NOTFOUND: there is none. */
 static enum txkv_rc
 read_mark(const char *dir, char text[MARK_BYTES], struct txkv_error *err)
 {
@@ -92,7 +85,7 @@ read_mark(const char *dir, char text[MARK_BYTES], struct txkv_error *err)
         return tx_fail_nomem(err);
     fd = tx_os.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd >= 0)
-        n = tx_os.pread(fd, text, MARK_BYTES - 1, 0);
+        n = tx_os_read(fd, text, MARK_BYTES - 1, 0);
     if (fd < 0 && errno == ENOENT)
         rc = TXKV_NOTFOUND;
     else if (fd < 0 || n < 0)
@@ -182,15 +175,14 @@ compare_bytes(int fd, const char *path, const uint8_t *bytes, uint64_t count, bo
 
     *same = true;
     while (rc == TXKV_OK && *same && done < count) {
-        const ssize_t n =
-            tx_os.pread(fd, buffer, tx_min_u64(count - done, BLOCK_BYTES), (off_t)done);
+        const size_t step = tx_min_u64(count - done, BLOCK_BYTES);
+        const ssize_t n = tx_os_read(fd, buffer, step, (off_t)done);
 
-        if (n == 0 || (n < 0 && errno != EINTR))
-            rc = tx_fail_errno(err, n == 0 ? EIO : errno, "cannot read %s", path);
-        if (n > 0) {
-            *same = memcmp(buffer, bytes + done, (size_t)n) == 0;
-            done += (uint64_t)n;
-        }
+        if (n < 0 || (size_t)n < step)
+            rc = tx_fail_errno(err, n < 0 ? errno : EIO, "cannot read %s", path);
+        else
+            *same = memcmp(buffer, bytes + done, step) == 0;
+        done += step;
     }
     tx_free(buffer);
     return rc;

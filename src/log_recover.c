@@ -21,8 +21,6 @@
 #include "mem.h"
 #include "os.h"
 
-enum { COPY_BYTES = 1 << 20 };
-
 /*
  * Make what the walk has read in s durable. A sync that failed earlier may have left pages that the
  * kernel takes for written and that are not on the disk: each page that is not known to be durable
@@ -225,17 +223,10 @@ fail_damaged(const struct recovery *r, struct txkv_error *err)
 static enum txkv_rc
 write_whole(int fd, const struct tx_segment *s, const char *path, struct txkv_error *err)
 {
-    uint64_t done = 0;
+    const ssize_t n = tx_os_write(fd, s->map, s->file_bytes, 0);
 
-    while (done < s->file_bytes) {
-        const ssize_t n = tx_os.pwrite(fd, s->map + done,
-                                       tx_min_u64(s->file_bytes - done, COPY_BYTES), (off_t)done);
-
-        if (n == 0 || (n < 0 && errno != EINTR))
-            return tx_fail_errno(err, n == 0 ? EIO : errno, "cannot write %s", path);
-        if (n > 0)
-            done += (uint64_t)n;
-    }
+    if (n < 0 || (uint64_t)n < s->file_bytes)
+        return tx_fail_errno(err, n < 0 ? errno : EIO, "cannot write %s", path);
     if (tx_os.fsync(fd) != 0)
         return tx_fail_errno(err, errno, "cannot sync %s", path);
     return TXKV_OK;

@@ -127,6 +127,26 @@ tx_os_read(int fd, void *buffer, size_t bytes, off_t offset)
     return (ssize_t)done;
 }
 
+ssize_t
+tx_os_write(int fd, const void *bytes, size_t count, off_t offset)
+{
+    size_t done = 0;
+
+    while (done < count) {
+        const ssize_t n =
+            tx_os.pwrite(fd, (const uint8_t *)bytes + done, count - done, offset + (off_t)done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
 enum txkv_rc
 tx_os_sync_open_dir(int fd, const char *path, struct txkv_error *err)
 {

@@ -65,6 +65,11 @@ TX_MUST_CHECK int tx_os_allocate(int fd, uint64_t bytes);
  * not end it. */
 TX_MUST_CHECK ssize_t tx_os_read(int fd, void *buffer, size_t bytes, off_t offset);
 
+/* pwrite of all of that; fewer bytes where a call took none; -1 and errno. A signal does not end
+ * it.
+ */
+TX_MUST_CHECK ssize_t tx_os_write(int fd, const void *bytes, size_t count, off_t offset);
+
 /* fsync of a directory, so that names made or removed in it survive a power loss. */
 TX_MUST_CHECK enum txkv_rc tx_os_sync_dir(const char *path, struct txkv_error *err);
 

@@ -63,19 +63,10 @@ tx_pages_add_problem(struct tx_pages *p, uint64_t page, const char *format, ...)
 bool
 tx_pages_read_bytes(struct tx_pages *p, uint64_t offset, uint8_t *buffer, uint64_t bytes)
 {
-    while (bytes > 0) {
-        const ssize_t n = tx_os.pread(p->fd, buffer, bytes, (off_t)offset);
+    const ssize_t n = tx_os_read(p->fd, buffer, bytes, (off_t)offset);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        p->report.unreadable += n < 0;
-        if (n <= 0)
-            return false;
-        buffer += n;
-        offset += (uint64_t)n;
-        bytes -= (uint64_t)n;
-    }
-    return true;
+    p->report.unreadable += n < 0;
+    return n >= 0 && (uint64_t)n == bytes;
 }
 
 /* `count` pages can be in use and were not seen before; notes that they have been. NULL, or what is

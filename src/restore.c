@@ -47,21 +47,16 @@ copy_bytes(int from, int to, const char *path, struct txkv_error *err)
     ssize_t n = 1;
 
     while (rc == TXKV_OK && n != 0) {
-        ssize_t done = 0, written = 0;
+        ssize_t written = 0;
 
-        n = tx_os.pread(from, buffer, BLOCK_BYTES, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
+        n = tx_os_read(from, buffer, BLOCK_BYTES, offset);
         if (n < 0)
             rc = tx_fail_errno(err, errno, "cannot read %s", path);
-        for (; rc == TXKV_OK && done < n; done += written) {
-            written = tx_os.pwrite(to, buffer + done, (size_t)(n - done), offset + done);
-            if (written < 0 && errno == EINTR)
-                written = 0;
-            else if (written <= 0)
-                rc = tx_fail_errno(err, written == 0 ? EIO : errno, "cannot copy %s", path);
-        }
-        offset += done;
+        else
+            written = tx_os_write(to, buffer, (size_t)n, offset);
+        if (rc == TXKV_OK && written != n)
+            rc = tx_fail_errno(err, written < 0 ? errno : EIO, "cannot copy %s", path);
+        offset += n;
     }
     if (rc == TXKV_OK && tx_os.fsync(to) != 0)
         rc = tx_fail_errno(err, errno, "cannot sync the copy of %s", path);

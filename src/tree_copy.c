@@ -41,20 +41,13 @@ run_copy(void *arg)
 }
 
 static enum txkv_rc
-write_all(const struct copy *copy, int fd, const uint8_t *data, size_t bytes, uint64_t offset,
-          struct txkv_error *err)
+write_block(const struct copy *copy, int fd, const uint8_t *data, size_t bytes, uint64_t offset,
+            struct txkv_error *err)
 {
-    while (bytes > 0) {
-        const ssize_t n = tx_os.pwrite(fd, data, bytes, (off_t)offset);
+    const ssize_t n = tx_os_write(fd, data, bytes, (off_t)offset);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return tx_fail_errno(err, n == 0 ? ENOSPC : errno, "cannot write %s", copy->path);
-        data += n;
-        bytes -= (size_t)n;
-        offset += (uint64_t)n;
-    }
+    if (n < 0 || (size_t)n < bytes)
+        return tx_fail_errno(err, n < 0 ? errno : ENOSPC, "cannot write %s", copy->path);
     return TXKV_OK;
 }
 
@@ -93,7 +86,7 @@ receive(struct copy *copy, int fd, uint8_t *buffer, const struct tx_tree_copy_wa
         begun = true;
         if (n < 0)
             return tx_fail_errno(err, errno, "cannot copy to %s", copy->path);
-        rc = write_all(copy, fd, buffer, (size_t)n, *bytes, err);
+        rc = write_block(copy, fd, buffer, (size_t)n, *bytes, err);
         copy->sum = tx_record_hash(buffer, (size_t)n, copy->sum);
         *bytes += (uint64_t)n;
         watch->written(watch->arg, *bytes);
@@ -105,17 +98,10 @@ static enum txkv_rc
 read_block(const struct copy *copy, int fd, uint8_t *buffer, size_t bytes, uint64_t offset,
            struct txkv_error *err)
 {
-    while (bytes > 0) {
-        const ssize_t n = tx_os.pread(fd, buffer, bytes, (off_t)offset);
+    const ssize_t n = tx_os_read(fd, buffer, bytes, (off_t)offset);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return tx_fail_errno(err, n == 0 ? EIO : errno, "cannot read %s again", copy->path);
-        buffer += n;
-        bytes -= (size_t)n;
-        offset += (uint64_t)n;
-    }
+    if (n < 0 || (size_t)n < bytes)
+        return tx_fail_errno(err, n < 0 ? errno : EIO, "cannot read %s again", copy->path);
     return TXKV_OK;
 }
 

@@ -212,6 +212,58 @@ failing_pread(int fd, void *buffer, size_t bytes, off_t offset)
     return -1;
 }
 
+static ssize_t
+halting_pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    if (interrupts++ % 2 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return tx_os_system.pwrite(fd, bytes, count > 4 ? 4 : count, offset);
+}
+
+/* It takes the first half of what it is given, and nothing when that is one byte. */
+static ssize_t
+full_pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    return tx_os_system.pwrite(fd, bytes, count / 2, offset);
+}
+
+static ssize_t
+failing_pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    (void)fd;
+    (void)bytes;
+    (void)count;
+    (void)offset;
+    errno = EDQUOT;
+    return -1;
+}
+
+static void
+a_write_goes_on_to_its_end_or_until_nothing_is_taken(void **state)
+{
+    static const char text[] = "eleven more";
+    char *path = tx_os_join(dir, "written"), read_back[32] = "";
+    const int fd = tx_os.open(path, O_RDWR | O_CREAT, 0600);
+
+    (void)state;
+    interrupts = 0;
+    tx_os.pwrite = halting_pwrite;
+    assert_int_equal(tx_os_write(fd, text, 11, 3), 11);
+    assert_int_equal(tx_os_read(fd, read_back, sizeof read_back, 3), 11);
+    assert_string_equal(read_back, text);
+    tx_os.pwrite = full_pwrite;
+    assert_int_equal(tx_os_write(fd, text, 11, 0), 10);
+    assert_int_equal(tx_os_write(fd, text, 0, 0), 0);
+    tx_os.pwrite = failing_pwrite;
+    assert_int_equal(tx_os_write(fd, text, 11, 0), -1);
+    assert_int_equal(errno, EDQUOT);
+    tx_os = tx_os_system;
+    assert_int_equal(tx_os.close(fd), 0);
+    tx_free(path);
+}
+
 static void
 a_read_goes_on_to_its_end_or_that_of_the_file(void **state)
 {
@@ -248,6 +300,8 @@ main(void)
         cmocka_unit_test(a_forked_child_sees_another_generation),
         cmocka_unit_test(a_child_knows_its_own_process_id),
         cmocka_unit_test(a_signal_does_not_end_an_allocation_of_space),
+        cmocka_unit_test_setup_teardown(a_write_goes_on_to_its_end_or_until_nothing_is_taken,
+                                        make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_read_goes_on_to_its_end_or_that_of_the_file, make_dir,
                                         remove_dir),
     };
