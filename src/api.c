@@ -122,6 +122,7 @@ enum txkv_rc
 txkv_check_pages(struct txkv *store, struct txkv_pages_report *report, struct txkv_error *err)
 {
     const enum txkv_rc rc = tx_check_fork(&store->core, err);
+    uint64_t unreadable;
 
-    return rc == TXKV_OK ? tx_tree_check(store->core.tree, report, err) : rc;
+    return rc == TXKV_OK ? tx_tree_check(store->core.tree, report, &unreadable, err) : rc;
 }

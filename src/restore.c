@@ -234,12 +234,12 @@ check_result(struct restore *r, struct txkv_error *err)
 {
     struct txkv_pages_report pages;
     struct tx_tree_read *read = NULL;
-    uint64_t lsn;
-    enum txkv_rc rc = tx_tree_check(r->tree, &pages, err);
+    uint64_t lsn, unreadable;
+    enum txkv_rc rc = tx_tree_check(r->tree, &pages, &unreadable, err);
 
     if (rc == TXKV_OK && pages.problems > 0)
-        rc = tx_fail(err, TXKV_CORRUPT, "%s is damaged: %s; check the disk that it is on",
-                     r->dir.data, pages.first);
+        rc = tx_fail(err, unreadable > 0 ? TXKV_IOERR : TXKV_CORRUPT,
+                     "%s is damaged: %s; check the disk that it is on", r->dir.data, pages.first);
     if (rc == TXKV_OK)
         rc = tx_tree_read_create(r->tree, &read, err);
     if (rc != TXKV_OK)

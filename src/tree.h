@@ -188,10 +188,10 @@ TX_MUST_CHECK enum txkv_rc tx_tree_grow(struct tx_tree *tree, uint32_t wait_ms,
 
 /*
  * tx_tree_check -- look at every page of data.mdb as it is now, beside readers and checkpoints,
- * without LMDB. Problems are not an error.
+ * without LMDB. Problems are not an error; *unreadable: how many of them are reads that failed.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report,
-                                         struct txkv_error *err);
+                                         uint64_t *unreadable, struct txkv_error *err);
 
 /* ---- a copy ---- */
 

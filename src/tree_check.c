@@ -66,7 +66,8 @@ tx_tree_look(const char *dir, struct txkv_error *err)
 }
 
 enum txkv_rc
-tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, struct txkv_error *err)
+tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, uint64_t *unreadable,
+              struct txkv_error *err)
 {
     char *path = tx_os_join(tree->dir, "data.mdb");
     struct tx_pages *pages = NULL;
@@ -75,6 +76,7 @@ tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, struct txk
     enum txkv_rc rc = path == NULL ? tx_fail_nomem(err) : tx_tree_read_create(tree, &read, err);
 
     *report = (struct txkv_pages_report){ .problems = 0 };
+    *unreadable = 0;
     if (rc != TXKV_OK) {
         tx_free(path);
         return rc;
@@ -89,8 +91,10 @@ tx_tree_check(struct tx_tree *tree, struct txkv_pages_report *report, struct txk
     }
     if (rc == TXKV_OK)
         rc = tx_pages_check(pages, err);
-    if (rc == TXKV_OK)
+    if (rc == TXKV_OK) {
         *report = tx_pages_report(pages)->found;
+        *unreadable = tx_pages_report(pages)->unreadable;
+    }
     tx_pages_close(pages);
     tx_tree_read_free(read);
     tx_free(path);

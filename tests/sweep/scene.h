@@ -138,6 +138,6 @@ void ledger_check(const char *dir, const struct txkv_options *options);
 void ledger_fill(uint32_t from, uint32_t to, bool crash);
 
 /* All scenes; a NULL name ends them. */
-extern const struct scene scenes_store[], scenes_care[], scenes_sql[];
+extern const struct scene scenes_store[], scenes_care[], scenes_copies[], scenes_sql[];
 
 #endif /* TXKV_TEST_SCENE_H */

@@ -1,5 +1,5 @@
 /*
- * scenes_care.c - salvage, rescue, dry-run, backup and the reading of the log: see scene.h.
+ * scenes_care.c - salvage, rescue, dry-run and the reading of the log: see scene.h.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -176,67 +176,6 @@ check_examine(void)
     check_rescue();
 }
 
-/* ---- backup ---- */
-
-static char target[TEST_PATH_BYTES];
-
-static void
-prepare_closed(void)
-{
-    ledger_fill(0, 3, false);
-}
-
-static bool
-backup(struct use *use, enum txkv_rc also)
-{
-    struct txkv_error err = { TXKV_OK, "" };
-
-    scene_path(target, "backup");
-    return answered_or(txkv_backup(use->store, target, NULL, &err), also, &err, "txkv_backup");
-}
-
-static bool backed_up;
-
-static void
-run_backup(void)
-{
-    struct use use;
-
-    backed_up = false;
-    if (!use_open(&use, NULL))
-        return;
-    ledger_commit(&use, 3, TXKV_SYNC_FULL);
-    backed_up = backup(&use, TXKV_OK);
-    ledger_commit(&use, 4, TXKV_SYNC_FULL);
-    use_close(&use);
-}
-
-/* A backup that failed behind its name is whole, too. */
-static void
-check_backup(void)
-{
-    const enum fate fate = scene_state->fates[4];
-    struct use use;
-
-    ledger_check(scene_store, NULL);
-    scene_path(target, "backup");
-    if (access(target, F_OK) != 0) {
-        if (backed_up)
-            lost("the backup is not there");
-        if (!use_open(&use, NULL))
-            wrong("the store does not open when the cause is gone");
-        (void)backup(&use, TXKV_OK);
-        use_close(&use);
-        if (scene_names(".tmp-") != 0)
-            wrong("a backup has left another one's files");
-    } else {
-        scene_state->fates[4] = ABSENT;
-        scene_state->fates[SCENE_TRANSACTIONS - 1] = ABSENT;
-    }
-    ledger_check(target, NULL);
-    scene_state->fates[4] = fate;
-}
-
 /* ---- reading the log ---- */
 
 static void
@@ -287,9 +226,6 @@ const struct scene scenes_care[] = {
     { "rescue-long", "the same with keys that LMDB cannot hold", prepare_damaged, run_rescue,
       check_rescue, 2, 3000 },
     { "dry-run", "the same store, examined", prepare_damaged, run_examine, check_examine, 0, 0 },
-    { "backup", "a backup between commits", prepare_closed, run_backup, check_backup, 0, 0 },
-    { "backup-long", "the same with keys that LMDB cannot hold", prepare_closed, run_backup,
-      check_backup, 2, 3000 },
     { "log", "txkv_log_next, txkv_verify and txkv_check_pages on the log of a killed process",
       prepare_killed, run_log, check_log, 0, 0 },
     { NULL, NULL, NULL, NULL, NULL, 0, 0 },

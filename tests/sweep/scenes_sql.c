@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scene.h"
 
@@ -342,6 +343,38 @@ run_recover(void)
     close_file(db);
 }
 
+static bool
+is_in_scene(const char *name)
+{
+    char path[TEST_PATH_BYTES];
+
+    scene_path(path, name);
+    return access(path, F_OK) == 0;
+}
+
+/* Each row goes into files of all kinds, and comes back into tables of other names and stores. */
+static void
+run_transfer(void)
+{
+    static const char *const kinds[] = { "csv", "jsonl", "sql" };
+    sqlite3 *db = open_file(":memory:");
+
+    if (db == NULL)
+        return;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        (void)run(db, "SELECT txkv_export('%s', '%s/all.%s'%s)", scene_store, scene_dir, kinds[i],
+                  i == 0 ? ", 'table=two'" : "");
+    if (is_in_scene("all.jsonl"))
+        (void)run(db, "SELECT txkv_import('%s/other', '%s/all.jsonl', 'create=yes')", scene_dir,
+                  scene_dir);
+    if (is_in_scene("all.csv"))
+        (void)run(db,
+                  "SELECT txkv_import('%s', '%s/all.csv', "
+                  "'table=copy columns=\"key TEXT, value, INDEX(value)\"')",
+                  scene_store, scene_dir);
+    close_file(db);
+}
+
 /* A rename of the table `staff` that failed may have happened or not. */
 static void
 check_temp(void)
@@ -366,6 +399,32 @@ check_temp(void)
     if (strcmp(answer, "1") != 0)
         wrong("what was rolled back, and tables renamed: %s", answer);
     close_file(db);
+}
+
+/* A file that is there is whole, and so is what was imported; or nothing of it is there. */
+static void
+check_transfer(void)
+{
+    char answer[TEXT_BYTES], path[TEST_PATH_BYTES];
+    sqlite3 *db = open_file(":memory:");
+
+    (void)ask(db, answer,
+              "SELECT coalesce(max(rows), 0) FROM txkv_tables('%s') WHERE name = 'copy'",
+              scene_store);
+    if (strcmp(answer, "0") != 0 && strcmp(answer, "6") != 0)
+        wrong("%s rows of 6 were imported", answer);
+    scene_path(path, "all.jsonl");
+    if (!is_in_scene("all.jsonl"))
+        (void)run(db, "SELECT txkv_export('%s', '%s')", scene_store, path);
+    (void)run(db, "SELECT txkv_import('%s/third', '%s', 'create=yes')", scene_dir, path);
+    (void)ask(db, answer, "SELECT sum(rows) FROM txkv_tables('%s/third') WHERE name <> 'copy'",
+              scene_dir);
+    if (strcmp(answer, "16") != 0)
+        lost("%s rows of 16 came back", answer);
+    if (scene_names(".tmp") != 0 && !scene_state->failed)
+        wrong("an unfinished file is left behind");
+    close_file(db);
+    check_temp();
 }
 
 static void
@@ -471,6 +530,8 @@ const struct scene scenes_sql[] = {
       run_functions, check_temp, 0, 0 },
     { "sql-recover", "txkv_recover on a closed store: dry-run, rescue", prepare_temp, run_recover,
       check_rescued, 0, 0 },
+    { "sql-transfer", "txkv_export and txkv_import: CSV, JSON lines, a script", prepare_temp,
+      run_transfer, check_transfer, 0, 0 },
     { "native-delete", "one commit with a native table, in journal_mode=delete", prepare_delete,
       run_delete, check_native, 0, 0 },
     { "native-wal", "the same in journal_mode=wal", prepare_wal, run_wal, check_native, 0, 0 },

@@ -411,6 +411,7 @@ main(int argc, char **argv)
         test_die("SQLite does not take the extension");
     sweep_scenes(scenes_store, only);
     sweep_scenes(scenes_care, only);
+    sweep_scenes(scenes_copies, only);
     sweep_scenes(scenes_sql, only);
     limits_report();
     test_dir_remove(base);

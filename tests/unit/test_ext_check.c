@@ -145,6 +145,26 @@ an_index_without_its_table_and_a_table_without_its_index_are_found(void **state)
     close_both(db);
 }
 
+/* As a process leaves it that is killed while it makes the table: it has no rows yet. */
+static void
+a_table_that_was_not_made_to_the_end_is_in_order(void **state)
+{
+    sqlite3 *db = open_damaged();
+    uint32_t index;
+
+    (void)state;
+    must(db, with_dir("CREATE VIRTUAL TABLE temp.begun USING txkv('@', a, b, INDEX(a))"));
+    index = number_of("begun\x01"
+                      "1");
+    OK(txkv_table_drop(store, &index, 1, &err));
+    must(db, "DROP TABLE begun");
+    assert_string_equal(problems(db), "[]");
+    must(db, with_dir("CREATE VIRTUAL TABLE temp.begun USING txkv('@')"));
+    must(db, "INSERT INTO begun VALUES(1, 2), (3, 4)");
+    assert_string_equal(problems(db), "[]");
+    close_both(db);
+}
+
 /* Exchange the first bytes that are `a` with the first that are `b`, of equal length, in data.mdb.
  */
 static void
@@ -227,6 +247,7 @@ main(void)
         TEST(an_entry_that_names_no_row_is_damage_to_who_writes),
         TEST(a_row_whose_bytes_were_changed_is_found),
         TEST(an_index_without_its_table_and_a_table_without_its_index_are_found),
+        TEST(a_table_that_was_not_made_to_the_end_is_in_order),
         TEST(keys_that_were_exchanged_in_the_file_are_found),
         TEST(the_list_of_problems_is_bounded_and_their_number_is_not),
     };
