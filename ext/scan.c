@@ -162,7 +162,7 @@ give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
         return SQLITE_NOMEM;
     row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
     if (column > 0) {
-        if (tx_row_find(row.data, row.bytes, TX_VALUE_COLUMNS, cursor->spots, &cursor->values)) {
+        if (tx_row_find_one(row.data, row.bytes, cursor->spots, &cursor->values)) {
             tx_row_spot_result(context, cursor->spots[column - 1], cursor->values);
             return SQLITE_OK;
         }
