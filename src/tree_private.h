@@ -93,8 +93,8 @@ struct tx_tree_cursor {
     struct tx_tree_cursor *next; /* among the kept ones */
     MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
     uint32_t table;
-    bool placed;               /* false before a seek and off either end */
-    bool stepped;              /* since the seek */
+    bool placed;  /* false before a seek and off either end */
+    bool stepped; /* since the seek */
     struct tx_tree_leaf leaf;
     uint32_t depth;            /* of its key, in nodes: tree_long.h; 0 for short keys */
     struct tx_tree_path *path; /* NULL before the first long key */
