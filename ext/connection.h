@@ -35,6 +35,7 @@ struct tx_connection {
 
     /* SQLite's transaction; transaction.c alone writes these. */
     bool enlisted;             /* SQLite will call xCommit or xRollback when it ends */
+    bool may_update;           /* a statement has begun that writes; there is no UPDATE before */
     int savepoint;             /* the highest number that is set, or -1 */
     struct tx_rename *renames; /* tables renamed in the transaction, newest first; rename.c's */
     sqlite3_stmt *enlist; /* the statement that enlists a transaction that only reads, or NULL */

@@ -15,6 +15,9 @@ enum tx_row_state {
     TX_ROW_LOST  /* there was no memory to copy it */
 };
 
+/* Where a table's own cursor has a column from. From 0 on: an integer at that place of the key. */
+enum tx_source { TX_SOURCE_ROW = -1, TX_SOURCE_ANY = -2 };
+
 struct tx_cursor {
     sqlite3_vtab_cursor base;          /* first: SQLite's view of it */
     struct tx_cursor *next, *previous; /* in the link's list */
@@ -27,6 +30,7 @@ struct tx_cursor {
     struct tx_lists *lists; /* NULL: not needed yet */
     bool has_lists;         /* when walk's range has ended the next one of lists follows */
     bool reverse;
+    bool may_update; /* xColumn may be called for an UPDATE */
 
     /* Of a table with declared columns. */
     int path;                  /* what walk is on: 0 the table, else an index, from 1 */
@@ -38,7 +42,7 @@ struct tx_cursor {
 
     struct tx_row_spot *spots; /* one for each column that rows have */
     int spot_count;
-    int rowid_column;      /* the one that is the row's key, or -1 */
+    int8_t *sources;       /* one for each column, an enum tx_source */
     const uint8_t *values; /* where spots count from */
 };
 

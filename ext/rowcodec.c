@@ -276,34 +276,52 @@ tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spo
             const uint8_t **values)
 {
     const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
-    const uint8_t *p, *end;
-    struct tx_row_spot *spot = spots, *stop;
+    const uint8_t *p = row + 1;
+    struct tx_row_spot *spot = spots, *const stop = spots + columns;
     uint32_t total = 0;
 
-    assert(count <= TX_ROW_COLUMNS_MAX && bytes <= TXKV_VALUE_BYTES_MAX);
     /* Nearly every row: each type has one byte, or two. All checks but the last are find_any's. */
     if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes || columns > (size_t)count)
         return find_any(row, bytes, count, spots, values);
-    p = row + 1;
-    end = row + bytes;
-    for (stop = spots + columns; spot < stop; spot++) {
-        uint32_t type = *p++;
+    do {
+        uint32_t type = *p++, size;
 
-        *spot = (struct tx_row_spot){ type, total };
         if (type < sizeof(bytes_of_short_type)) {
-            total += bytes_of_short_type[type];
-            continue;
+            size = bytes_of_short_type[type];
+        } else {
+            /* What the other types need at least must still be there. */
+            if (row + bytes - p <= stop - spot - 1 || *p >= 0x80)
+                return find_any(row, bytes, count, spots, values);
+            type = (type & 0x7f) | (uint32_t)*p++ << 7;
+            size = (uint32_t)bytes_of_type(type);
         }
-        /* What the other types need at least must still be there. */
-        if (end - p <= stop - spot - 1 || *p >= 0x80)
-            return find_any(row, bytes, count, spots, values);
-        spot->type = (type & 0x7f) | (uint32_t)*p++ << 7;
-        total += (uint32_t)bytes_of_type(spot->type);
-    }
-    for (stop = spots + count; spot < stop; spot++)
-        *spot = (struct tx_row_spot){ TYPE_NULL, 0 };
+        *spot++ = (struct tx_row_spot){ type, total };
+        total += size;
+    } while (spot < stop);
+    for (int i = (int)columns; i < count; i++)
+        spots[i] = (struct tx_row_spot){ TYPE_NULL, 0 };
     *values = p;
-    return (size_t)(end - p) == total;
+    return (size_t)(row + bytes - p) == total;
+}
+
+bool
+tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, const uint8_t **values)
+{
+    uint32_t type;
+    const uint8_t *p;
+
+    if (bytes < 3 || row[0] >> COLUMNS_SHIFT != 1)
+        return tx_row_find(row, bytes, 1, spot, values);
+    type = row[1];
+    p = row + 2;
+    if (type >= sizeof(bytes_of_short_type)) {
+        type = (type & 0x7f) | (uint32_t)*p++ << 7;
+        if (type >= 1 << 14) /* it has a third byte */
+            return tx_row_find(row, bytes, 1, spot, values);
+    }
+    *spot = (struct tx_row_spot){ type, 0 };
+    *values = p;
+    return bytes_of_type(type) == (size_t)(row + bytes - p);
 }
 
 void

@@ -40,6 +40,10 @@ struct tx_row_spot {
 bool tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
                  const uint8_t **values);
 
+/* The same for a single column, in fewer steps. */
+bool tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot,
+                     const uint8_t **values);
+
 /* Whether the column is NULL. */
 static inline bool
 tx_row_spot_is_null(struct tx_row_spot spot)

@@ -451,15 +451,24 @@ give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
 int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
-    if (sqlite3_vtab_nochange(context))
+    if (cursor->may_update && sqlite3_vtab_nochange(context))
         return SQLITE_OK; /* an UPDATE that leaves the column as it is */
-    if (column == cursor->rowid_column && cursor->row == TX_ROW_LIVE && cursor->path == 0) {
-        const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
-        int64_t rowid;
+    if (cursor->row == TX_ROW_LIVE && cursor->path == 0 && column < cursor->spot_count) {
+        const int source = cursor->sources[column];
 
-        if (tx_key_integer(key.data, key.bytes, &rowid)) {
-            sqlite3_result_int64(context, rowid);
-            return SQLITE_OK;
+        if (source >= 0) {
+            const int count = tx_cursor_table(cursor)->relation->shape->primary.count;
+            int64_t integer;
+
+            if (tx_tuple_integer(txkv_cursor_key(cursor->walk), count, source, &integer)) {
+                sqlite3_result_int64(context, integer);
+                return SQLITE_OK;
+            }
+        } else if (source == TX_SOURCE_ROW && !cursor->decoded) {
+            const int rc = decode_row(cursor);
+
+            if (rc != SQLITE_OK)
+                return rc;
         }
     }
     if (!cursor->decoded || column >= cursor->spot_count ||

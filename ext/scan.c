@@ -29,6 +29,18 @@ tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
     return tx_rowplan_make(info, (struct tx_table *)vtab);
 }
 
+static int8_t
+source_of(const struct tx_shape *shape, int column)
+{
+    const struct tx_column *of = &shape->columns[column];
+
+    if (of->key_place < 0)
+        return TX_SOURCE_ROW;
+    return of->affinity == TX_AFFINITY_INTEGER || of->affinity == TX_AFFINITY_NUMERIC
+               ? (int8_t)of->key_place
+               : TX_SOURCE_ANY;
+}
+
 static struct tx_cursor *
 new_cursor(const struct tx_table *table)
 {
@@ -37,14 +49,17 @@ new_cursor(const struct tx_table *table)
 
     if (cursor == NULL)
         return NULL;
-    *cursor = (struct tx_cursor){ .row = TX_ROW_NONE, .rowid_column = -1 };
+    *cursor = (struct tx_cursor){ .row = TX_ROW_NONE };
     cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
-    if (shape != NULL && shape->row_key == TX_ROW_KEY_ROWID)
-        cursor->rowid_column = shape->primary.columns[0];
     tx_ends_init(&cursor->ends);
-    cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count * sizeof(*cursor->spots));
-    if (cursor->spots != NULL)
+    cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count *
+                                     (sizeof(*cursor->spots) + sizeof(*cursor->sources)));
+    if (cursor->spots != NULL) {
+        cursor->sources = (int8_t *)(cursor->spots + cursor->spot_count);
+        for (int i = 0; shape != NULL && i < cursor->spot_count; i++)
+            cursor->sources[i] = source_of(shape, i);
         return cursor;
+    }
     sqlite3_free(cursor);
     return NULL;
 }
@@ -118,6 +133,7 @@ tx_scan_filter(sqlite3_vtab_cursor *base, int plan, const char *words, int count
 
     (void)words;
     cursor->row = TX_ROW_NONE;
+    cursor->may_update = tx_cursor_table(cursor)->connection->may_update;
     return rc == SQLITE_OK ? tx_rowscan_filter(cursor, plan, count, arguments) : rc;
 }
 
@@ -146,12 +162,12 @@ give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
         return SQLITE_NOMEM;
     row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
     if (column > 0) {
-        if (tx_row_find(row.data, row.bytes, TX_VALUE_COLUMNS, cursor->spots, &cursor->values)) {
+        if (tx_row_find_one(row.data, row.bytes, cursor->spots, &cursor->values)) {
             tx_row_spot_result(context, cursor->spots[column - 1], cursor->values);
             return SQLITE_OK;
         }
     } else {
-        if (sqlite3_vtab_nochange(context))
+        if (cursor->may_update && sqlite3_vtab_nochange(context))
             return SQLITE_OK; /* an UPDATE that leaves the key as it is */
         key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
         if (tx_key_result(context, key.data, key.bytes, tx_row_note(row.data, row.bytes)))

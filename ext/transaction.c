@@ -58,6 +58,7 @@ tx_transaction_begin(sqlite3_vtab *vtab)
             return rc;
     }
     table->connection->enlisted = true;
+    table->connection->may_update = table->connection->may_update || table->link != NULL;
     return SQLITE_OK;
 }
 
@@ -294,6 +295,7 @@ end_transaction(struct tx_connection *connection, bool commit)
             tx_link_drop(link);
     }
     connection->enlisted = false;
+    connection->may_update = false;
     connection->savepoint = -1;
 }
 

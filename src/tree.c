@@ -186,6 +186,18 @@ refuse_foreign(const char *dir, const char *name, struct txkv_error *err)
     return rc;
 }
 
+/* Whether the library and its pages are those that tree_leaf.h knows. */
+static bool
+knows_pages(const struct tx_tree *tree)
+{
+    MDB_stat stat;
+    int major, minor, patch;
+
+    (void)mdb_version(&major, &minor, &patch);
+    return major == 0 && minor == 9 && mdb_env_stat(tree->env, &stat) == 0 &&
+           stat.ms_psize == PAGE_BYTES;
+}
+
 static enum txkv_rc
 open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_error *err)
 {
@@ -204,6 +216,7 @@ open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_err
         e = mdb_env_open(tree->env, tree->dir, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0600);
     if (e == 0)
         e = mdb_reader_check(tree->env, &dead);
+    tree->known_pages = e == 0 && knows_pages(tree);
     if (e == ENOMEM)
         /* Not TXKV_NOMEM: SQLite would drop the sentence. */
         return tx_fail(err, TXKV_FULL,

@@ -37,6 +37,7 @@ struct tx_tree {
     /* Fixed after open. */
     MDB_env *env;
     char *dir;
+    bool known_pages; /* LMDB's are as tree_leaf.h takes them to be */
     MDB_dbi main_dbi, meta_dbi, long_dbi;
     struct tx_tree_meta meta;
 
@@ -79,12 +80,22 @@ struct tx_tree_read {
     struct tx_tree_read *prev, *next;
 };
 
+/* The leaf page that a cursor visits without LMDB: tree_leaf.h. */
+struct tx_tree_leaf {
+    const uint8_t *page;
+    uint32_t count;   /* of its nodes; 0: none is visited so */
+    uint32_t at;      /* the node that the cursor stands on */
+    uint32_t entered; /* and where LMDB's does */
+};
+
 struct tx_tree_cursor {
     struct tx_tree_read *read;
     struct tx_tree_cursor *next; /* among the kept ones */
     MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
     uint32_t table;
-    bool placed;               /* false before a seek and off either end */
+    bool placed;  /* false before a seek and off either end */
+    bool stepped; /* since the seek */
+    struct tx_tree_leaf leaf;
     uint32_t depth;            /* of its key, in nodes: tree_long.h; 0 for short keys */
     struct tx_tree_path *path; /* NULL before the first long key */
 };

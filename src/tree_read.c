@@ -26,7 +26,7 @@
 
 #include "atomic.h"
 #include "mem.h"
-#include "tree_long.h"
+#include "tree_leaf.h"
 
 enum txkv_rc
 tx_tree_read_create(struct tx_tree *tree, struct tx_tree_read **out, struct txkv_error *err)
@@ -343,6 +343,7 @@ tx_tree_cursor_close(struct tx_tree_cursor *cursor)
     if (cursor == NULL)
         return;
     cursor->placed = false;
+    cursor->leaf.count = 0;
     cursor->next = cursor->read->kept;
     cursor->read->kept = cursor;
 }
@@ -442,6 +443,8 @@ seek(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool
      struct tx_tree_pair *pair)
 {
     cursor->depth = 0;
+    cursor->leaf.count = 0;
+    cursor->stepped = false;
     if (key == NULL)
         return go_to_end(cursor, backward, pair);
     if (key_bytes < TX_TREE_ENTRY_BYTES)
@@ -474,19 +477,53 @@ tx_tree_cursor_seek_le(struct tx_tree_cursor *cursor, const uint8_t *key, uint32
     return result_of(cursor, seek(cursor, key, key_bytes, true, pair), err);
 }
 
+/* Leave the leaf page that is visited without LMDB: its cursor stands where this one does then. */
+static int
+leave_leaf(struct tx_tree_cursor *cursor)
+{
+    const struct tx_tree_leaf leaf = cursor->leaf;
+    struct tx_tree_pair pair;
+    MDB_val k, v;
+
+    cursor->leaf.count = 0;
+    if (leaf.count == 0 || leaf.at == leaf.entered)
+        return 0;
+    if (!tx_tree_leaf_read(&leaf, leaf.at, &pair))
+        return MDB_CORRUPTED; /* it has changed */
+    k = tx_tree_val(pair.key, pair.key_bytes);
+    return mdb_cursor_get(cursor->mdb, &k, &v, MDB_SET);
+}
+
+/* A step with LMDB. A cursor that makes several goes on in the page it comes to without it. */
+__attribute__((noinline)) static enum txkv_rc
+step_far(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
+         struct txkv_error *err)
+{
+    int e = leave_leaf(cursor);
+
+    if (e != 0)
+        return result_of(cursor, e == MDB_NOTFOUND ? MDB_CORRUPTED : e, err);
+    e = MDB_NOTFOUND;
+    if (cursor->depth > 0)
+        e = tx_tree_long_step(cursor, backward, pair);
+    if (e == MDB_NOTFOUND)
+        e = go_on(cursor, backward, pair);
+    if (e == 0 && cursor->depth == 0 && cursor->stepped && cursor->read->tree->known_pages)
+        tx_tree_leaf_enter(&cursor->leaf, backward, pair);
+    cursor->stepped = true;
+    return result_of(cursor, e, err);
+}
+
 static inline enum txkv_rc
 step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
      struct txkv_error *err)
 {
-    int e = MDB_NOTFOUND;
-
+    assert(cursor->read->active == 1 || !cursor->placed);
     if (!cursor->placed)
         return TXKV_NOTFOUND;
-    if (__builtin_expect(cursor->depth > 0, 0))
-        e = tx_tree_long_step(cursor, backward, pair);
-    if (e == MDB_NOTFOUND)
-        e = go_on(cursor, backward, pair);
-    return result_of(cursor, e, err);
+    if (tx_tree_leaf_step(&cursor->leaf, backward, pair))
+        return TXKV_OK;
+    return step_far(cursor, backward, pair, err);
 }
 
 enum txkv_rc

@@ -125,6 +125,13 @@ check_spots(const uint8_t *row, size_t bytes, int count)
         if (cells[i].type == SQLITE_TEXT || cells[i].type == SQLITE_BLOB)
             check(values + spots[i].at == cells[i].data);
     }
+    if (count == 1) {
+        struct tx_row_spot one;
+        const uint8_t *value;
+
+        check(tx_row_find_one(row, bytes, &one, &value) == good);
+        check(!good || (one.type == spots[0].type && value == values && one.at == 0));
+    }
 }
 
 int

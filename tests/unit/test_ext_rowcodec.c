@@ -41,7 +41,8 @@ give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int coun
     static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
     const uint8_t *base;
 
-    if (!tx_row_find(row, bytes, count, spots, &base))
+    if (!(count == 1 ? tx_row_find_one(row, bytes, spots, &base)
+                     : tx_row_find(row, bytes, count, spots, &base)))
         return false;
     tx_row_spot_result(context, spots[index], base);
     return true;
