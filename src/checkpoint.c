@@ -91,10 +91,13 @@ freeze(void *arg, struct txkv_error *err)
 static void
 tidy(struct tx_core *core)
 {
+    struct tx_memtable *unseen;
+
     (void)pthread_mutex_lock(&core->overlay_mutex);
-    tx_apply_tidy(core);
+    tx_apply_tidy(core, &unseen);
     tx_apply_measure(core);
     (void)pthread_mutex_unlock(&core->overlay_mutex);
+    tx_views_free(unseen); /* commits go on meanwhile */
     tx_event_signal(&core->drained);
 }
 
