@@ -378,13 +378,14 @@ count_needed(struct tx_core *core, const struct tx_view *view, uint64_t checkpoi
 
 /* The memtables cover the LSNs without a gap, so the oldest one kept says where history begins. */
 void
-tx_apply_tidy(struct tx_core *core)
+tx_apply_tidy(struct tx_core *core, struct tx_memtable **unseen)
 {
     const uint64_t checkpoint_lsn = tx_checkpoint_lsn(core);
     const struct tx_memtable *active = active_memtable(core);
     const struct tx_view *view;
     uint32_t count;
 
+    *unseen = NULL;
     /* Another process has checkpointed all of it. Without memory it stays for the next time. */
     if (active->keys > 0 && active->end_lsn <= checkpoint_lsn &&
         tx_apply_freeze(core, active->end_lsn, NULL) != TXKV_OK)
@@ -394,7 +395,7 @@ tx_apply_tidy(struct tx_core *core)
     if (count < view->count && tx_views_replace(&core->views, view->memtables, count,
                                                 view->memtables[count - 1]->first_lsn) != TXKV_OK)
         return;
-    (void)tx_views_collect(&core->views);
+    (void)tx_views_release(&core->views, unseen);
     tx_log_forget(core->log, checkpoint_lsn);
     tx_store_relaxed_64(&core->tidied_lsn, checkpoint_lsn);
     /* A reader stood between the pointer to a view and its pin, and may have pinned another: it

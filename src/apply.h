@@ -57,10 +57,10 @@ TX_MUST_CHECK enum txkv_rc tx_apply_freeze(struct tx_core *core, uint64_t lsn,
                                            struct txkv_error *err);
 
 /*
- * Publish a view without the memtables that LMDB has and no open snapshot is older than, and free
- * what nobody looks at any more.
+ * Publish a view without the memtables that LMDB has and no open snapshot is older than. *unseen:
+ * what nobody looks at any more, for tx_views_free when the lock has been given back.
  */
-void tx_apply_tidy(struct tx_core *core);
+void tx_apply_tidy(struct tx_core *core, struct tx_memtable **unseen);
 
 /* Store the sum of what waits for a checkpoint. */
 void tx_apply_measure(struct tx_core *core);

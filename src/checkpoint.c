@@ -12,7 +12,8 @@
 
 enum {
     GROW_WAIT_MS = 1000,
-    LET_GO_BYTES = 16 << 20 /* of rows, between two looks at the log's pages */
+    LET_GO_BYTES = 16 << 20, /* of rows, at least, before the log's pages are let go of */
+    LET_GO_TIMES = 4 /* at most: rows in random order bring all of the pages back each time */
 };
 
 /* One checkpoint on its way. */
@@ -90,10 +91,13 @@ freeze(void *arg, struct txkv_error *err)
 static void
 tidy(struct tx_core *core)
 {
+    struct tx_memtable *unseen;
+
     (void)pthread_mutex_lock(&core->overlay_mutex);
-    tx_apply_tidy(core);
+    tx_apply_tidy(core, &unseen);
     tx_apply_measure(core);
     (void)pthread_mutex_unlock(&core->overlay_mutex);
+    tx_views_free(unseen); /* commits go on meanwhile */
     tx_event_signal(&core->drained);
 }
 
@@ -198,13 +202,25 @@ let_go_of_pages(const struct job *job)
     }
 }
 
+/* After how many bytes of rows the log's pages are let go of. */
+static uint64_t
+let_go_bytes(const struct job *job)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < job->count; i++)
+        bytes += job->memtables[i]->log_bytes;
+    return tx_max_u64(LET_GO_BYTES, bytes / LET_GO_TIMES);
+}
+
 static enum txkv_rc
 write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
 {
     const struct tx_version *version;
     const struct tx_key *key;
     enum txkv_rc rc = TXKV_OK;
-    uint64_t bytes = 0; /* written since the last look at the log's pages */
+    const uint64_t let_go_at = let_go_bytes(job);
+    uint64_t bytes = 0; /* written since the log's pages were let go of */
     uint32_t table = 0;
     bool dropped = false;
 
@@ -231,7 +247,7 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
             job->report.rows_put++;
         }
         bytes += key->bytes + version->value_bytes;
-        if (bytes >= LET_GO_BYTES) {
+        if (bytes >= let_go_at) {
             let_go_of_pages(job);
             bytes = 0;
         }

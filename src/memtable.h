@@ -45,8 +45,9 @@ struct tx_memtable {
     uint64_t records;   /* atomic: transactions entered */
     uint64_t log_bytes; /* atomic: their records' bytes */
     uint64_t table_keys[TX_MEMTABLE_COUNTS]; /* atomic: of each table, for planners */
-    const struct tx_recent *recent; /* the newest first, without what recovery entered; leader's */
-    uint32_t refs;                  /* views that list it; leader's */
+    const struct tx_recent *recent;  /* the newest first, without what recovery entered; leader's */
+    uint32_t refs;                   /* views that list it; leader's */
+    struct tx_memtable *next_unseen; /* in the list of tx_views_release */
     struct tx_segment **segments;
     uint32_t segment_count, segment_room;
 };

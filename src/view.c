@@ -54,9 +54,9 @@ make_view(struct tx_views *views, struct tx_memtable *const *memtables, uint32_t
     return view;
 }
 
-/* Frees the view and the memtables that no other view lists; returns the bytes of those. */
+/* Frees the view; memtables that no other view lists go to *unseen. Returns the bytes of those. */
 static uint64_t
-free_view(struct tx_view *view)
+free_view(struct tx_view *view, struct tx_memtable **unseen)
 {
     uint64_t bytes = 0;
 
@@ -65,7 +65,8 @@ free_view(struct tx_view *view)
 
         if (--memtable->refs == 0) {
             bytes += tx_memtable_bytes(memtable);
-            tx_memtable_free(memtable);
+            memtable->next_unseen = *unseen;
+            *unseen = memtable;
         }
     }
     tx_free(view);
@@ -114,10 +115,12 @@ void
 tx_views_destroy(struct tx_views *views)
 {
     const bool all_free = tx_views_collect(views);
+    struct tx_memtable *unseen = NULL;
 
     assert(all_free && !is_pinned(views->current));
     (void)all_free;
-    (void)free_view(views->current);
+    (void)free_view(views->current, &unseen);
+    tx_views_free(unseen);
     views->current = NULL;
     tx_epoch_destroy(&views->epoch);
 }
@@ -168,11 +171,12 @@ tx_views_replace(struct tx_views *views, struct tx_memtable *const *memtables, u
 }
 
 bool
-tx_views_collect(struct tx_views *views)
+tx_views_release(struct tx_views *views, struct tx_memtable **unseen)
 {
     struct tx_view **link = &views->retired;
     struct tx_view *view;
 
+    *unseen = NULL;
     if (views->retired_count == 0)
         return true;
     tx_epoch_poll(&views->epoch);
@@ -182,8 +186,29 @@ tx_views_collect(struct tx_views *views)
             continue;
         }
         *link = view->next_retired;
-        tx_store_relaxed_64(&views->retired_bytes, views->retired_bytes - free_view(view));
+        tx_store_relaxed_64(&views->retired_bytes, views->retired_bytes - free_view(view, unseen));
         tx_store_relaxed_64(&views->retired_count, views->retired_count - 1);
     }
     return views->retired_count == 0;
+}
+
+void
+tx_views_free(struct tx_memtable *unseen)
+{
+    while (unseen != NULL) {
+        struct tx_memtable *next = unseen->next_unseen;
+
+        tx_memtable_free(unseen);
+        unseen = next;
+    }
+}
+
+bool
+tx_views_collect(struct tx_views *views)
+{
+    struct tx_memtable *unseen;
+    const bool all_free = tx_views_release(views, &unseen);
+
+    tx_views_free(unseen);
+    return all_free;
 }

@@ -64,7 +64,15 @@ TX_MUST_CHECK enum txkv_rc tx_views_replace(struct tx_views *views,
                                             struct tx_memtable *const *memtables, uint32_t count,
                                             uint64_t history_lsn);
 
-/* Free what can be. Never waits. True when nothing is left to free. */
+/*
+ * tx_views_release -- free the views that nobody pins any more. *unseen: the memtables that none is
+ * left of, for tx_views_free by any thread: giving back the memory of a large one takes tens of
+ * milliseconds, for which no lock needs to be held. Never waits. True when no retired view is left.
+ */
+bool tx_views_release(struct tx_views *views, struct tx_memtable **unseen);
+void tx_views_free(struct tx_memtable *unseen); /* NULL is allowed */
+
+/* Both at once. */
 bool tx_views_collect(struct tx_views *views);
 
 /* The current view, for the leader itself, without a pin. */

@@ -209,11 +209,39 @@ readers_never_see_a_freed_memtable(void **state)
     assert_int_equal(tx_mem_live(), live);
 }
 
+static void
+a_released_memtable_is_whole_until_it_is_freed(void **state)
+{
+    const uint64_t live = tx_mem_live();
+    struct tx_memtable *one = make_memtable(1), *two = make_memtable(2), *three = make_memtable(3);
+    struct tx_memtable *list[2] = { two, one };
+    struct tx_memtable *unseen = NULL;
+
+    (void)state;
+    assert_int_equal(tx_views_init(&views, one, 1), TXKV_OK);
+    assert_int_equal(tx_views_replace(&views, list, 2, 1), TXKV_OK);
+    assert_int_equal(tx_views_replace(&views, &three, 1, 3), TXKV_OK);
+    assert_true(tx_views_release(&views, &unseen));
+    assert_int_equal(views.retired_bytes, 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct tx_memtable *memtable = i == 0 ? unseen : unseen->next_unseen;
+
+        assert_true(memtable == one || memtable == two);
+        assert_int_equal(memtable->keys, 1);
+    }
+    assert_ptr_not_equal(unseen, unseen->next_unseen);
+    assert_null(unseen->next_unseen->next_unseen);
+    tx_views_free(unseen);
+    tx_views_destroy(&views);
+    assert_int_equal(tx_mem_live(), live);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pinned_view_keeps_its_memtables_and_no_others),
+        cmocka_unit_test(a_released_memtable_is_whole_until_it_is_freed),
         cmocka_unit_test(a_reader_between_the_pointer_and_its_pin_keeps_the_view),
         cmocka_unit_test(pins_on_any_stripe_hold_the_view),
         cmocka_unit_test(a_replace_without_memory_changes_nothing),
