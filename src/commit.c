@@ -16,6 +16,7 @@ enum {
     ROUNDS_MAX = 32,     /* then a waiter leads on */
     WAIT_TURNS = 30,     /* looks at a group that does not sync, before its waiters sleep */
     RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
+    PREFETCH_FROM = 64,  /* writes: as many are put in order (writeset.c) */
     PREFETCH_STEPS = 8
 };
 
@@ -95,14 +96,22 @@ write_steps(const struct tx_writeset *set)
     return set->order == NULL ? set->count : set->order_count;
 }
 
-/* In key order the writes and their keys are spread over memory: ask for them ahead. */
+/* The index's slots are spread over memory, and in key order the writes and their keys as well: ask
+ * for them ahead. */
 static void
-prefetch_ahead(const struct tx_writeset *set, uint32_t i)
+prefetch_ahead(const struct tx_memtable *memtable, const struct tx_writeset *set, uint32_t i)
 {
-    if (i + 2 * PREFETCH_STEPS < set->order_count)
-        __builtin_prefetch(&set->writes[set->order[i + 2 * PREFETCH_STEPS]]);
-    if (i + PREFETCH_STEPS < set->order_count)
-        __builtin_prefetch(set->record + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
+    const uint32_t steps = write_steps(set), next = i + PREFETCH_STEPS;
+    const struct tx_write *write;
+
+    if (set->order != NULL && next + PREFETCH_STEPS < steps)
+        __builtin_prefetch(&set->writes[set->order[next + PREFETCH_STEPS]]);
+    if (next >= steps)
+        return;
+    write = &set->writes[set->order == NULL ? next : set->order[next]];
+    if (set->order != NULL)
+        __builtin_prefetch(set->record + write->key_at);
+    tx_hashidx_prefetch(memtable->index, write->hash);
 }
 
 /* Enter the writes, whose bytes stand at `mapped` as in set->record; a large record's pages are not
@@ -122,8 +131,8 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
         const struct tx_write *write = write_at(set, i);
         struct tx_key key;
 
-        if (set->order != NULL)
-            prefetch_ahead(set, i);
+        if (steps >= PREFETCH_FROM)
+            prefetch_ahead(memtable, set, i);
         if (write == NULL)
             continue;
         key = tx_write_key(set, write);
