@@ -57,7 +57,8 @@ RUN := TXKV_SO=$(OUT)/txkv.so $(if $(findstring thread,$(SAN)),TSAN_OPTIONS="sup
 
 # What the benchmark compares with when it is there: rocksdb/c.h in -lrocksdb, and so on. `make PEERS=`
 # builds without.
-has_header = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+hash := \#
+has_header = $(shell echo '$(hash)include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 PEERS_KNOWN := rocksdb leveldb
 PEERS := $(foreach p,$(PEERS_KNOWN),$(if $(call has_header,$(p)/c.h),$(p)))
 

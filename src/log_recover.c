@@ -137,6 +137,20 @@ refuse_start(const struct recovery *r, const struct tx_segment *s, struct txkv_e
                    (unsigned long long)r->start_lsn, s->path);
 }
 
+/* All of the file before the one in which recovery starts is in LMDB, or one of them is a stray. */
+static enum txkv_rc
+refuse_overlap(const struct tx_segment *s, uint64_t next_lsn, struct txkv_error *err)
+{
+    char name[TX_SEGMENT_NAME_BYTES];
+
+    tx_segment_name(next_lsn, name);
+    return tx_fail(err, TXKV_CORRUPT,
+                   "log file %s reaches up to LSN %llu, and %s begins before that: one of them is "
+                   "no file of this log; move that one away, restore the store from a backup, or "
+                   "rescue what can be read",
+                   s->path, (unsigned long long)tx_segment_end_lsn(s), name);
+}
+
 /* Follow the chain into the next file, or search it when the chain has ended. */
 static enum txkv_rc
 examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
@@ -192,6 +206,8 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
                        s->path);
     if (!is_followed && (first_lsn >= r->start_lsn || tx_segment_end_lsn(s) > r->start_lsn))
         rc = examine_segment(r, s, state, err);
+    else if (state == TX_SEGMENT_INTACT && tx_segment_end_lsn(s) > r->start_lsn)
+        rc = refuse_overlap(s, r->names.lsns[i + 1], err);
     else if (state == TX_SEGMENT_INTACT && s->file_bytes == s->bytes)
         r->last =
             s; /* All of it is in LMDB. One that lost its bytes goes, or others may enter it. */

@@ -229,23 +229,21 @@ life_prepare(void)
 }
 
 void
-life_run(uint64_t seed, const char *base, void (*work)(const char *root, struct rng *rng))
+life_run(uint64_t seed, const char *base, struct rng *rng,
+         void (*work)(const char *root, struct rng *rng))
 {
     static const uint32_t cut_percents[] = { 5, 20, 60 };
-    struct rng rng;
 
-    test_seed_is(seed);
-    rng_seed(&rng, seed);
     memset(&shared->record, 0, sizeof shared->record);
     shared->record.seed = seed;
-    choose_setting(&rng);
+    choose_setting(rng);
     machine_run(&(struct machine){ .work = work,
                                    .before_cut = before_cut,
                                    .after_cut = after_cut,
                                    .judge = judge,
                                    .next = next,
-                                   .cut_percent = cut_percents[rng_below(&rng, 3)] },
-                EPOCHS, base, &rng);
+                                   .cut_percent = cut_percents[rng_below(rng, 3)] },
+                EPOCHS, base, rng);
 }
 
 int

@@ -24,7 +24,8 @@ void life_prepare(void);
  * life_run -- a new store, in one machine after the other. `work` is the machine's (machine.h); it
  * opens the store at life_store with life_options.
  */
-void life_run(uint64_t seed, const char *base, void (*work)(const char *root, struct rng *rng));
+void life_run(uint64_t seed, const char *base, struct rng *rng,
+              void (*work)(const char *root, struct rng *rng));
 
 void life_store(char path[TEST_PATH_BYTES], const char *root);
 const struct txkv_options *life_options(void);

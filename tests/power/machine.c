@@ -319,6 +319,27 @@ machine_run(const struct machine *m, uint32_t machines, const char *base, struct
     test_dir_remove(root);
 }
 
+void
+machine_lives(int argc, char **argv, const char *name, uint64_t cuts,
+              void (*live)(uint64_t seed, const char *base, struct rng *rng))
+{
+    const uint64_t wanted = test_argument(argc, argv, 1, cuts), first = test_seed(test_now_us());
+    char base[TEST_PATH_BYTES];
+
+    printf("%s: %llu cuts, SEED=%llu\n", name, (unsigned long long)wanted,
+           (unsigned long long)first);
+    (void)fflush(stdout);
+    test_dir_make_in_memory(base, "power");
+    for (uint64_t seed = first; machine_cuts() < wanted; seed++) {
+        struct rng rng;
+
+        test_seed_is(seed);
+        rng_seed(&rng, seed);
+        live(seed, base, &rng);
+    }
+    test_dir_remove(base);
+}
+
 uint64_t
 machine_cuts(void)
 {

@@ -58,6 +58,14 @@ void machine_kill(struct rng *rng);
 void machine_run(const struct machine *machine, uint32_t machines, const char *base,
                  struct rng *rng);
 
+/*
+ * machine_lives -- a program's lives, one after the other, until as many cuts were judged as its
+ * first argument says, or `cuts`. Each has a seed of its own, the first one SEED, and begins below
+ * `base`; `live` is to call machine_run.
+ */
+void machine_lives(int argc, char **argv, const char *name, uint64_t cuts,
+                   void (*live)(uint64_t seed, const char *base, struct rng *rng));
+
 /* How many cuts were judged so far, in all lives. */
 uint64_t machine_cuts(void);
 

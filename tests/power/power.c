@@ -66,19 +66,16 @@ work(const char *root, struct rng *rng)
     machine_power_off();
 }
 
+static void
+live(uint64_t seed, const char *base, struct rng *rng)
+{
+    life_run(seed, base, rng, work);
+}
+
 int
 main(int argc, char **argv)
 {
-    const uint64_t wanted = test_argument(argc, argv, 1, 2000);
-    char base[TEST_PATH_BYTES];
-    uint64_t seed = test_seed(test_now_us());
-
-    printf("power: %llu cuts, SEED=%llu\n", (unsigned long long)wanted, (unsigned long long)seed);
-    (void)fflush(stdout);
-    test_dir_make_in_memory(base, "power");
     life_prepare();
-    while (machine_cuts() < wanted)
-        life_run(seed++, base, work);
-    test_dir_remove(base);
+    machine_lives(argc, argv, "power", 2000, live);
     return life_summary();
 }

@@ -1,15 +1,18 @@
 /*
- * power_copies.c - the power fails while a store is copied by txkv_backup and txkv_export.
+ * power_copies.c - the power fails while a store is copied by txkv_backup and txkv_export, its log
+ * is archived, and other stores are restored from that.
  *
  *   power_copies [CUTS]      SEED=n
  *
- * Goal: a backup, and a file, is there as a whole or not at all, at every step; it is there when
- * the call had returned; it holds what was committed when the call began, and nothing that never
- * was. The store itself has lost nothing.
+ * Goal: a backup, a file and a restored store is there as a whole or not at all, at every step; it
+ * is there when the call had returned; it holds what was committed when the call began, and nothing
+ * that never was. A backup and the archive give all that the store has. The store itself has lost
+ * nothing that was durable.
  *
  * Method: a machine (machine.h) commits numbered transactions, makes backups and files, each with a
- * name of its own, and checkpoints. The judge opens every backup that is there and brings every
- * file in, and counts.
+ * name of its own, and checkpoints. In half of the lives the store has an archive, in some of these
+ * sync=normal. The judge opens every backup that is there and brings every file in, restores the
+ * newest backup, and counts.
  */
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -23,30 +26,32 @@
 #include "../support/sql.h"
 #include "machine.h"
 
-enum { EPOCHS = 4, STEPS_MAX = 30, COPIES_MAX = 10, CUT_PERCENT = 25 };
+enum { EPOCHS = 4, STEPS_MAX = 30, COPIES_MAX = 10, CUT_PERCENT = 25, NO_COPY = COPIES_MAX };
 
-enum copy_kind { BACKUP, EXPORT_SQL, EXPORT_CSV, EXPORT_JSONL, COPY_KINDS };
+enum copy_kind { BACKUP, EXPORT_SQL, EXPORT_CSV, EXPORT_JSONL, RESTORE, COPY_KINDS };
 
-static const char *const endings[COPY_KINDS] = { "", ".sql", ".csv", ".jsonl" };
+static const char *const endings[COPY_KINDS] = { "", ".sql", ".csv", ".jsonl", "" };
 
-/* A backup or a file. */
+/* A backup, a file, or a store that was restored. */
 struct copy {
     enum copy_kind kind;
-    uint64_t floor;   /* committed when it was begun */
+    uint64_t floor;   /* committed when it was begun; of a restored store: what must be in it */
     atomic_bool done; /* the call has returned */
 };
 
 struct shared {
-    atomic_uint_fast64_t begun, committed;
+    bool has_archive, is_normal;           /* the store's settings in this life */
+    atomic_uint_fast64_t begun, committed; /* committed: and durable */
     struct copy copies[COPIES_MAX];
     atomic_uint copies_begun;
     /* Of the cut that is judged. */
     uint64_t least, most;
     bool must_be[COPIES_MAX];
+    uint64_t ever; /* begun by this machine or one before: copies may have what the store lost */
 };
 
 static struct shared *shared;
-static uint64_t found, backups_judged, files_judged;
+static uint64_t found, backups_judged, files_judged, restores_judged;
 static char store[TEST_PATH_BYTES];
 
 static sqlite3 *
@@ -119,6 +124,7 @@ static void
 after_cut(void)
 {
     shared->most = atomic_load(&shared->begun);
+    shared->ever = shared->ever > shared->most ? shared->ever : shared->most;
 }
 
 /* Row n of each table, and how many there are; a row may span pages. */
@@ -133,24 +139,65 @@ commit_one(sqlite3 *db)
             "INSERT INTO t VALUES(%llu, 'number ' || %llu); COMMIT",
             (unsigned long long)n, (unsigned long long)n, (unsigned long long)(n % 7 * 900),
             (unsigned long long)n, (unsigned long long)n);
+    if (!shared->is_normal)
+        atomic_store(&shared->committed, n);
+}
+
+/* All that this process has committed is in LMDB then, and that is durable. */
+static void
+checkpoint(sqlite3 *db, const char *function)
+{
+    const uint64_t n = atomic_load(&shared->begun);
+
+    sql_run(db, "SELECT %s('kv')", function);
     atomic_store(&shared->committed, n);
+}
+
+/* The newest backup whose call has returned, or NO_COPY. */
+static unsigned
+newest_backup(void)
+{
+    for (unsigned i = atomic_load(&shared->copies_begun); i-- > 0;)
+        if (shared->copies[i].kind == BACKUP && atomic_load(&shared->copies[i].done))
+            return i;
+    return NO_COPY;
+}
+
+/* From the newest backup, where there is one. What is archived meanwhile is in it or not. */
+static void
+restore_one(sqlite3 *db, const char *root, const char *path)
+{
+    char backup[TEST_PATH_BYTES];
+
+    name_copy(backup, root, newest_backup());
+    sql_run(db, "SELECT txkv_restore('%s', '%s')", backup, path);
 }
 
 static void
 copy_one(sqlite3 *db, const char *root, struct rng *rng)
 {
-    const unsigned number = atomic_load(&shared->copies_begun);
+    const unsigned number = atomic_load(&shared->copies_begun), source = newest_backup();
     struct copy *copy = &shared->copies[number];
     char path[TEST_PATH_BYTES];
 
     if (number == COPIES_MAX)
         return;
     copy->kind = (enum copy_kind)rng_below(rng, COPY_KINDS);
-    copy->floor = atomic_load(&shared->committed);
+    if (copy->kind == RESTORE && (source == NO_COPY || !shared->has_archive))
+        copy->kind = BACKUP;
+    if (copy->kind == RESTORE && rng_chance(rng, 50)) {
+        checkpoint(db, "txkv_archive");
+        copy->floor = atomic_load(&shared->committed);
+    } else {
+        copy->floor =
+            copy->kind == RESTORE ? shared->copies[source].floor : atomic_load(&shared->begun);
+    }
     atomic_store(&shared->copies_begun, number + 1);
     name_copy(path, root, number);
     if (copy->kind == BACKUP)
         sql_run(db, "SELECT txkv_backup('kv', '%s')", path);
+    else if (copy->kind == RESTORE)
+        restore_one(db, root, path);
     else
         sql_run(db, "SELECT txkv_export('%s', '%s', 'dir=restored %s')", store, path,
                 copy->kind == EXPORT_CSV ? "table=kv" : "");
@@ -160,11 +207,34 @@ copy_one(sqlite3 *db, const char *root, struct rng *rng)
 static void
 make_tables(sqlite3 *db)
 {
+    const char *sync = shared->is_normal ? "normal" : "full";
+
     sql_run(db,
-            "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', checkpoint_bytes='64KiB');"
+            "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', checkpoint_bytes='64KiB', sync=%s);"
             "CREATE VIRTUAL TABLE temp.t USING txkv('%s', id INTEGER PRIMARY KEY, name, "
-            "UNIQUE(name))",
-            store, store);
+            "UNIQUE(name), sync=%s)",
+            store, sync, store, sync);
+}
+
+/* A store with an archive, both there for good. */
+static void
+prepare(const char *root, struct rng *rng)
+{
+    char archive[TEST_PATH_BYTES];
+    struct txkv *opened;
+    sqlite3 *db;
+
+    (void)rng;
+    test_path(store, root, "store");
+    if (!shared->has_archive)
+        return;
+    test_path(archive, root, "archive");
+    if (mkdir(archive, 0700) != 0)
+        test_die("cannot make %s", archive);
+    opened = open_small(store);
+    db = open_connection();
+    sql_run(db, "CREATE VIRTUAL TABLE temp.kv USING txkv('%s', archive_dir='%s')", store, archive);
+    close_both(db, opened);
 }
 
 static void
@@ -182,7 +252,9 @@ work(const char *root, struct rng *rng)
             else
                 commit_one(db);
             if (rng_chance(rng, 5))
-                sql_run(db, "SELECT txkv_checkpoint('kv')");
+                checkpoint(db, "txkv_checkpoint");
+            else if (shared->has_archive && rng_chance(rng, 5))
+                checkpoint(db, "txkv_archive");
         }
         if (rng_chance(rng, 30))
             break; /* the power goes while it is open */
@@ -216,8 +288,9 @@ is_there(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* A backup, or a store that was restored. */
 static void
-judge_backup(const char *path, uint64_t *n)
+judge_store(const char *path, uint64_t *n)
 {
     struct txkv *opened = open_small(path);
     sqlite3 *db = open_connection();
@@ -230,7 +303,6 @@ judge_backup(const char *path, uint64_t *n)
     if (ask(db, "SELECT txkv_check('kv') ->> 'problem_count'") != 0)
         test_die("%s: txkv_check finds something", path);
     close_both(db, opened);
-    backups_judged++;
 }
 
 /* A script is whole when its last line is; what is in it, others look at. */
@@ -281,16 +353,39 @@ judge_copy(const char *root, unsigned number)
             test_die("%s was made, and is not there", path);
         return;
     }
-    if (copy->kind == BACKUP)
-        judge_backup(path, &n);
+    if (copy->kind == BACKUP || copy->kind == RESTORE)
+        judge_store(path, &n);
     else if (copy->kind == EXPORT_SQL)
         judge_script(path, copy->floor, &n);
     else
         judge_file(path, root, copy->kind == EXPORT_JSONL, &n);
-    if (n < copy->floor || n > shared->most)
+    if (n < copy->floor || n > shared->ever)
         test_die("%s is at %llu; %llu was committed when it was begun, and %llu had begun", path,
                  (unsigned long long)n, (unsigned long long)copy->floor,
-                 (unsigned long long)shared->most);
+                 (unsigned long long)shared->ever);
+    backups_judged += copy->kind == BACKUP;
+    restores_judged += copy->kind == RESTORE;
+}
+
+/* The newest backup and the archive, brought up to date, give what the store has. */
+static void
+judge_archive(sqlite3 *db, const char *root)
+{
+    const unsigned source = newest_backup();
+    char path[TEST_PATH_BYTES];
+    uint64_t n;
+
+    sql_run(db, "SELECT txkv_archive('kv')");
+    if (source == NO_COPY)
+        return;
+    test_path(path, root, "restored by the judge");
+    restore_one(db, root, path);
+    judge_store(path, &n);
+    if (n != found)
+        test_die("%s is at %llu, and the store at %llu", path, (unsigned long long)n,
+                 (unsigned long long)found);
+    test_dir_remove(path);
+    restores_judged++;
 }
 
 static void
@@ -307,6 +402,8 @@ judge(const char *root, struct rng *rng)
     if (found < shared->least || found > shared->most)
         test_die("the store is at %llu; committed was %llu, begun %llu", (unsigned long long)found,
                  (unsigned long long)shared->least, (unsigned long long)shared->most);
+    if (shared->has_archive)
+        judge_archive(db, root);
     close_both(db, opened);
     for (unsigned i = 0; i < copies; i++) /* the newest always, older ones now and then */
         if (i + 1 == copies || rng_chance(rng, 10))
@@ -321,36 +418,31 @@ next(void)
     atomic_store(&shared->committed, found);
 }
 
+static void
+live(uint64_t seed, const char *base, struct rng *rng)
+{
+    memset(shared, 0, sizeof *shared);
+    shared->has_archive = seed % 2 == 0;
+    shared->is_normal = seed % 4 == 0;
+    machine_run(&(struct machine){ .prepare = prepare,
+                                   .work = work,
+                                   .before_cut = before_cut,
+                                   .after_cut = after_cut,
+                                   .judge = judge,
+                                   .next = next,
+                                   .cut_percent = CUT_PERCENT },
+                EPOCHS, base, rng);
+}
+
 int
 main(int argc, char **argv)
 {
-    const uint64_t wanted = test_argument(argc, argv, 1, 500);
-    uint64_t seed = test_seed(test_now_us());
-    char base[TEST_PATH_BYTES];
-
-    printf("power_copies: %llu cuts, SEED=%llu\n", (unsigned long long)wanted,
-           (unsigned long long)seed);
-    (void)fflush(stdout);
-    test_dir_make_in_memory(base, "power");
     shared = test_shared_memory(sizeof *shared);
-    for (; machine_cuts() < wanted; seed++) {
-        struct rng rng;
-
-        test_seed_is(seed);
-        rng_seed(&rng, seed);
-        memset(shared, 0, sizeof *shared);
-        machine_run(&(struct machine){ .work = work,
-                                       .before_cut = before_cut,
-                                       .after_cut = after_cut,
-                                       .judge = judge,
-                                       .next = next,
-                                       .cut_percent = CUT_PERCENT },
-                    EPOCHS, base, &rng);
-    }
-    test_dir_remove(base);
+    machine_lives(argc, argv, "power_copies", 500, live);
     machine_report();
-    printf("%llu power cuts; %llu backups and %llu files were there, whole; lost: 0, wrong: 0\n",
+    printf("%llu power cuts; %llu backups, %llu files and %llu restored stores were there, whole; "
+           "lost: 0, wrong: 0\n",
            (unsigned long long)machine_cuts(), (unsigned long long)backups_judged,
-           (unsigned long long)files_judged);
+           (unsigned long long)files_judged, (unsigned long long)restores_judged);
     return test_summary(machine_cuts(), 0);
 }

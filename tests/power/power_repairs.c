@@ -320,35 +320,26 @@ next(void)
     atomic_store(&shared->committed, shared->least);
 }
 
+static void
+live(uint64_t seed, const char *base, struct rng *rng)
+{
+    memset(shared, 0, sizeof *shared);
+    shared->rescues = seed % 2 == 0;
+    machine_run(&(struct machine){ .prepare = prepare,
+                                   .work = work,
+                                   .before_cut = before_cut,
+                                   .after_cut = after_cut,
+                                   .judge = judge,
+                                   .next = next,
+                                   .cut_percent = CUT_PERCENT },
+                EPOCHS, base, rng);
+}
+
 int
 main(int argc, char **argv)
 {
-    const uint64_t wanted = test_argument(argc, argv, 1, 500);
-    uint64_t seed = test_seed(test_now_us());
-    char base[TEST_PATH_BYTES];
-
-    printf("power_repairs: %llu cuts, SEED=%llu\n", (unsigned long long)wanted,
-           (unsigned long long)seed);
-    (void)fflush(stdout);
-    test_dir_make_in_memory(base, "power");
     shared = test_shared_memory(sizeof *shared);
-    for (; machine_cuts() < wanted; seed++) {
-        struct rng rng;
-
-        test_seed_is(seed);
-        rng_seed(&rng, seed);
-        memset(shared, 0, sizeof *shared);
-        shared->rescues = seed % 2 == 0;
-        machine_run(&(struct machine){ .prepare = prepare,
-                                       .work = work,
-                                       .before_cut = before_cut,
-                                       .after_cut = after_cut,
-                                       .judge = judge,
-                                       .next = next,
-                                       .cut_percent = CUT_PERCENT },
-                    EPOCHS, base, &rng);
-    }
-    test_dir_remove(base);
+    machine_lives(argc, argv, "power_repairs", 500, live);
     machine_report();
     printf("%llu power cuts; %llu stores were repaired, %llu as before; lost: 0, wrong: 0\n",
            (unsigned long long)machine_cuts(), (unsigned long long)repaired,

@@ -396,39 +396,31 @@ next(void)
     }
 }
 
+static void
+live(uint64_t seed, const char *base, struct rng *rng)
+{
+    static const char *const modes[] = { "wal", "delete", "truncate", "persist" };
+
+    memset(shared, 0, PROCESSES * sizeof *shared);
+    journal_mode = modes[rng_below(rng, 4)];
+    processes = 1 + (int)(seed % 2);
+    if (getenv("VERBOSE") != NULL)
+        printf("SEED=%llu: journal_mode=%s, %d processes\n", (unsigned long long)seed, journal_mode,
+               processes);
+    machine_run(&(struct machine){ .work = work,
+                                   .before_cut = before_cut,
+                                   .after_cut = after_cut,
+                                   .judge = judge,
+                                   .next = next,
+                                   .cut_percent = 10 },
+                EPOCHS, base, rng);
+}
+
 int
 main(int argc, char **argv)
 {
-    static const char *const modes[] = { "wal", "delete", "truncate", "persist" };
-    const uint64_t wanted = test_argument(argc, argv, 1, 1000);
-    uint64_t seed = test_seed(test_now_us());
-    char base[TEST_PATH_BYTES];
-
-    printf("power_sql: %llu cuts, SEED=%llu\n", (unsigned long long)wanted,
-           (unsigned long long)seed);
-    (void)fflush(stdout);
-    test_dir_make_in_memory(base, "power");
     shared = test_shared_memory(PROCESSES * sizeof *shared);
-    for (; machine_cuts() < wanted; seed++) {
-        struct rng rng;
-
-        test_seed_is(seed);
-        rng_seed(&rng, seed);
-        memset(shared, 0, PROCESSES * sizeof *shared);
-        journal_mode = modes[rng_below(&rng, 4)];
-        processes = 1 + (int)(seed % 2);
-        if (getenv("VERBOSE") != NULL)
-            printf("SEED=%llu: journal_mode=%s, %d processes\n", (unsigned long long)seed,
-                   journal_mode, processes);
-        machine_run(&(struct machine){ .work = work,
-                                       .before_cut = before_cut,
-                                       .after_cut = after_cut,
-                                       .judge = judge,
-                                       .next = next,
-                                       .cut_percent = 10 },
-                    EPOCHS, base, &rng);
-    }
-    test_dir_remove(base);
+    machine_lives(argc, argv, "power_sql", 1000, live);
     machine_report();
     printf("%llu power cuts; lost: 0, wrong: 0\n", (unsigned long long)machine_cuts());
     return test_summary(machine_cuts(), 0);

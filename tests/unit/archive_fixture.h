@@ -81,16 +81,6 @@ fill_segments(char letter, int segments)
 }
 
 static inline void
-checkpoint_now(void)
-{
-    const enum txkv_rc rc = txkv_checkpoint(db, NULL, &err);
-
-    if (rc != TXKV_OK)
-        print_error("%s\n", err.text);
-    OK(rc);
-}
-
-static inline void
 look_at_archive(void)
 {
     OK(txkv_archive_state(db, &archive_state, &err));
@@ -148,23 +138,6 @@ static inline void
 restore_lsn(const char *backup, const char *target, uint64_t lsn)
 {
     restore(backup, target, &(struct txkv_restore_options){ .until_lsn = lsn });
-}
-
-/* Whether something in the test's directory has that in its name. */
-static inline enum txkv_rc
-looks_alike(void *arg, const char *name, struct txkv_error *e)
-{
-    (void)e;
-    return strstr(name, arg) != NULL ? TXKV_EXISTS : TXKV_OK;
-}
-
-static inline bool
-is_there(const char *part)
-{
-    char copy[64];
-
-    (void)snprintf(copy, sizeof copy, "%s", part);
-    return tx_os_list_dir(dir, looks_alike, copy, &err) == TXKV_EXISTS;
 }
 
 #endif /* ARCHIVE_FIXTURE_H */

@@ -29,23 +29,6 @@ backup(const char *name)
     OK(rc);
 }
 
-/* Whether there is something in the test's directory whose name contains that. */
-static inline enum txkv_rc
-looks_like(void *arg, const char *name, struct txkv_error *e)
-{
-    (void)e;
-    return strstr(name, arg) != NULL ? TXKV_EXISTS : TXKV_OK;
-}
-
-static inline bool
-is_there(const char *part)
-{
-    char copy[64];
-
-    (void)snprintf(copy, sizeof copy, "%s", part);
-    return tx_os_list_dir(dir, looks_like, copy, &err) == TXKV_EXISTS;
-}
-
 static inline void
 fill(struct txkv_session *s, int from, int to)
 {

@@ -171,6 +171,29 @@ copy_store(void)
     assert_int_equal(system(command), 0); // NOLINT(cert-env33-c,concurrency-mt-unsafe)
 }
 
+/* Change bits of a byte of a file of the copy. */
+static inline void
+damage_copy_bits(const char *name, uint64_t at, uint8_t bits)
+{
+    char path[160];
+    uint8_t byte;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", copy_dir, name);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= bits;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    (void)close(fd);
+}
+
+static inline void
+damage_copy(const char *name, uint64_t at)
+{
+    damage_copy_bits(name, at, 0x04);
+}
+
 static struct txkv *other;
 
 /* Another handle. */
@@ -368,6 +391,23 @@ stat_of(const char *name)
             return stats[i].value;
     fail_msg("no statistic %s", name);
     return 0;
+}
+
+/* Whether there is something in the test's directory whose name contains that. */
+static inline enum txkv_rc
+looks_like(void *arg, const char *name, struct txkv_error *e)
+{
+    (void)e;
+    return strstr(name, arg) != NULL ? TXKV_EXISTS : TXKV_OK;
+}
+
+static inline bool
+is_there(const char *part)
+{
+    char copy[64];
+
+    (void)snprintf(copy, sizeof copy, "%s", part);
+    return tx_os_list_dir(dir, looks_like, copy, &err) == TXKV_EXISTS;
 }
 
 #endif /* STORE_FIXTURE_H */

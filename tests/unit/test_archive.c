@@ -88,7 +88,7 @@ a_close_that_was_cut_off_goes_on(void **state)
 {
     (void)state;
     set(s1, "a", "1");
-    checkpoint_now();
+    checkpoint();
     shell("cp -r store crashed");
     OK(close_all());
     shell("rm -r store && mv crashed store");
@@ -114,7 +114,7 @@ an_archive_that_cannot_be_written_stops_nobody(void **state)
     assert_int_equal(report.segments_deleted, 0);
     assert_int_equal(report.segments_waiting, files - 1);
     fill_segments('b', 1);
-    checkpoint_now();
+    checkpoint();
     assert_true(count_segments("store/wal") > files);
     look_at_archive();
     assert_true(archive_state.waiting >= (uint64_t)files);
@@ -195,7 +195,7 @@ an_archive_is_given_up_only_in_so_many_words(void **state)
     assert_string_equal(archive_state.dir, "");
     assert_int_equal(txkv_archive(db, NULL, &err), TXKV_MISUSE);
     fill_segments('a', 3);
-    checkpoint_now();
+    checkpoint();
     assert_int_equal(count_segments("archive"), before);
     assert_int_equal(count_segments("store/wal"), 1);
     options.archive_dir = in_dir("elsewhere");
@@ -216,7 +216,7 @@ an_archive_belongs_to_one_store(void **state)
     assert_non_null(strstr(err.text, in_dir("archive")));
     /* Without the mark its files tell. */
     fill_segments('a', 2);
-    checkpoint_now();
+    checkpoint();
     shell("rm archive/txkv-archive");
     options.archive_dir = in_dir("archive");
     assert_int_equal(try_open(in_dir("second"), &options), TXKV_MISUSE);
@@ -325,7 +325,7 @@ a_process_without_the_option_archives_as_well(void **state)
     assert_non_null(strstr(archive_state.error, in_dir("archive")));
     assert_true(count_segments("store/wal") >= 3);
     shell("mv away archive");
-    checkpoint_now();
+    checkpoint();
     assert_int_equal(count_segments("store/wal"), 1);
     go_to_step(5);
     expect_child_well(child);

@@ -220,7 +220,7 @@ a_call_that_fails_leaves_log_and_archive_whole(void **state)
         tx_store_release_32(&armed, COUNT_CALLS);
         /* The archive is a beginning of what was committed. */
         assert_true(count_restored() <= rows);
-        checkpoint_now();
+        checkpoint();
         look_at_archive();
         assert_string_equal(archive_state.error, "");
     }

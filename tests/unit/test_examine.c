@@ -54,29 +54,6 @@ expect_open(enum txkv_rc rc)
         OK(txkv_close(other, &err));
 }
 
-/* Change bits of a byte of a file of the copy. */
-static void
-damage_bits(const char *name, uint64_t at, uint8_t bits)
-{
-    char path[160];
-    uint8_t byte;
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%s/%s", copy_dir, name);
-    fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= bits;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-    (void)close(fd);
-}
-
-static void
-damage(const char *name, uint64_t at)
-{
-    damage_bits(name, at, 0x04);
-}
-
 static const char first_segment[] = "wal/0000000000000000.wal";
 
 /* Three rows in LMDB, three in the log, all of it durable. */
@@ -122,7 +99,7 @@ damage_to_the_log_is_placed_and_what_salvage_would_cut_is_counted(void **state)
     const uint64_t lsn = make_store();
 
     (void)state;
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     examine_copy(false);
     assert_true(seen.log_damaged);
     assert_string_equal(seen.break_file, first_segment + 4);
@@ -139,7 +116,7 @@ a_torn_tail_is_no_damage(void **state)
 {
     (void)state;
     (void)make_store();
-    damage(first_segment, txkv_last_lsn(s1) + 50);
+    damage_copy(first_segment, txkv_last_lsn(s1) + 50);
     examine_copy(true);
     assert_false(seen.log_damaged);
     assert_int_equal(seen.transactions, 2);
@@ -188,7 +165,7 @@ no_damaged_number_in_a_page_reaches_lmdb(void **state)
     pages = seen.pages.pages + 2;
     for (uint64_t page = 0; page < pages; page++) {
         for (uint64_t at = 0; at < (page < 2 ? 152 : 24); at++) {
-            damage("data.mdb", page * 4096 + at);
+            damage_copy("data.mdb", page * 4096 + at);
             OK(txkv_examine(copy_dir, NULL, &seen, &err));
             found += seen.pages.problems > 0;
             if (!seen.opens)
@@ -198,22 +175,39 @@ no_damaged_number_in_a_page_reaches_lmdb(void **state)
                 remove_copy();
                 copy_store();
             } else {
-                damage("data.mdb", page * 4096 + at);
+                damage_copy("data.mdb", page * 4096 + at);
             }
         }
     }
     assert_true(found > 200);
 }
 
-/* In the copy's data.mdb, whose bytes these are: that byte behind each place of the name. */
+/* All of the copy's data.mdb. */
+static size_t
+read_data(uint8_t *file, size_t room)
+{
+    char path[160];
+    ssize_t bytes;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
+    fd = open(path, O_RDONLY);
+    bytes = read(fd, file, room);
+    (void)close(fd);
+    assert_true(bytes > 0 && (size_t)bytes < room);
+    return (size_t)bytes;
+}
+
+/* In the copy's data.mdb, whose bytes these are: change those bits of a byte so far from the
+ * beginning of each place of the name, or change them back. */
 static void
-damage_behind(const uint8_t *file, size_t bytes, const char *name, uint64_t byte)
+change_at(const uint8_t *file, size_t bytes, const char *name, int64_t byte, uint8_t bits)
 {
     const uint8_t *at = file;
 
     while ((at = memmem(at, (size_t)(file + bytes - at), name, strlen(name))) != NULL) {
+        damage_copy_bits("data.mdb", (uint64_t)(at - file + byte), bits);
         at += strlen(name);
-        damage("data.mdb", (uint64_t)(at - file) + byte);
     }
 }
 
@@ -227,37 +221,19 @@ a_database_that_no_store_has_is_damage(void **state)
     static uint8_t file[1 << 20];
     static const char name[] = "table-2"; /* has no rows */
     uint32_t empty;
-    char path[160];
-    ssize_t bytes;
-    int fd;
+    size_t bytes;
 
     (void)state;
     OK(txkv_table(db, "empty", NULL, true, &empty, &err));
     (void)make_store();
-    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
-    fd = open(path, O_RDONLY);
-    bytes = read(fd, file, sizeof file);
-    (void)close(fd);
-    assert_true(bytes > 0 && bytes < (ssize_t)sizeof file);
-    for (uint64_t field = 4; field < 40; field++) {
-        damage_behind(file, (size_t)bytes, name, field);
+    bytes = read_data(file, sizeof file);
+    for (int64_t field = 4; field < 40; field++) {
+        change_at(file, bytes, name, (int64_t)strlen(name) + field, 0x04);
         examine_copy(false);
         expect_open(TXKV_CORRUPT);
-        damage_behind(file, (size_t)bytes, name, field);
+        change_at(file, bytes, name, (int64_t)strlen(name) + field, 0x04);
     }
     examine_copy(true);
-}
-
-/* Change those bits of a byte before or in every entry of that name, or change them back. */
-static void
-change_entry(const uint8_t *file, size_t bytes, const char *name, int64_t byte, uint8_t bits)
-{
-    const uint8_t *at = file;
-
-    while ((at = memmem(at, (size_t)(file + bytes - at), name, strlen(name))) != NULL) {
-        damage_bits("data.mdb", (uint64_t)(at - file + byte), bits);
-        at += strlen(name);
-    }
 }
 
 /* Goal: a store without one of its databases is damaged. Method: LMDB's mark of a database goes
@@ -267,28 +243,22 @@ a_database_that_is_missing_is_damage(void **state)
 {
     static const char *const names[] = { "meta", "long", "table-1" };
     static uint8_t file[1 << 20];
-    char path[160];
-    ssize_t bytes;
-    int fd;
+    size_t bytes;
 
     (void)state;
     (void)make_store();
-    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
-    fd = open(path, O_RDONLY);
-    bytes = read(fd, file, sizeof file);
-    (void)close(fd);
-    assert_true(bytes > 0 && bytes < (ssize_t)sizeof file);
+    bytes = read_data(file, sizeof file);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        change_entry(file, (size_t)bytes, names[i], -4, 0x02);
+        change_at(file, bytes, names[i], -4, 0x02);
         examine_copy(false);
         expect_open(TXKV_FORMAT);
-        change_entry(file, (size_t)bytes, names[i], -4, 0x02);
+        change_at(file, bytes, names[i], -4, 0x02);
         if (i == 0)
             continue; /* without "meta" it is no store, but another program's file */
-        change_entry(file, (size_t)bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
+        change_at(file, bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
         examine_copy(false);
         expect_open(TXKV_CORRUPT);
-        change_entry(file, (size_t)bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
+        change_at(file, bytes, names[i], (int64_t)strlen(names[i]) - 1, 0x01);
     }
     examine_copy(true);
 }
@@ -367,10 +337,10 @@ an_older_meta_page_that_lmdb_gave_up_is_no_damage(void **state)
     newer = txn[0] > txn[1] ? 0 : 1;
     assert_true(txn[newer] > txn[1 - newer]);
     memset(pages[1 - newer] + MAIN_ROOT, 0x7f, 4); /* beyond the last page */
-    damage("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3);
+    damage_copy("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3);
     examine_copy(false);
     expect_open(TXKV_CORRUPT);
-    damage("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3); /* back again */
+    damage_copy("data.mdb", (uint64_t)newer * 4096 + MAIN_ROOT + 3); /* back again */
     assert_int_equal(pwrite(fd, pages[1 - newer], 4096, (1 - newer) * 4096L), 4096);
     (void)close(fd);
     examine_copy(true);

@@ -367,6 +367,30 @@ a_checkpoint_in_a_segments_header_is_refused(void **state)
     assert_int_equal(fingerprint(), before);
 }
 
+/* Of two files that hold the same LSNs recovery would follow one, and cut or keep the other unread.
+ */
+static void
+a_stray_file_inside_the_one_before_is_refused(void **state)
+{
+    struct tx_segment *stray;
+    uint64_t lsn, check, before;
+
+    (void)state;
+    expect_records(0);
+    append_synced(1, 1000);
+    lsn = tx_log_end_lsn(log_now);
+    check = tx_log_end_check(log_now);
+    append_synced(2, 1000);
+    close_log();
+    assert_int_equal(tx_segment_create(dir, STORE, lsn, SEGMENT, 0, &stray, &err), TXKV_OK);
+    tx_segment_unref(stray);
+    before = fingerprint();
+    assert_int_equal(recover_from(lsn, check, false), TXKV_CORRUPT);
+    assert_non_null(strstr(err.text, "one of them is no file of this log"));
+    assert_int_equal(recover_from(lsn, check, true), TXKV_CORRUPT);
+    assert_int_equal(fingerprint(), before);
+}
+
 /* A checkpoint LSN that is damaged may be near the end of all LSNs, where no segment has a name. */
 static void
 a_log_that_has_no_larger_lsns_takes_no_record(void **state)
@@ -546,6 +570,7 @@ main(void)
         TEST(unfinished_files_are_removed_and_foreign_names_left_alone),
         TEST(a_segment_of_another_store_or_format_is_refused),
         TEST(a_checkpoint_in_a_segments_header_is_refused),
+        TEST(a_stray_file_inside_the_one_before_is_refused),
         TEST(a_log_that_has_no_larger_lsns_takes_no_record),
         TEST(a_look_ends_before_a_segments_first_record),
         TEST(a_checkpoint_beyond_the_log_starts_an_empty_one),

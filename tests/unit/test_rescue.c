@@ -8,23 +8,6 @@ static struct txkv_rescue_report report;
 
 static const char first_segment[] = "wal/0000000000000000.wal";
 
-/* Change a byte of a file of the copy. */
-static void
-damage(const char *name, uint64_t at)
-{
-    char path[160];
-    uint8_t byte;
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%s/%s", copy_dir, name);
-    fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 0x04;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-    (void)close(fd);
-}
-
 static void
 shell(const char *format)
 {
@@ -94,7 +77,7 @@ records_behind_a_hole_come_back_and_the_old_files_are_kept(void **state)
     const uint64_t lsn = make_store();
 
     (void)state;
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     shell("md5sum data.mdb wal/*.wal | sed 's|  .*/|  |;s|  data|  data|' > ../before");
     rescue();
     assert_string_equal(report.saved, "rescued-1");
@@ -143,7 +126,7 @@ a_table_whose_name_is_lost_gets_one(void **state)
     (void)state;
     (void)make_store();
     shell("rm data.mdb");
-    damage(first_segment, 64 + 56 + 50); /* the table's own record, behind the time */
+    damage_copy(first_segment, 64 + 56 + 50); /* the table's own record, behind the time */
     rescue();
     assert_int_equal(report.tables_unnamed, 1);
     open_rescued("rescued-1");
@@ -181,7 +164,7 @@ tables_that_the_log_renames_and_drops_are_as_it_leaves_them(void **state)
     OK(txkv_table_rename(db, &swapped, taken, 1, &err));
     write_to(renamed, "too");
     copy_store();
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     rescue();
     assert_int_equal(report.tables, 3);
     assert_int_equal(report.tables_unnamed, 0);
@@ -232,7 +215,7 @@ rows_beside_a_damaged_page_come_back(void **state)
     copy_store();
     shell("rm wal/*.wal"); /* or it would give all of them */
     leaf = find_leaf("key01000");
-    damage("data.mdb", leaf * 4096 + 12); /* its bounds */
+    damage_copy("data.mdb", leaf * 4096 + 12); /* its bounds */
     rescue();
     assert_int_equal(report.page_problems, 1);
     assert_in_range(report.rows_of_pages, 1900, 1999);
@@ -289,9 +272,9 @@ old_records_fill_gaps_and_do_not_replace_what_is_newer(void **state)
     renamed = find_record("renamed");
     OK(txkv_checkpoint(db, NULL, &err));
     copy_store();
-    damage(first_segment, newer + 50);
-    damage(first_segment, renamed + 50);
-    damage("data.mdb", find_leaf("lost in its page") * 4096 + 12);
+    damage_copy(first_segment, newer + 50);
+    damage_copy(first_segment, renamed + 50);
+    damage_copy("data.mdb", find_leaf("lost in its page") * 4096 + 12);
     rescue();
     assert_int_equal(report.page_problems, 1);
     assert_int_equal(report.rows_of_pages, 2);
@@ -318,7 +301,7 @@ what_was_discarded_stays_away(void **state)
     set(s1, "discarded", "3");
     copy_store();
     /* The bytes of `torn` are lost, those of the one behind it are not; none was durable. */
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     OK(try_open(copy_dir, &options));
     OK(txkv_table(other, "t", NULL, true, &table, &err));
     OK(txkv_session_open(other, &session, &err));
@@ -461,7 +444,7 @@ a_call_that_fails_leaves_the_old_store_or_the_new_one(void **state)
     uint64_t failures = 0;
 
     (void)state;
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     shell("cp -r . ../origin");
     for (fail_at = 1; rc != TXKV_OK || failures == 0; fail_at++) {
         assert_true(fail_at < 200);
@@ -525,7 +508,7 @@ a_killed_rescue_leaves_the_old_store_or_the_new_one(void **state)
 #ifdef TX_TSAN
     skip(); /* it starts no threads in a child of a process with threads */
 #endif
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     shell("cp -r . ../origin");
     for (fail_at = 1; fail_at < 100; fail_at++) {
         const pid_t child = fork();
@@ -556,7 +539,7 @@ without_memory_it_fails_and_nothing_is_lost(void **state)
     enum txkv_rc rc = TXKV_NOMEM;
 
     (void)state;
-    damage(first_segment, lsn + 50);
+    damage_copy(first_segment, lsn + 50);
     shell("cp -r . ../origin");
     for (uint64_t n = 1; rc != TXKV_OK; n += n < 200 ? 1 : 7) {
         assert_true(n < 3000);

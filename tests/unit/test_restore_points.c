@@ -183,7 +183,7 @@ do_step(uint32_t number)
     else if (what < 86)
         change_tables();
     else if (what < 93)
-        checkpoint_now();
+        checkpoint();
     else if (what < 95)
         do_backup();
     else if (what < 97)
