@@ -16,7 +16,6 @@ enum {
     ROUNDS_MAX = 32,     /* then a waiter leads on */
     WAIT_TURNS = 30,     /* looks at a group that does not sync, before its waiters sleep */
     RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
-    PREFETCH_FROM = 64,  /* writes: as many are put in order (writeset.c) */
     PREFETCH_STEPS = 8
 };
 
@@ -131,7 +130,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
         const struct tx_write *write = write_at(set, i);
         struct tx_key key;
 
-        if (steps >= PREFETCH_FROM)
+        if (steps > PREFETCH_STEPS)
             prefetch_ahead(memtable, set, i);
         if (write == NULL)
             continue;
