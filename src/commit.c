@@ -80,27 +80,12 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
 
 /* ---- entering a transaction ---- */
 
-/* The i-th write to be entered, in key order when the set was sorted; NULL for one to skip. */
-static const struct tx_write *
-write_at(const struct tx_writeset *set, uint32_t i)
-{
-    const struct tx_write *write = &set->writes[set->order == NULL ? i : set->order[i]];
-
-    return write->superseded ? NULL : write;
-}
-
-static uint32_t
-write_steps(const struct tx_writeset *set)
-{
-    return set->order == NULL ? set->count : set->order_count;
-}
-
 /* The index's slots are spread over memory, and in key order the writes and their keys as well: ask
  * for them ahead. */
 static void
 prefetch_ahead(const struct tx_memtable *memtable, const struct tx_writeset *set, uint32_t i)
 {
-    const uint32_t steps = write_steps(set), next = i + PREFETCH_STEPS;
+    const uint32_t steps = tx_writeset_steps(set), next = i + PREFETCH_STEPS;
     const struct tx_write *write;
 
     if (set->order != NULL && next + PREFETCH_STEPS < steps)
@@ -119,7 +104,7 @@ static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
 {
-    const uint32_t steps = write_steps(set);
+    const uint32_t steps = tx_writeset_steps(set);
 
     if (tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
                              set->record_used - TX_RECORD_HEADER_BYTES) != TXKV_OK)
@@ -127,7 +112,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
     if (steps >= RESERVE_FROM)
         tx_hashidx_reserve(memtable->index, steps);
     for (uint32_t i = 0; i < steps; i++) {
-        const struct tx_write *write = write_at(set, i);
+        const struct tx_write *write = tx_writeset_step(set, i);
         struct tx_key key;
 
         if (steps > PREFETCH_STEPS)
@@ -140,7 +125,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
                                     write->value_bytes) == TXKV_OK)
             continue;
         while (i-- > 0) {
-            write = write_at(set, i);
+            write = tx_writeset_step(set, i);
             if (write == NULL)
                 continue;
             key = tx_write_key(set, write);
