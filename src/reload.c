@@ -19,7 +19,8 @@ enum {
     BLOCK_OPS = 1024,
     BLOCKS = 8,
     THREAD_FROM = 32 * BLOCK_OPS, /* operations: fewer are not worth a thread */
-    PREFETCH_AHEAD = 8
+    PREFETCH_AHEAD = 8,
+    GROW_TIMES = 8 /* at most, in one step: what is expected may be far from what comes */
 };
 
 struct op {
@@ -79,6 +80,7 @@ make_room(struct tx_reload *reload, uint64_t expected)
         return;
     wanted = (uint64_t)((double)expected * (double)keys / (double)reload->entered);
     wanted += wanted / 16; /* shards differ */
+    wanted = tx_min_u64(wanted, GROW_TIMES * keys);
     reload->room = tx_max_u64(wanted, keys + keys / 2);
     tx_hashidx_reserve(reload->memtable->index,
                        (uint32_t)tx_min_u64(reload->room - keys, UINT32_MAX));
