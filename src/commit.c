@@ -80,29 +80,22 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
 
 /* ---- entering a transaction ---- */
 
-/* The i-th write to be entered, in key order when the set was sorted; NULL for one to skip. */
-static const struct tx_write *
-write_at(const struct tx_writeset *set, uint32_t i)
-{
-    const struct tx_write *write = &set->writes[set->order == NULL ? i : set->order[i]];
-
-    return write->superseded ? NULL : write;
-}
-
-static uint32_t
-write_steps(const struct tx_writeset *set)
-{
-    return set->order == NULL ? set->count : set->order_count;
-}
-
-/* In key order the writes and their keys are spread over memory: ask for them ahead. */
+/* The index's slots are spread over memory, and in key order the writes and their keys as well: ask
+ * for them ahead. */
 static void
-prefetch_ahead(const struct tx_writeset *set, uint32_t i)
+prefetch_ahead(const struct tx_memtable *memtable, const struct tx_writeset *set, uint32_t i)
 {
-    if (i + 2 * PREFETCH_STEPS < set->order_count)
-        __builtin_prefetch(&set->writes[set->order[i + 2 * PREFETCH_STEPS]]);
-    if (i + PREFETCH_STEPS < set->order_count)
-        __builtin_prefetch(set->record + set->writes[set->order[i + PREFETCH_STEPS]].key_at);
+    const uint32_t steps = tx_writeset_steps(set), next = i + PREFETCH_STEPS;
+    const struct tx_write *write;
+
+    if (set->order != NULL && next + PREFETCH_STEPS < steps)
+        __builtin_prefetch(&set->writes[set->order[next + PREFETCH_STEPS]]);
+    if (next >= steps)
+        return;
+    write = &set->writes[set->order == NULL ? next : set->order[next]];
+    if (set->order != NULL)
+        __builtin_prefetch(set->record + write->key_at);
+    tx_hashidx_prefetch(memtable->index, write->hash);
 }
 
 /* Enter the writes, whose bytes stand at `mapped` as in set->record; a large record's pages are not
@@ -111,7 +104,7 @@ static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
 {
-    const uint32_t steps = write_steps(set);
+    const uint32_t steps = tx_writeset_steps(set);
 
     if (tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
                              set->record_used - TX_RECORD_HEADER_BYTES) != TXKV_OK)
@@ -119,11 +112,11 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
     if (steps >= RESERVE_FROM)
         tx_hashidx_reserve(memtable->index, steps);
     for (uint32_t i = 0; i < steps; i++) {
-        const struct tx_write *write = write_at(set, i);
+        const struct tx_write *write = tx_writeset_step(set, i);
         struct tx_key key;
 
-        if (set->order != NULL)
-            prefetch_ahead(set, i);
+        if (steps > PREFETCH_STEPS)
+            prefetch_ahead(memtable, set, i);
         if (write == NULL)
             continue;
         key = tx_write_key(set, write);
@@ -132,7 +125,7 @@ enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64
                                     write->value_bytes) == TXKV_OK)
             continue;
         while (i-- > 0) {
-            write = write_at(set, i);
+            write = tx_writeset_step(set, i);
             if (write == NULL)
                 continue;
             key = tx_write_key(set, write);

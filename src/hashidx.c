@@ -28,19 +28,47 @@
 #define SHARD_ENTRIES_FIRST 16
 #define TAG_SHIFT           48 /* user space addresses on x86-64 are shorter */
 
-struct tx_hashidx {
-    struct tx_arena *arena;
-    ck_hs_t *shards[SHARDS]; /* atomic [M6]; NULL until the first put */
-    uint64_t rooms[SHARDS];  /* slots that the table was made with, or more; writer only */
+/* Where a shard's table keeps its slots. */
+struct slots {
+    const void *const *at; /* on a cache line */
+    uint64_t count;        /* a power of two, or 0 */
 };
 
-/* ck_malloc's functions get no context: put leaves its arena here. */
+struct tx_hashidx {
+    struct tx_arena *arena;
+    ck_hs_t *shards[SHARDS];    /* atomic [M6]; NULL until the first put */
+    uint64_t rooms[SHARDS];     /* slots that the table was made with, or more; writer only */
+    struct slots slots[SHARDS]; /* writer only, for tx_hashidx_prefetch */
+};
+
+/* ck_malloc's functions get no context: put leaves its arena here, and the place for what a new
+ * table tells of its slots. */
 static _Thread_local struct tx_arena *put_arena;
+static _Thread_local struct slots *put_slots;
+
+/* A table's memory ends with its slots, which begin on a cache line: there are as many bytes to
+ * spare as that can take. Were it otherwise, prefetches would be of no use, and no more. */
+static void
+note_slots(const uint8_t *table, size_t bytes)
+{
+    const uint8_t *at;
+    uint64_t count = SHARD_ENTRIES_FIRST;
+
+    while (2 * count * sizeof(void *) + 2 * TX_CACHELINE <= bytes)
+        count *= 2;
+    at = table + bytes - count * sizeof(void *);
+    put_slots->at = (const void *const *)(const void *)(at - (uintptr_t)at % TX_CACHELINE);
+    put_slots->count = count;
+}
 
 static void *
 arena_malloc(size_t bytes)
 {
-    return tx_arena_alloc(put_arena, bytes);
+    void *p = tx_arena_alloc(put_arena, bytes);
+
+    if (p != NULL)
+        note_slots(p, bytes);
+    return p;
 }
 
 /* A table that was outgrown stays for the readers that are in it, until the arena goes. */
@@ -115,6 +143,8 @@ shard_for_put(struct tx_hashidx *index, uint64_t hash)
     ck_hs_t **slot = &index->shards[hash >> (64 - SHARD_BITS)];
     ck_hs_t *shard = *slot;
 
+    put_arena = index->arena;
+    put_slots = &index->slots[hash >> (64 - SHARD_BITS)];
     if (shard != NULL)
         return shard;
     shard = tx_arena_alloc(index->arena, sizeof(*shard));
@@ -130,7 +160,6 @@ tx_hashidx_put(struct tx_hashidx *index, struct tx_node *node, uint64_t hash)
 {
     ck_hs_t *shard;
 
-    put_arena = index->arena;
     shard = shard_for_put(index, hash);
     if (shard == NULL)
         return TXKV_NOMEM;
@@ -155,6 +184,15 @@ tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash
     return entry == NULL ? NULL : node_of(entry);
 }
 
+void
+tx_hashidx_prefetch(const struct tx_hashidx *index, uint64_t hash)
+{
+    const struct slots *slots = &index->slots[hash >> (64 - SHARD_BITS)];
+
+    if (slots->count > 0)
+        __builtin_prefetch(&slots->at[(uint32_t)hash & (slots->count - 1)]);
+}
+
 /* Slots of a table of so many entries: ck_hs doubles it when more than half of them are taken. */
 static uint64_t
 slots_for(uint64_t entries)
@@ -171,7 +209,6 @@ slots_for(uint64_t entries)
 void
 tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more)
 {
-    put_arena = index->arena;
     for (uint64_t i = 0; i < SHARDS; i++) {
         ck_hs_t *shard = shard_for_put(index, i << (64 - SHARD_BITS));
         uint64_t entries, wanted;

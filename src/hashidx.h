@@ -36,6 +36,10 @@ TX_MUST_CHECK enum txkv_rc tx_hashidx_put(struct tx_hashidx *index, struct tx_no
  * only. */
 void tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more);
 
+/* Ask for the memory that a get or put of that hash looks at first; worth it a few other steps
+ * before. Writer only. */
+void tx_hashidx_prefetch(const struct tx_hashidx *index, uint64_t hash);
+
 /* The node of that key, or NULL. */
 struct tx_node *tx_hashidx_get(struct tx_hashidx *index, const struct tx_key *key, uint64_t hash);
 

@@ -483,6 +483,8 @@ tx_log_recover(const struct tx_log_config *config, tx_log_visit *visit, void *ar
     if (rc != TXKV_OK)
         return rc;
     rc = tx_log_list(r.log->dir, &r.names, err);
+    if (r.names.count > 0)
+        scan->last_file = r.names.lsns[r.names.count - 1];
     for (size_t i = 0; i < r.names.count && rc == TXKV_OK; i++)
         rc = open_segment(&r, i, err);
     scan->end_lsn = r.walk.lsn;

@@ -103,11 +103,10 @@ tx_memtable_insert_from(struct tx_memtable *memtable, const struct tx_key *key,
 }
 
 enum txkv_rc
-tx_memtable_replay(struct tx_memtable *memtable, const struct tx_key *key, uint64_t lsn,
-                   const uint8_t *value, uint32_t value_bytes)
+tx_memtable_replay(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash,
+                   uint64_t lsn, const uint8_t *value, uint32_t value_bytes)
 {
     const struct tx_version only = { .lsn = lsn, .value = value, .value_bytes = value_bytes };
-    const uint64_t hash = tx_key_hash(key);
     struct tx_node *node = tx_hashidx_get(memtable->index, key, hash);
 
     if (node == NULL)

@@ -78,7 +78,7 @@ TX_MUST_CHECK enum txkv_rc tx_memtable_insert_from(struct tx_memtable *memtable,
 /* The same for a memtable that no reader has yet: of a key's versions the last one alone is kept.
  */
 TX_MUST_CHECK enum txkv_rc tx_memtable_replay(struct tx_memtable *memtable,
-                                              const struct tx_key *key, uint64_t lsn,
+                                              const struct tx_key *key, uint64_t hash, uint64_t lsn,
                                               const uint8_t *value, uint32_t value_bytes);
 
 /*

@@ -36,7 +36,7 @@ tx_readset_free(struct tx_readset *set)
 void
 tx_readset_reset(struct tx_readset *set)
 {
-    if (set->room > RANGES_KEPT || set->point_room > POINTS_KEPT) {
+    if (set->room > RANGES_KEPT || set->point_room > POINTS_KEPT || set->every_point) {
         tx_readset_free(set);
         return;
     }
@@ -129,10 +129,15 @@ tx_readset_add_point(struct tx_readset *set, const struct tx_key *key, uint64_t 
 {
     uint64_t *point;
 
-    if (set->point_count == POINTS_MAX)
-        set->every_point = true;
     if (set->every_point)
         return TXKV_OK;
+    if (set->point_count == POINTS_MAX) {
+        set->every_point = true; /* so that the hashes say nothing more */
+        tx_free(set->points);
+        set->points = NULL;
+        set->point_room = 0;
+        return TXKV_OK;
+    }
     if ((set->point_count + 1) * 2 > set->point_room && !grow_points(set))
         return tx_fail_nomem(err);
     point = point_of(set->points, set->point_room, point_hash(hash));

@@ -8,13 +8,17 @@
 #include "apply.h"
 #include "os.h"
 #include "prepare.h"
+#include "reload.h"
 
 enum { TRIES_MAX = 100 };
 
 struct replay {
     struct tx_core *core;
     struct tx_memtable *memtable;
+    struct tx_reload *entering;
     struct txkv_recovery_report *report;
+    const struct tx_log_scan *scan;
+    const struct tx_segment *segment; /* that was read last */
     bool decided, commit; /* the transaction that is pending at the log's end, if there is one */
 };
 
@@ -27,9 +31,32 @@ enter_operation(void *arg, const struct tx_op *op, uint64_t lsn, struct txkv_err
     const struct tx_key key = { op->key, op->key_bytes, op->table };
 
     replay->report->operations_replayed++;
-    if (tx_memtable_replay(replay->memtable, &key, lsn, op->value, op->value_bytes) != TXKV_OK)
+    if (tx_reload_add(replay->entering, &key, lsn, op->value, op->value_bytes) != TXKV_OK)
         return tx_fail_nomem(err);
     return TXKV_OK;
+}
+
+static enum txkv_rc
+finish_entering(struct replay *replay, struct txkv_error *err)
+{
+    return tx_reload_finish(replay->entering) == TXKV_OK ? TXKV_OK : tx_fail_nomem(err);
+}
+
+/* With each new file: what is behind it may hold as many operations for its bytes as what was read
+ * so far. The last file is half full, for all that is known. */
+static void
+expect_more(struct replay *replay, const struct tx_segment *segment)
+{
+    const uint64_t start_lsn = replay->memtable->first_lsn;
+    const uint64_t done = tx_max_u64(segment->first_lsn, start_lsn + 1) - start_lsn;
+    const uint64_t end_lsn =
+        tx_max_u64(replay->scan->last_file, segment->first_lsn) + segment->bytes / 2;
+    const double times = (double)(end_lsn - start_lsn) / (double)done;
+
+    if (replay->segment != NULL && replay->segment != segment)
+        tx_reload_expect(replay->entering,
+                         (uint64_t)((double)replay->report->operations_replayed * times));
+    replay->segment = segment;
 }
 
 /* Enter the transaction whose operations are the record's body, and stand in a pinned segment. */
@@ -48,6 +75,7 @@ replay_transaction(struct replay *replay, const struct tx_record *record,
 
     if (rc != TXKV_OK)
         return tx_fail_nomem(err);
+    expect_more(replay, segment);
     if (record->type == TX_RECORD_PREPARED)
         rc = tx_apply_pend(replay->core, record, err);
     else
@@ -99,13 +127,14 @@ replay_record(void *arg, const struct tx_record *record, struct tx_segment *segm
 
 /* The whole log has been read, and nothing changed yet. */
 static enum txkv_rc
-ask_about_pending(void *arg, struct txkv_error *err)
+before_cut(void *arg, struct txkv_error *err)
 {
     struct replay *replay = arg;
     const struct tx_pending *pending = &replay->core->pending;
+    const enum txkv_rc rc = finish_entering(replay, err);
 
-    if (pending->txn.lsn == 0)
-        return TXKV_OK;
+    if (rc != TXKV_OK || pending->txn.lsn == 0)
+        return rc;
     replay->decided = true;
     return tx_prepare_ask(replay->core, pending->txn.lsn, pending->note, &replay->commit, err);
 }
@@ -151,6 +180,8 @@ read_log(struct replay *replay, const struct tx_log_config *config, bool first,
     }
     if (rc == TXKV_OK && replay->decided)
         rc = append_answer(replay, err);
+    if (rc == TXKV_OK)
+        rc = finish_entering(replay, err);
     return rc;
 }
 
@@ -160,17 +191,21 @@ static enum txkv_rc
 replay_log(struct tx_core *core, struct tx_log_config *config, bool first,
            struct txkv_recovery_report *report, struct txkv_error *err)
 {
-    struct replay replay = { .core = core, .report = report };
     struct tx_log_scan scan = { 0 };
+    struct replay replay = { .core = core, .report = report, .scan = &scan };
     enum txkv_rc rc = tx_apply_known_tables(core, &config->start_lsn, &config->start_check, err);
 
-    config->before_cut = ask_about_pending;
+    config->before_cut = before_cut;
     memset(report, 0, sizeof *report);
     if (rc == TXKV_OK)
         rc = tx_memtable_create(config->start_lsn, false, &replay.memtable, err);
     if (rc != TXKV_OK)
         return rc;
-    rc = read_log(&replay, config, first, &scan, err);
+    if (tx_reload_create(replay.memtable, &replay.entering) != TXKV_OK)
+        rc = tx_fail_nomem(err);
+    if (rc == TXKV_OK)
+        rc = read_log(&replay, config, first, &scan, err);
+    tx_reload_free(replay.entering);
     if (rc == TXKV_OK && tx_views_init(&core->views, replay.memtable, config->start_lsn) != TXKV_OK)
         rc = tx_fail_nomem(err);
     if (rc != TXKV_OK) {

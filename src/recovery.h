@@ -4,7 +4,8 @@
  * LMDB holds everything before the checkpoint LSN; the log from there on is checked and entered
  * into a new memtable. LMDB is not written, so recovery can be cut off anywhere and done again.
  *
- * Threads: the opener, alone. Layer 6: apply.h.
+ * Threads: the opener, alone, but for one that enters operations while it reads on (reload.h).
+ * Layer 6: apply.h.
  */
 #ifndef TX_RECOVERY_H
 #define TX_RECOVERY_H

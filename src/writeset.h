@@ -97,4 +97,20 @@ const struct tx_skiplist *tx_writeset_list(struct tx_writeset *set);
  */
 void tx_writeset_prepare(struct tx_writeset *set);
 
+/* How many steps lead over what is to be entered, */
+static inline uint32_t
+tx_writeset_steps(const struct tx_writeset *set)
+{
+    return set->order == NULL ? set->count : set->order_count;
+}
+
+/* and the i-th write, in key order when the set was sorted; NULL for one to skip. */
+static inline const struct tx_write *
+tx_writeset_step(const struct tx_writeset *set, uint32_t i)
+{
+    const struct tx_write *write = &set->writes[set->order == NULL ? i : set->order[i]];
+
+    return write->superseded ? NULL : write;
+}
+
 #endif /* TX_WRITESET_H */
