@@ -11,16 +11,17 @@
 
 /* ---- what fails ---- */
 
-static int armed;        /* which call is to fail; atomic as the store's threads call too */
-static uint64_t fail_at; /* the n-th */
-static uint64_t tries;
+/* Atomic, for the store's threads call, too. */
+static uint32_t armed;          /* which call is to fail */
+static uint64_t fail_at, tries; /* the n-th of them; how many there were */
 
 enum { FAIL_OPEN = 1, FAIL_PWRITE, FAIL_PREAD, FAIL_FSYNC, FAIL_RENAME, FAIL_MKDIR, FAIL_KINDS };
 
 static bool
-is_failing(int kind)
+is_failing(uint32_t kind)
 {
-    if (armed != kind || tx_fetch_add_64(&tries, 1) + 1 != fail_at)
+    if (tx_load_acquire_32(&armed) != kind ||
+        tx_fetch_add_64(&tries, 1) + 1 != tx_load_relaxed_64(&fail_at))
         return false;
     errno = ENOSPC;
     return true;
@@ -65,7 +66,7 @@ failing_mkdir(const char *path, mode_t mode)
 static int
 setup_failing(void **state)
 {
-    armed = 0;
+    tx_store_release_32(&armed, 0);
     if (make_dir(state) != 0)
         return -1;
     tx_os.open = failing_open;
@@ -98,14 +99,15 @@ a_call_that_fails_leaves_no_target_and_nothing_else(void **state)
     (void)state;
     fill(s1, 0, ROWS);
     checkpoint();
-    for (int kind = 1; kind < FAIL_KINDS; kind++) {
+    for (uint32_t kind = 1; kind < FAIL_KINDS; kind++) {
         enum txkv_rc rc = TXKV_FULL;
 
-        for (fail_at = 1; rc != TXKV_OK; fail_at++) {
-            tries = 0;
-            armed = kind;
+        for (uint64_t n = 1; rc != TXKV_OK; n++) {
+            tx_store_relaxed_64(&fail_at, n);
+            tx_store_relaxed_64(&tries, 0);
+            tx_store_release_32(&armed, kind);
             rc = try_backup("part");
-            armed = 0;
+            tx_store_release_32(&armed, 0);
             failures += rc != TXKV_OK;
             if (rc != TXKV_OK)
                 assert_true(rc == TXKV_FULL || rc == TXKV_IOERR);
