@@ -42,7 +42,7 @@ struct tx_cursor {
 
     struct tx_row_spot *spots; /* one for each column that rows have */
     int spot_count;
-    int8_t *sources;       /* one for each column, an enum tx_source */
+    int16_t *sources;      /* one for each column, an enum tx_source */
     const uint8_t *values; /* where spots count from */
 };
 

@@ -29,7 +29,7 @@ tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
     return tx_rowplan_make(info, (struct tx_table *)vtab);
 }
 
-static int8_t
+static int16_t
 source_of(const struct tx_shape *shape, int column)
 {
     const struct tx_column *of = &shape->columns[column];
@@ -37,7 +37,7 @@ source_of(const struct tx_shape *shape, int column)
     if (of->key_place < 0)
         return TX_SOURCE_ROW;
     return of->affinity == TX_AFFINITY_INTEGER || of->affinity == TX_AFFINITY_NUMERIC
-               ? (int8_t)of->key_place
+               ? (int16_t)of->key_place
                : TX_SOURCE_ANY;
 }
 
@@ -55,7 +55,7 @@ new_cursor(const struct tx_table *table)
     cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count *
                                      (sizeof(*cursor->spots) + sizeof(*cursor->sources)));
     if (cursor->spots != NULL) {
-        cursor->sources = (int8_t *)(cursor->spots + cursor->spot_count);
+        cursor->sources = (int16_t *)(cursor->spots + cursor->spot_count);
         for (int i = 0; shape != NULL && i < cursor->spot_count; i++)
             cursor->sources[i] = source_of(shape, i);
         return cursor;
