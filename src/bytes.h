@@ -9,42 +9,52 @@
 #ifndef TX_BYTES_H
 #define TX_BYTES_H
 
+#include <endian.h>
 #include <string.h>
 
 #include "base.h"
 
+/* memcpy, which compilers turn into one load or store; a loop over the bytes stays a loop. */
+
 static inline void
 tx_put_u32(uint8_t *p, uint32_t v)
 {
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
+    v = htole32(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void
 tx_put_u64(uint8_t *p, uint64_t v)
 {
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static inline uint32_t
+tx_get_u16(const uint8_t *p)
+{
+    uint16_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le16toh(v);
 }
 
 static inline uint32_t
 tx_get_u32(const uint8_t *p)
 {
-    uint32_t v = 0;
+    uint32_t v;
 
-    for (int i = 0; i < 4; i++)
-        v |= (uint32_t)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
 }
 
 static inline uint64_t
 tx_get_u64(const uint8_t *p)
 {
-    uint64_t v = 0;
+    uint64_t v;
 
-    for (int i = 0; i < 8; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
 }
 
 /* Bytes that v takes as a varint. */

@@ -49,10 +49,9 @@ struct tx_log_config {
 struct tx_log_scan {
     uint64_t end_lsn;   /* position after the last intact record: where the chain ends */
     uint64_t end_check; /* the chain's value there */
-    uint64_t
-        last_file; /* by its name, the LSN at which the last file begins; known from the start */
-    uint64_t segments; /* files read */
-    uint64_t records;  /* intact, not counting seals */
+    uint64_t last_file; /* where the last file begins, by its name; known from the start */
+    uint64_t segments;  /* files read */
+    uint64_t records;   /* intact, not counting seals */
     uint64_t bytes_verified;
     uint64_t bytes_discarded; /* behind end_lsn: in each file up to its last byte that is not 0 */
     uint64_t salvaged_files;  /* copied before they were cut off or removed */

@@ -30,11 +30,13 @@ enum {
     TX_TREE_KEY_BYTES_MAX = 511,
     TX_TREE_DEPTH_MAX = 32,
     TX_METAS = 2,
-    TX_AT_PAGE_FLAGS = 10
+    TX_NODE_HEADER = 8,
+    TX_AT_PAGE_FLAGS = 10,
+    TX_AT_LOWER = 12
 };
 
-enum { TX_PAGE_META = 8 };       /* a page's flag */
-enum { TX_DB_INTEGER_KEYS = 8 }; /* a database's */
+enum { TX_PAGE_LEAF = 2, TX_PAGE_META = 8 }; /* a page's flags */
+enum { TX_DB_INTEGER_KEYS = 8 };             /* a database's */
 
 #define TX_NO_PAGE UINT64_MAX
 
@@ -68,12 +70,6 @@ struct tx_pages {
     uint8_t buffers[TX_TREE_DEPTH_MAX]
                    [TX_PAGE_BYTES]; /* the pages from the root to where a walk is */
 };
-
-static inline uint32_t
-tx_get_u16(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
 
 /* Count a problem, and keep the first one's words. */
 TX_PRINTF(3, 4)

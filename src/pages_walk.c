@@ -15,10 +15,10 @@
 #include "os.h"
 #include "pages_private.h"
 
-enum { NODE_HEADER = 8, AT_LOWER = 12, AT_UPPER = 14 };
+enum { AT_UPPER = 14 };
 
-/* Flags of pages and nodes. */
-enum { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4 };
+/* More flags of pages, and those of nodes. */
+enum { PAGE_BRANCH = 1, PAGE_OVERFLOW = 4 };
 enum { NODE_BIG = 1, NODE_DB = 2 };
 
 /* A walk over one database. */
@@ -95,7 +95,7 @@ claim(struct tx_pages *p, uint64_t page, uint64_t count)
 static uint32_t
 node_count(const uint8_t *page)
 {
-    return (tx_get_u16(page + AT_LOWER) - TX_PAGE_HEADER) / 2;
+    return (tx_get_u16(page + TX_AT_LOWER) - TX_PAGE_HEADER) / 2;
 }
 
 static const uint8_t *
@@ -123,10 +123,10 @@ node_bytes(const uint8_t *page, uint32_t at, bool is_leaf)
     const uint8_t *node = page + at;
     uint64_t bytes;
 
-    if (at % 2 != 0 || at < tx_get_u16(page + AT_UPPER) || at > TX_PAGE_BYTES - NODE_HEADER ||
+    if (at % 2 != 0 || at < tx_get_u16(page + AT_UPPER) || at > TX_PAGE_BYTES - TX_NODE_HEADER ||
         key_bytes(node) > TX_TREE_KEY_BYTES_MAX)
         return 0;
-    bytes = NODE_HEADER + (uint64_t)key_bytes(node);
+    bytes = TX_NODE_HEADER + (uint64_t)key_bytes(node);
     if (is_leaf)
         bytes += (tx_get_u16(node + 4) & NODE_BIG) != 0 ? 8 : tx_get_u32(node);
     bytes = tx_round_up(bytes, 2);
@@ -137,12 +137,12 @@ node_bytes(const uint8_t *page, uint32_t at, bool is_leaf)
 static const char *
 check_page(const uint8_t *page, uint64_t number, bool is_leaf)
 {
-    const uint32_t lower = tx_get_u16(page + AT_LOWER), upper = tx_get_u16(page + AT_UPPER);
+    const uint32_t lower = tx_get_u16(page + TX_AT_LOWER), upper = tx_get_u16(page + AT_UPPER);
     uint32_t used = 0, count;
 
     if (tx_get_u64(page) != number)
         return "has another page's number";
-    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != (is_leaf ? PAGE_LEAF : PAGE_BRANCH))
+    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != (is_leaf ? TX_PAGE_LEAF : PAGE_BRANCH))
         return is_leaf ? "is no leaf" : "is no branch";
     if (lower < TX_PAGE_HEADER || lower % 2 != 0 || lower > upper || upper > TX_PAGE_BYTES)
         return "has impossible bounds";
@@ -240,7 +240,7 @@ overflow_count(struct tx_pages *p, uint64_t page)
         !tx_pages_read_bytes(p, page * TX_PAGE_BYTES, header, sizeof header) ||
         tx_get_u64(header) != page || tx_get_u16(header + TX_AT_PAGE_FLAGS) != PAGE_OVERFLOW)
         return 0;
-    return tx_get_u32(header + AT_LOWER);
+    return tx_get_u32(header + TX_AT_LOWER);
 }
 
 /* The value of a node that has it on overflow pages, which can be more than it needs; NULL: a
@@ -297,7 +297,7 @@ visit_node(struct walk *w, uint64_t page, const uint8_t *node, struct txkv_error
 {
     const uint32_t flags = tx_get_u16(node + 4);
     const bool is_main = w->db == &w->p->meta.main_db;
-    struct tx_pages_pair pair = { .key = node + NODE_HEADER,
+    struct tx_pages_pair pair = { .key = node + TX_NODE_HEADER,
                                   .key_bytes = key_bytes(node),
                                   .value_bytes = tx_get_u32(node) };
     enum txkv_rc rc = TXKV_OK;
@@ -332,7 +332,7 @@ step(struct walk *w, struct txkv_error *err)
     if (level + 1 == w->db->depth)
         return visit_node(w, w->stack[level].page, node, err);
     /* The first key of a branch stands for everything below the second, and has no meaning. */
-    if (i > 0 && !raise_bound(w, node + NODE_HEADER, key_bytes(node), true))
+    if (i > 0 && !raise_bound(w, node + TX_NODE_HEADER, key_bytes(node), true))
         add_walk_problem(w, w->stack[level].page, "has a key out of order");
     push(w, child_page(node));
     return TXKV_OK;

@@ -18,12 +18,12 @@
 #include "atomic.h"
 #include "mem.h"
 #include "os.h"
+#include "pages_private.h"
 #include "tree_private.h"
 
 enum {
     READERS_MAX = 4096,
     LOCK_FILE_BYTES = (READERS_MAX + 2) * 64, /* a cache line a reader, and two of LMDB's own */
-    PAGE_BYTES = 4096,
     WRITE_PAGES_MAX = 64,
     GROW_POLL_NS = 200 * 1000,
     ADOPT_WAIT_MS = 1000
@@ -195,7 +195,7 @@ knows_pages(const struct tx_tree *tree)
 
     (void)mdb_version(&major, &minor, &patch);
     return major == 0 && minor == 9 && mdb_env_stat(tree->env, &stat) == 0 &&
-           stat.ms_psize == PAGE_BYTES;
+           stat.ms_psize == TX_PAGE_BYTES;
 }
 
 static enum txkv_rc
@@ -205,7 +205,7 @@ open_env(struct tx_tree *tree, uint64_t map_size, bool readonly, struct txkv_err
 
     e = mdb_env_create(&tree->env);
     if (e == 0)
-        e = mdb_env_set_mapsize(tree->env, tx_round_up(map_size, PAGE_BYTES));
+        e = mdb_env_set_mapsize(tree->env, tx_round_up(map_size, TX_PAGE_BYTES));
     if (e == 0)
         e = mdb_env_set_maxdbs(tree->env, TX_TREE_TABLES_MAX + TX_TREE_OWN_DBS);
     if (e == 0)
@@ -263,7 +263,7 @@ make_file(const char *dir, const char *path, uint64_t map_size, const char *wal_
     int e = mdb_env_create(&env);
 
     if (e == 0)
-        e = mdb_env_set_mapsize(env, tx_round_up(map_size, PAGE_BYTES));
+        e = mdb_env_set_mapsize(env, tx_round_up(map_size, TX_PAGE_BYTES));
     if (e == 0)
         e = mdb_env_set_maxdbs(env, TX_TREE_OWN_DBS);
     if (e == 0)

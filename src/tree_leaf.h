@@ -10,60 +10,31 @@
  * Nothing is taken for granted: a page is entered only when it lists the node that LMDB has given,
  * and whatever is not a plain node that lies within it is left to LMDB.
  *
- * Threads: the cursor's. Layer 4: base.h.
+ * Threads: the cursor's. Layer 4: pages_private.h, tree_long.h.
  */
 #ifndef TX_TREE_LEAF_H
 #define TX_TREE_LEAF_H
 
-#include <endian.h>
-#include <string.h>
-
+#include "pages_private.h"
 #include "tree_long.h"
-
-enum {
-    TX_LEAF_BYTES = 4096,
-    TX_LEAF_FLAGS_AT = 10,
-    TX_LEAF_LOWER_AT = 12,
-    TX_LEAF_HEADER = 16,
-    TX_LEAF_NODE_HEADER = 8,
-    TX_LEAF_FLAG = 2
-};
-
-static inline uint32_t
-tx_leaf_u16(const uint8_t *p)
-{
-    uint16_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le16toh(v);
-}
-
-static inline uint32_t
-tx_leaf_u32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le32toh(v);
-}
 
 /* The pair of node `at`, if it is a plain one: not of a long key, nor with its value elsewhere. */
 static inline bool
 tx_tree_leaf_read(const struct tx_tree_leaf *leaf, uint32_t at, struct tx_tree_pair *pair)
 {
-    const uint32_t offset = tx_leaf_u16(leaf->page + TX_LEAF_HEADER + 2 * at);
+    const uint32_t offset = tx_get_u16(leaf->page + TX_PAGE_HEADER + 2 * at);
     const uint8_t *node = leaf->page + offset;
     uint32_t value_bytes, flags_and_key_bytes, key_bytes;
 
-    if (offset > TX_LEAF_BYTES - TX_LEAF_NODE_HEADER)
+    if (offset > TX_PAGE_BYTES - TX_NODE_HEADER)
         return false;
-    value_bytes = tx_leaf_u32(node);
-    flags_and_key_bytes = tx_leaf_u32(node + 4);
+    value_bytes = tx_get_u32(node);
+    flags_and_key_bytes = tx_get_u32(node + 4);
     key_bytes = flags_and_key_bytes >> 16;
     if ((flags_and_key_bytes & 0xffff) != 0 || key_bytes >= TX_TREE_ENTRY_BYTES ||
-        (uint64_t)offset + TX_LEAF_NODE_HEADER + key_bytes + value_bytes > TX_LEAF_BYTES)
+        (uint64_t)offset + TX_NODE_HEADER + key_bytes + value_bytes > TX_PAGE_BYTES)
         return false;
-    pair->key = node + TX_LEAF_NODE_HEADER;
+    pair->key = node + TX_NODE_HEADER;
     pair->key_bytes = key_bytes;
     pair->value = pair->key + key_bytes;
     pair->value_bytes = value_bytes;
@@ -86,24 +57,24 @@ tx_tree_leaf_step(struct tx_tree_leaf *leaf, bool backward, struct tx_tree_pair 
 static inline void
 tx_tree_leaf_enter(struct tx_tree_leaf *leaf, bool backward, const struct tx_tree_pair *pair)
 {
-    const uint32_t in_page = (uint32_t)((uintptr_t)pair->key % TX_LEAF_BYTES);
+    const uint32_t in_page = (uint32_t)((uintptr_t)pair->key % TX_PAGE_BYTES);
     const uint8_t *page = pair->key - in_page;
-    const uint32_t node = in_page - TX_LEAF_NODE_HEADER;
+    const uint32_t node = in_page - TX_NODE_HEADER;
     uint32_t lower, count, at;
 
     /* A longer key may be put together in other memory. */
-    if (pair->key_bytes >= TX_TREE_ENTRY_BYTES || in_page < TX_LEAF_HEADER + TX_LEAF_NODE_HEADER ||
+    if (pair->key_bytes >= TX_TREE_ENTRY_BYTES || in_page < TX_PAGE_HEADER + TX_NODE_HEADER ||
         pair->value != pair->key + pair->key_bytes)
         return;
-    lower = tx_leaf_u16(page + TX_LEAF_LOWER_AT);
-    if (tx_leaf_u16(page + TX_LEAF_FLAGS_AT) != TX_LEAF_FLAG || lower < TX_LEAF_HEADER ||
-        lower > TX_LEAF_BYTES)
+    lower = tx_get_u16(page + TX_AT_LOWER);
+    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != TX_PAGE_LEAF || lower < TX_PAGE_HEADER ||
+        lower > TX_PAGE_BYTES)
         return;
-    count = (lower - TX_LEAF_HEADER) / 2;
+    count = (lower - TX_PAGE_HEADER) / 2;
     for (at = 0; at < count; at++) {
         const uint32_t of = backward ? count - 1 - at : at;
 
-        if (tx_leaf_u16(page + TX_LEAF_HEADER + 2 * of) == node) {
+        if (tx_get_u16(page + TX_PAGE_HEADER + 2 * of) == node) {
             *leaf = (struct tx_tree_leaf){ page, count, of, of };
             return;
         }

@@ -138,7 +138,7 @@ a_cursor_that_turns_round_comes_back_over_the_same_rows(void **state)
 
 /* ---- pages that are not what they should be ---- */
 
-static uint8_t page[TX_LEAF_BYTES] __attribute__((aligned(TX_LEAF_BYTES)));
+static uint8_t page[TX_PAGE_BYTES] __attribute__((aligned(TX_PAGE_BYTES)));
 
 static void
 put_u16(uint32_t at, uint32_t v)
@@ -153,20 +153,20 @@ static struct tx_tree_pair
 make_page(void)
 {
     memset(page, 0, sizeof page);
-    put_u16(TX_LEAF_FLAGS_AT, TX_LEAF_FLAG);
-    put_u16(TX_LEAF_LOWER_AT, TX_LEAF_HEADER + 3 * 2);
+    put_u16(TX_AT_PAGE_FLAGS, TX_PAGE_LEAF);
+    put_u16(TX_AT_LOWER, TX_PAGE_HEADER + 3 * 2);
     for (uint32_t i = 0; i < 3; i++) {
-        const uint32_t node = TX_LEAF_BYTES - 10 * (i + 1);
+        const uint32_t node = TX_PAGE_BYTES - 10 * (i + 1);
 
-        put_u16(TX_LEAF_HEADER + 2 * i, node);
+        put_u16(TX_PAGE_HEADER + 2 * i, node);
         put_u16(node, 1);
         put_u16(node + 6, 1);
         page[node + 8] = 'k';
         page[node + 9] = (uint8_t)('0' + i);
     }
-    return (struct tx_tree_pair){ .key = page + TX_LEAF_BYTES - 2,
+    return (struct tx_tree_pair){ .key = page + TX_PAGE_BYTES - 2,
                                   .key_bytes = 1,
-                                  .value = page + TX_LEAF_BYTES - 1,
+                                  .value = page + TX_PAGE_BYTES - 1,
                                   .value_bytes = 1 };
 }
 
@@ -186,15 +186,15 @@ a_page_is_entered_only_if_it_lists_the_node(void **state)
 
     (void)state;
     assert_true(enters(pair));
-    put_u16(TX_LEAF_HEADER, TX_LEAF_BYTES - 12); /* another offset */
+    put_u16(TX_PAGE_HEADER, TX_PAGE_BYTES - 12); /* another offset */
     assert_false(enters(pair));
     pair = make_page();
-    put_u16(TX_LEAF_FLAGS_AT, 1); /* a branch page */
+    put_u16(TX_AT_PAGE_FLAGS, 1); /* a branch page */
     assert_false(enters(pair));
     pair = make_page();
-    put_u16(TX_LEAF_LOWER_AT, TX_LEAF_HEADER - 2);
+    put_u16(TX_AT_LOWER, TX_PAGE_HEADER - 2);
     assert_false(enters(pair));
-    put_u16(TX_LEAF_LOWER_AT, TX_LEAF_BYTES + 2);
+    put_u16(TX_AT_LOWER, TX_PAGE_BYTES + 2);
     assert_false(enters(pair));
     pair = make_page();
     pair.value = page; /* elsewhere */
@@ -208,7 +208,7 @@ a_page_is_entered_only_if_it_lists_the_node(void **state)
 static void
 a_node_that_is_not_plain_is_left_to_lmdb(void **state)
 {
-    const uint32_t node = TX_LEAF_BYTES - 20;
+    const uint32_t node = TX_PAGE_BYTES - 20;
     struct tx_tree_pair pair = make_page(), found = pair;
     struct tx_tree_leaf leaf = { .page = page };
 
@@ -230,7 +230,7 @@ a_node_that_is_not_plain_is_left_to_lmdb(void **state)
     put_u16(node + 2, 0xffff);
     assert_false(tx_tree_leaf_read(&leaf, 1, &found));
     (void)make_page();
-    put_u16(TX_LEAF_HEADER + 2, TX_LEAF_BYTES - TX_LEAF_NODE_HEADER + 1);
+    put_u16(TX_PAGE_HEADER + 2, TX_PAGE_BYTES - TX_NODE_HEADER + 1);
     assert_false(tx_tree_leaf_read(&leaf, 1, &found));
     (void)make_page();
     assert_true(tx_tree_leaf_step(&leaf, false, &found));
