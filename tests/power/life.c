@@ -222,34 +222,30 @@ next(void)
 
 /* ---- lives ---- */
 
-void
-life_prepare(void)
-{
-    shared = test_shared_memory(sizeof *shared);
-}
-
-void
-life_run(uint64_t seed, const char *base, struct rng *rng,
-         void (*work)(const char *root, struct rng *rng))
+static void
+begin(struct machine *machine, uint64_t seed, struct rng *rng)
 {
     static const uint32_t cut_percents[] = { 5, 20, 60 };
 
     memset(&shared->record, 0, sizeof shared->record);
     shared->record.seed = seed;
     choose_setting(rng);
-    machine_run(&(struct machine){ .work = work,
-                                   .before_cut = before_cut,
-                                   .after_cut = after_cut,
-                                   .judge = judge,
-                                   .next = next,
-                                   .cut_percent = cut_percents[rng_below(rng, 3)] },
-                EPOCHS, base, rng);
+    machine->cut_percent = cut_percents[rng_below(rng, 3)];
 }
 
 int
-life_summary(void)
+life_main(int argc, char **argv, const char *name, uint64_t cuts,
+          void (*work)(const char *root, struct rng *rng))
 {
-    machine_report();
+    struct machine machine = { .begin = begin,
+                               .work = work,
+                               .before_cut = before_cut,
+                               .after_cut = after_cut,
+                               .judge = judge,
+                               .next = next };
+
+    shared = test_shared_memory(sizeof *shared);
+    machine_lives(argc, argv, name, cuts, EPOCHS, &machine);
     printf("  %llu times a log of several segments, %llu times a map that had grown\n",
            (unsigned long long)long_logs, (unsigned long long)grown_maps);
     printf("%llu power cuts, after %llu of them transactions were recovered; lost: 0, wrong: 0\n",

@@ -17,16 +17,6 @@ struct writer {
     uint32_t number, commits, table;
 };
 
-/* Once, before the first life: memory that machines and judge share. */
-void life_prepare(void);
-
-/*
- * life_run -- a new store, in one machine after the other. `work` is the machine's (machine.h); it
- * opens the store at life_store with life_options.
- */
-void life_run(uint64_t seed, const char *base, struct rng *rng,
-              void (*work)(const char *root, struct rng *rng));
-
 void life_store(char path[TEST_PATH_BYTES], const char *root);
 const struct txkv_options *life_options(void);
 
@@ -41,7 +31,12 @@ void life_checkpoint(struct txkv *store);
 /* Close the store, which nobody else has open. */
 void life_close(struct txkv *store);
 
-/* The closing lines; returns the exit code. */
-int life_summary(void);
+/*
+ * life_main -- the whole of a program: lives of stores (machine_lives), what they came to, and the
+ * exit status. `work` is the machine's (machine.h); it opens the store at life_store with
+ * life_options.
+ */
+int life_main(int argc, char **argv, const char *name, uint64_t cuts,
+              void (*work)(const char *root, struct rng *rng));
 
 #endif /* TXKV_TEST_LIFE_H */

@@ -297,47 +297,23 @@ prepare(const char *root, struct rng *rng)
     test_wait_well(pid, END_WAIT_S, "preparing the disk");
 }
 
-void
-machine_run(const struct machine *m, uint32_t machines, const char *base, struct rng *rng)
+static void
+live(uint32_t machines, const char *base, struct rng *rng)
 {
     char root[TEST_PATH_BYTES];
 
-    machine = m;
-    if (totals == NULL)
-        totals = test_shared_memory(sizeof *totals);
     test_path(root, base, "disk");
     test_path(live_dir, base, "live");
     test_path(cut_dir, base, "cut");
     if (calls_real.mkdir(root, 0700) != 0)
         test_die("cannot make %s", root);
-    if (m->prepare != NULL)
+    if (machine->prepare != NULL)
         prepare(root, rng);
     for (uint32_t i = 0; i < machines; i++) {
         run_one(root, rng);
         machine->next();
     }
     test_dir_remove(root);
-}
-
-void
-machine_lives(int argc, char **argv, const char *name, uint64_t cuts,
-              void (*live)(uint64_t seed, const char *base, struct rng *rng))
-{
-    const uint64_t wanted = test_argument(argc, argv, 1, cuts), first = test_seed(test_now_us());
-    char base[TEST_PATH_BYTES];
-
-    printf("%s: %llu cuts, SEED=%llu\n", name, (unsigned long long)wanted,
-           (unsigned long long)first);
-    (void)fflush(stdout);
-    test_dir_make_in_memory(base, "power");
-    for (uint64_t seed = first; machine_cuts() < wanted; seed++) {
-        struct rng rng;
-
-        test_seed_is(seed);
-        rng_seed(&rng, seed);
-        live(seed, base, &rng);
-    }
-    test_dir_remove(base);
 }
 
 uint64_t
@@ -350,12 +326,38 @@ machine_cuts(void)
     return cuts;
 }
 
-void
-machine_report(void)
+static void
+report(void)
 {
     for (int i = 0; i < DISK_CUTS; i++)
         printf("  %-9s %llu\n", cut_names[i], (unsigned long long)cuts_by_kind[i]);
-    if (totals != NULL && totals->started > 0)
+    if (totals->started > 0)
         printf("  %llu processes, %llu of them killed while the power was on\n",
                (unsigned long long)totals->started, (unsigned long long)totals->killed);
+}
+
+void
+machine_lives(int argc, char **argv, const char *name, uint64_t cuts, uint32_t machines,
+              struct machine *m)
+{
+    const uint64_t wanted = test_argument(argc, argv, 1, cuts), first = test_seed(test_now_us());
+    char base[TEST_PATH_BYTES];
+
+    printf("%s: %llu cuts, SEED=%llu\n", name, (unsigned long long)wanted,
+           (unsigned long long)first);
+    (void)fflush(stdout);
+    machine = m;
+    totals = test_shared_memory(sizeof *totals);
+    test_dir_make_in_memory(base, "power");
+    for (uint64_t seed = first; machine_cuts() < wanted; seed++) {
+        struct rng rng;
+
+        test_seed_is(seed);
+        rng_seed(&rng, seed);
+        if (m->begin != NULL)
+            m->begin(m, seed, &rng);
+        live(machines, base, &rng);
+    }
+    test_dir_remove(base);
+    report();
 }

@@ -4,8 +4,8 @@
  * The machine is a child, with disk.h between it and its files. Before changes of the disk, in the
  * midst of syncs and at machine_pause it may be stopped, and a state that a power failure could
  * leave takes the place of its disk, under the same path; the judge, which is the process that
- * calls machine_run, looks at that, and lets the machine go on. In the end the power really fails,
- * and the next machine starts with what was left: recoveries are cut off at every step, too.
+ * calls machine_lives, looks at that, and lets the machine go on. In the end the power really
+ * fails, and the next machine starts with what was left: recoveries are cut off at every step, too.
  *
  * A machine may have several processes (machine_start). They tell the disk of their calls too, and
  * a cut finds all of them at one moment: they are stopped for it, as a power failure does it.
@@ -18,6 +18,8 @@
 #include "disk.h"
 
 struct machine {
+    /* In the judge, before each life: what it is like. May change cut_percent. */
+    void (*begin)(struct machine *machine, uint64_t seed, struct rng *rng);
     /* In a process of its own, before the first machine: what is on the disk then. NULL: nothing.
      */
     void (*prepare)(const char *root, struct rng *rng);
@@ -53,23 +55,16 @@ bool machine_runs(int number);
 /* The machine's first process: kill one of them, if one runs, in the midst of whatever it does. */
 void machine_kill(struct rng *rng);
 
-/* One life: so many machines, one after the other, on a disk below `base` that is empty at first.
- * Dies when a judge does, or a machine ends in any other way. */
-void machine_run(const struct machine *machine, uint32_t machines, const char *base,
-                 struct rng *rng);
-
 /*
  * machine_lives -- a program's lives, one after the other, until as many cuts were judged as its
- * first argument says, or `cuts`. Each has a seed of its own, the first one SEED, and begins below
- * `base`; `live` is to call machine_run.
+ * first argument says, or `cuts`. Each has a seed of its own, the first one SEED, and is so many
+ * machines, one after the other, on a disk that is empty at first. Prints how many cuts there were
+ * of each kind. Dies when a judge does, or a machine ends in any other way.
  */
-void machine_lives(int argc, char **argv, const char *name, uint64_t cuts,
-                   void (*live)(uint64_t seed, const char *base, struct rng *rng));
+void machine_lives(int argc, char **argv, const char *name, uint64_t cuts, uint32_t machines,
+                   struct machine *machine);
 
 /* How many cuts were judged so far, in all lives. */
 uint64_t machine_cuts(void);
-
-/* Print them, each kind in a line. */
-void machine_report(void);
 
 #endif /* TXKV_TEST_MACHINE_H */

@@ -163,13 +163,13 @@ newest_backup(void)
     return NO_COPY;
 }
 
-/* From the newest backup, where there is one. What is archived meanwhile is in it or not. */
+/* From that backup, up to what is archived. */
 static void
-restore_one(sqlite3 *db, const char *root, const char *path)
+restore_one(sqlite3 *db, const char *root, unsigned source, const char *path)
 {
     char backup[TEST_PATH_BYTES];
 
-    name_copy(backup, root, newest_backup());
+    name_copy(backup, root, source);
     sql_run(db, "SELECT txkv_restore('%s', '%s')", backup, path);
 }
 
@@ -197,7 +197,7 @@ copy_one(sqlite3 *db, const char *root, struct rng *rng)
     if (copy->kind == BACKUP)
         sql_run(db, "SELECT txkv_backup('kv', '%s')", path);
     else if (copy->kind == RESTORE)
-        restore_one(db, root, path);
+        restore_one(db, root, source, path);
     else
         sql_run(db, "SELECT txkv_export('%s', '%s', 'dir=restored %s')", store, path,
                 copy->kind == EXPORT_CSV ? "table=kv" : "");
@@ -379,7 +379,7 @@ judge_archive(sqlite3 *db, const char *root)
     if (source == NO_COPY)
         return;
     test_path(path, root, "restored by the judge");
-    restore_one(db, root, path);
+    restore_one(db, root, source, path);
     judge_store(path, &n);
     if (n != found)
         test_die("%s is at %llu, and the store at %llu", path, (unsigned long long)n,
@@ -419,27 +419,29 @@ next(void)
 }
 
 static void
-live(uint64_t seed, const char *base, struct rng *rng)
+begin(struct machine *machine, uint64_t seed, struct rng *rng)
 {
+    (void)machine;
+    (void)rng;
     memset(shared, 0, sizeof *shared);
     shared->has_archive = seed % 2 == 0;
     shared->is_normal = seed % 4 == 0;
-    machine_run(&(struct machine){ .prepare = prepare,
-                                   .work = work,
-                                   .before_cut = before_cut,
-                                   .after_cut = after_cut,
-                                   .judge = judge,
-                                   .next = next,
-                                   .cut_percent = CUT_PERCENT },
-                EPOCHS, base, rng);
 }
 
 int
 main(int argc, char **argv)
 {
+    struct machine machine = { .begin = begin,
+                               .prepare = prepare,
+                               .work = work,
+                               .before_cut = before_cut,
+                               .after_cut = after_cut,
+                               .judge = judge,
+                               .next = next,
+                               .cut_percent = CUT_PERCENT };
+
     shared = test_shared_memory(sizeof *shared);
-    machine_lives(argc, argv, "power_copies", 500, live);
-    machine_report();
+    machine_lives(argc, argv, "power_copies", 500, EPOCHS, &machine);
     printf("%llu power cuts; %llu backups, %llu files and %llu restored stores were there, whole; "
            "lost: 0, wrong: 0\n",
            (unsigned long long)machine_cuts(), (unsigned long long)backups_judged,

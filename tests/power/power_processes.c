@@ -98,16 +98,8 @@ work(const char *root, struct rng *rng)
     machine_power_off();
 }
 
-static void
-live(uint64_t seed, const char *base, struct rng *rng)
-{
-    life_run(seed, base, rng, work);
-}
-
 int
 main(int argc, char **argv)
 {
-    life_prepare();
-    machine_lives(argc, argv, "power_processes", 1000, live);
-    return life_summary();
+    return life_main(argc, argv, "power_processes", 1000, work);
 }

@@ -321,26 +321,28 @@ next(void)
 }
 
 static void
-live(uint64_t seed, const char *base, struct rng *rng)
+begin(struct machine *machine, uint64_t seed, struct rng *rng)
 {
+    (void)machine;
+    (void)rng;
     memset(shared, 0, sizeof *shared);
     shared->rescues = seed % 2 == 0;
-    machine_run(&(struct machine){ .prepare = prepare,
-                                   .work = work,
-                                   .before_cut = before_cut,
-                                   .after_cut = after_cut,
-                                   .judge = judge,
-                                   .next = next,
-                                   .cut_percent = CUT_PERCENT },
-                EPOCHS, base, rng);
 }
 
 int
 main(int argc, char **argv)
 {
+    struct machine machine = { .begin = begin,
+                               .prepare = prepare,
+                               .work = work,
+                               .before_cut = before_cut,
+                               .after_cut = after_cut,
+                               .judge = judge,
+                               .next = next,
+                               .cut_percent = CUT_PERCENT };
+
     shared = test_shared_memory(sizeof *shared);
-    machine_lives(argc, argv, "power_repairs", 500, live);
-    machine_report();
+    machine_lives(argc, argv, "power_repairs", 500, EPOCHS, &machine);
     printf("%llu power cuts; %llu stores were repaired, %llu as before; lost: 0, wrong: 0\n",
            (unsigned long long)machine_cuts(), (unsigned long long)repaired,
            (unsigned long long)untouched);

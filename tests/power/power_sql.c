@@ -397,31 +397,32 @@ next(void)
 }
 
 static void
-live(uint64_t seed, const char *base, struct rng *rng)
+begin(struct machine *machine, uint64_t seed, struct rng *rng)
 {
     static const char *const modes[] = { "wal", "delete", "truncate", "persist" };
 
+    (void)machine;
     memset(shared, 0, PROCESSES * sizeof *shared);
     journal_mode = modes[rng_below(rng, 4)];
     processes = 1 + (int)(seed % 2);
     if (getenv("VERBOSE") != NULL)
         printf("SEED=%llu: journal_mode=%s, %d processes\n", (unsigned long long)seed, journal_mode,
                processes);
-    machine_run(&(struct machine){ .work = work,
-                                   .before_cut = before_cut,
-                                   .after_cut = after_cut,
-                                   .judge = judge,
-                                   .next = next,
-                                   .cut_percent = 10 },
-                EPOCHS, base, rng);
 }
 
 int
 main(int argc, char **argv)
 {
+    struct machine machine = { .begin = begin,
+                               .work = work,
+                               .before_cut = before_cut,
+                               .after_cut = after_cut,
+                               .judge = judge,
+                               .next = next,
+                               .cut_percent = 10 };
+
     shared = test_shared_memory(PROCESSES * sizeof *shared);
-    machine_lives(argc, argv, "power_sql", 1000, live);
-    machine_report();
+    machine_lives(argc, argv, "power_sql", 1000, EPOCHS, &machine);
     printf("%llu power cuts; lost: 0, wrong: 0\n", (unsigned long long)machine_cuts());
     return test_summary(machine_cuts(), 0);
 }
