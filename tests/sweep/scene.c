@@ -190,6 +190,15 @@ scene_leaks(void)
                (long long)(now.sqlite_bytes - held_before.sqlite_bytes));
 }
 
+bool
+scene_has(const char *name)
+{
+    char path[TEST_PATH_BYTES];
+
+    scene_path(path, name);
+    return access(path, F_OK) == 0;
+}
+
 static const char *looked_for;
 static uint64_t looked_at;
 

@@ -95,6 +95,8 @@ bool answered_or(enum txkv_rc rc, enum txkv_rc also, struct txkv_error *err, con
 void scene_holds(void);
 void scene_leaks(void);
 
+/* Whether there is something of that name in the scene's own directory. */
+bool scene_has(const char *name);
 /* The names in the scene's directory that contain `part`, in the store's too. */
 uint64_t scene_names(const char *part);
 /* A number for all bytes of all files of the scene. */

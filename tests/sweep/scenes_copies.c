@@ -3,7 +3,6 @@
  */
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "scene.h"
 
@@ -53,7 +52,7 @@ check_backup(void)
 
     ledger_check(scene_store, NULL);
     scene_path(target, "backup");
-    if (access(target, F_OK) != 0) {
+    if (!scene_has("backup")) {
         if (backed_up)
             lost("the backup is not there");
         if (!use_open(&use, NULL))
@@ -179,7 +178,7 @@ static void
 check_restore(void)
 {
     scene_path(target, "restored");
-    if (access(target, F_OK) != 0) {
+    if (!scene_has("restored")) {
         if (restored)
             lost("the restored store is not there");
         if (!restore())

@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "scene.h"
 
@@ -343,15 +342,6 @@ run_recover(void)
     close_file(db);
 }
 
-static bool
-is_in_scene(const char *name)
-{
-    char path[TEST_PATH_BYTES];
-
-    scene_path(path, name);
-    return access(path, F_OK) == 0;
-}
-
 /* Each row goes into files of all kinds, and comes back into tables of other names and stores. */
 static void
 run_transfer(void)
@@ -364,10 +354,10 @@ run_transfer(void)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         (void)run(db, "SELECT txkv_export('%s', '%s/all.%s'%s)", scene_store, scene_dir, kinds[i],
                   i == 0 ? ", 'table=two'" : "");
-    if (is_in_scene("all.jsonl"))
+    if (scene_has("all.jsonl"))
         (void)run(db, "SELECT txkv_import('%s/other', '%s/all.jsonl', 'create=yes')", scene_dir,
                   scene_dir);
-    if (is_in_scene("all.csv"))
+    if (scene_has("all.csv"))
         (void)run(db,
                   "SELECT txkv_import('%s', '%s/all.csv', "
                   "'table=copy columns=\"key TEXT, value, INDEX(value)\"')",
@@ -414,7 +404,7 @@ check_transfer(void)
     if (strcmp(answer, "0") != 0 && strcmp(answer, "6") != 0)
         wrong("%s rows of 6 were imported", answer);
     scene_path(path, "all.jsonl");
-    if (!is_in_scene("all.jsonl"))
+    if (!scene_has("all.jsonl"))
         (void)run(db, "SELECT txkv_export('%s', '%s')", scene_store, path);
     (void)run(db, "SELECT txkv_import('%s/third', '%s', 'create=yes')", scene_dir, path);
     (void)ask(db, answer, "SELECT sum(rows) FROM txkv_tables('%s/third') WHERE name <> 'copy'",
