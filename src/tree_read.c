@@ -26,6 +26,7 @@
 
 #include "atomic.h"
 #include "mem.h"
+#include "tree_ahead.h"
 #include "tree_leaf.h"
 
 enum txkv_rc
@@ -183,6 +184,7 @@ try_begin(struct tx_tree_read *read, bool *done, struct txkv_error *err)
         *done = rc == TXKV_OK && handles == ALL_KNOWN;
         if (*done) {
             read->base = checkpoint.lsn;
+            tx_tree_advise(read->tree);
             return TXKV_OK;
         }
     }
@@ -254,6 +256,7 @@ tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint3
         return tx_tree_fail(err, e, read->tree->dir, "reading");
     *value = v.mv_data;
     *value_bytes = (uint32_t)v.mv_size;
+    tx_tree_read_value(read->tree, *value, *value_bytes);
     return TXKV_OK;
 }
 
@@ -494,6 +497,15 @@ leave_leaf(struct tx_tree_cursor *cursor)
     return mdb_cursor_get(cursor->mdb, &k, &v, MDB_SET);
 }
 
+/* Visit the leaf page that LMDB's cursor has come to without it. */
+static void
+enter_leaf(struct tx_tree_cursor *cursor, bool backward, const struct tx_tree_pair *pair)
+{
+    tx_tree_leaf_enter(&cursor->leaf, backward, pair);
+    if (cursor->leaf.count > 0)
+        tx_tree_read_ahead(cursor, backward);
+}
+
 /* A step with LMDB. A cursor that makes several goes on in the page it comes to without it. */
 __attribute__((noinline)) static enum txkv_rc
 step_far(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
@@ -509,7 +521,7 @@ step_far(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair
     if (e == MDB_NOTFOUND)
         e = go_on(cursor, backward, pair);
     if (e == 0 && cursor->depth == 0 && cursor->stepped && cursor->read->tree->known_pages)
-        tx_tree_leaf_enter(&cursor->leaf, backward, pair);
+        enter_leaf(cursor, backward, pair);
     cursor->stepped = true;
     return result_of(cursor, e, err);
 }
