@@ -9,6 +9,7 @@
 #include "archiver.h"
 #include "order.h"
 #include "os.h"
+#include "pace.h"
 
 enum {
     GROW_WAIT_MS = 1000,
@@ -26,6 +27,7 @@ struct job {
     struct tx_node **nodes;         /* where each one's walk stands */
     uint32_t count;
     struct tx_catalog_delta delta;
+    uint64_t bytes; /* of what was moved: tx_memtable_bytes */
     struct txkv_checkpoint_report report;
 };
 
@@ -336,6 +338,7 @@ run_job(struct job *job, struct txkv_error *err)
     for (uint32_t i = 0; i < job->count; i++) {
         job->report.transactions += job->memtables[i]->records;
         job->report.bytes += job->memtables[i]->log_bytes;
+        job->bytes += tx_memtable_bytes(job->memtables[i]);
     }
     install(job);
     return trim(job, err);
@@ -373,6 +376,7 @@ note_result(struct tx_core *core, const struct job *job, enum txkv_rc rc,
     if (rc != TXKV_OK) {
         tx_count(&core->counters.checkpoints_failed, 1);
     } else if (job->to_lsn != job->from_lsn) {
+        tx_pace_note(core, job->bytes, report->duration_us);
         tx_count(&core->counters.checkpoints, 1);
         tx_count(&core->counters.checkpoint_us_total, report->duration_us);
         tx_count(&core->counters.checkpoint_rows, report->rows_put + report->rows_deleted);
