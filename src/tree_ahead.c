@@ -136,8 +136,6 @@ tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward)
     struct tx_tree_run *runs = cursor->runs, run;
     size_t at = 0;
 
-    if (tx_load_relaxed_32(&cursor->read->tree->scattered) == 0)
-        return;
     while (at < TX_TREE_RUNS && !goes_on(runs[at].page, page, backward))
         at++;
     if (at == TX_TREE_RUNS) { /* a new one, in place of that not seen for longest */

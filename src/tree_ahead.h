@@ -26,7 +26,8 @@ void tx_tree_advise(struct tx_tree *tree);
  * tree->lock. */
 void tx_tree_advise_copy(struct tx_tree *tree, bool begins);
 
-/* Of a cursor that has just entered a leaf page (tree_leaf.h): ask for those behind it. */
+/* Of a cursor that has just entered a leaf page (tree_leaf.h) of a marked map: ask for those behind
+ * it. */
 void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
 
 /* A value that lies in pages of its own is going to be read. */

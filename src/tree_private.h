@@ -81,6 +81,7 @@ struct tx_tree_read {
     MDB_txn *txn;                /* NULL before the first begin */
     uint64_t txn_id;             /* LMDB's, of the last begin; 0 before */
     uint64_t base;               /* the checkpoint LSN in that transaction */
+    uint64_t begins;             /* how often it has begun */
     struct tx_tree_cursor *kept; /* closed cursors */
     struct tx_tree_read *prev, *next;
 };
@@ -106,9 +107,11 @@ struct tx_tree_cursor {
     struct tx_tree_read *read;
     struct tx_tree_cursor *next; /* among the kept ones */
     MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
+    uint64_t renewed;            /* the read's `begins` that mdb belongs to */
     uint32_t table;
-    bool placed;  /* false before a seek and off either end */
-    bool stepped; /* since the seek */
+    bool placed;               /* false before a seek and off either end */
+    bool stepped;              /* since the seek */
+    struct tx_tree_pair found; /* what the seek came to */
     struct tx_tree_leaf leaf;
     struct tx_tree_run runs[TX_TREE_RUNS]; /* the one visited last first */
     uint32_t depth;                        /* of its key, in nodes: tree_long.h; 0 for short keys */
