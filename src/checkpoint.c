@@ -7,15 +7,11 @@
 
 #include "apply.h"
 #include "archiver.h"
-#include "order.h"
 #include "os.h"
 #include "pace.h"
+#include "rows.h"
 
-enum {
-    GROW_WAIT_MS = 1000,
-    LET_GO_BYTES = 16 << 20, /* of rows, at least, before the log's pages are let go of */
-    LET_GO_TIMES = 4 /* at most: rows in random order bring all of the pages back each time */
-};
+enum { GROW_WAIT_MS = 1000 };
 
 /* One checkpoint on its way. */
 struct job {
@@ -24,8 +20,8 @@ struct job {
     uint64_t to_ms; /* the log's newest time before to_lsn; 0: not known */
     struct tx_tree_archive archive;
     struct tx_memtable **memtables; /* newest first: what is to be moved */
-    struct tx_node **nodes;         /* where each one's walk stands */
     uint32_t count;
+    struct tx_rows *rows; /* in them */
     struct tx_catalog_delta delta;
     uint64_t bytes; /* of what was moved: tx_memtable_bytes */
     struct txkv_checkpoint_report report;
@@ -52,8 +48,7 @@ static enum txkv_rc
 collect_memtables(struct job *job, const struct tx_view *view, struct txkv_error *err)
 {
     job->memtables = tx_malloc(view->count * sizeof(struct tx_memtable *));
-    job->nodes = tx_malloc(view->count * sizeof(struct tx_node *));
-    if (job->memtables == NULL || job->nodes == NULL)
+    if (job->memtables == NULL)
         return tx_fail_nomem(err);
     for (uint32_t i = 1; i < view->count && view->memtables[i]->end_lsn > job->from_lsn; i++)
         job->memtables[job->count++] = view->memtables[i];
@@ -149,109 +144,37 @@ is_dropped(const struct job *job, uint32_t table)
            TXKV_OK;
 }
 
-/* In key order the nodes, and their keys and values in the log, are spread over memory: ask for
- * what the next steps need while this one is written. */
-static void
-prefetch_ahead(const struct tx_node *node)
+static enum txkv_rc
+write_row(struct job *job, struct tx_tree_batch *batch, const struct tx_row *row, bool *map_full,
+          struct txkv_error *err)
 {
-    const struct tx_node *next = node == NULL ? NULL : tx_node_next(node);
-
-    if (next == NULL)
-        return;
-    __builtin_prefetch(&next->first);
-    __builtin_prefetch(&next->next[0]);
-    __builtin_prefetch(node->key.data);
-    if (node->first.value == NULL) /* a deletion */
-        return;
-    __builtin_prefetch(node->first.value);
-    __builtin_prefetch(node->first.value + 64);
-}
-
-/* The smallest key among the walks, and its newest version (NULL when every one of them was taken
- * back). */
-static const struct tx_key *
-next_key(struct job *job, const struct tx_version **newest)
-{
-    const struct tx_key *key = NULL;
-
-    *newest = NULL;
-    for (uint32_t i = 0; i < job->count; i++)
-        if (job->nodes[i] != NULL && (key == NULL || tx_key_compare(&job->nodes[i]->key, key) < 0))
-            key = &job->nodes[i]->key;
-    for (uint32_t i = 0; key != NULL && i < job->count; i++) {
-        struct tx_node *node = job->nodes[i];
-
-        if (node == NULL || tx_key_compare(&node->key, key) != 0)
-            continue;
-        if (*newest == NULL)
-            *newest = tx_node_newest(node);
-        job->nodes[i] = tx_node_next(node);
-        prefetch_ahead(job->nodes[i]);
+    if (row->value == NULL) {
+        job->report.rows_deleted++;
+        return tx_tree_batch_delete(batch, row->table, row->key, row->key_bytes, map_full, err);
     }
-    return key;
-}
-
-/* The log's pages that were read so far leave this process's memory; they stay in the kernel's
- * cache, and LMDB's dirty pages come in their place. */
-static void
-let_go_of_pages(const struct job *job)
-{
-    for (uint32_t i = 0; i < job->count; i++) {
-        const struct tx_memtable *memtable = job->memtables[i];
-
-        for (uint32_t n = 0; n < memtable->segment_count; n++)
-            tx_segment_unmap_pages(memtable->segments[n], 0, memtable->segments[n]->bytes);
-    }
-}
-
-/* After how many bytes of rows the log's pages are let go of. */
-static uint64_t
-let_go_bytes(const struct job *job)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < job->count; i++)
-        bytes += job->memtables[i]->log_bytes;
-    return tx_max_u64(LET_GO_BYTES, bytes / LET_GO_TIMES);
+    job->report.rows_put++;
+    return tx_tree_batch_put(batch, row->table, row->key, row->key_bytes, row->value,
+                             row->value_bytes, map_full, err);
 }
 
 static enum txkv_rc
 write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
 {
-    const struct tx_version *version;
-    const struct tx_key *key;
+    const struct tx_row *row;
     enum txkv_rc rc = TXKV_OK;
-    const uint64_t let_go_at = let_go_bytes(job);
-    uint64_t bytes = 0; /* written since the log's pages were let go of */
-    uint32_t table = 0;
+    uint32_t count, table = 0;
     bool dropped = false;
 
     job->report.rows_put = job->report.rows_deleted = 0;
-    for (uint32_t i = 0; i < job->count; i++)
-        job->nodes[i] =
-            tx_skiplist_first(tx_order_frozen(job->checkpoint->core, job->memtables[i]));
-    while (rc == TXKV_OK && (key = next_key(job, &version)) != NULL) {
-        /* A memtable can reach back behind the last checkpoint, when that was another process's. */
-        if (version == NULL || version->lsn < job->from_lsn)
-            continue;
-        if (key->table != table) {
-            table = key->table;
-            dropped = is_dropped(job, table);
-        }
-        if (dropped)
-            continue;
-        if (version->value == NULL) {
-            rc = tx_tree_batch_delete(batch, key->table, key->data, key->bytes, map_full, err);
-            job->report.rows_deleted++;
-        } else {
-            rc = tx_tree_batch_put(batch, key->table, key->data, key->bytes, version->value,
-                                   version->value_bytes, map_full, err);
-            job->report.rows_put++;
-        }
-        bytes += key->bytes + version->value_bytes;
-        if (bytes >= let_go_at) {
-            let_go_of_pages(job);
-            bytes = 0;
+    tx_rows_rewind(job->rows);
+    while (rc == TXKV_OK && (count = tx_rows_next(job->rows, &row)) > 0) {
+        for (; count > 0 && rc == TXKV_OK; row++, count--) {
+            if (row->table != table) {
+                table = row->table;
+                dropped = is_dropped(job, table);
+            }
+            if (!dropped)
+                rc = write_row(job, batch, row, map_full, err);
         }
     }
     return rc;
@@ -332,6 +255,8 @@ run_job(struct job *job, struct txkv_error *err)
         let_go(core); /* another process has done it, and committers may wait here for the room */
         return job->archive.dir == NULL ? TXKV_OK : trim(job, err); /* what had to wait, perhaps */
     }
+    if (tx_rows_create(core, job->memtables, job->count, job->from_lsn, &job->rows) != TXKV_OK)
+        return tx_fail_nomem(err);
     rc = write_all(job, err);
     if (rc != TXKV_OK)
         return rc;
@@ -400,8 +325,8 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, uint64_t seen_lsn,
     job.report.duration_us = tx_os_now_us() - job.report.duration_us;
     note_result(checkpoint->core, &job, rc, &own);
     (void)pthread_mutex_unlock(&checkpoint->mutex);
+    tx_rows_free(job.rows);
     tx_free(job.memtables);
-    tx_free(job.nodes);
     tx_catalog_delta_free(&job.delta);
     tx_tree_archive_free(&job.archive);
     if (report != NULL)

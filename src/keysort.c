@@ -6,6 +6,9 @@
  * items are first sorted by table and these bytes, a byte at a time from the last, which looks at
  * no key and compares nothing; bytes that all have in common cost nothing. What is equal by then is
  * sorted by the whole keys.
+ *
+ * Most of it is waiting for the keys, which are spread over memory, and going over the items again
+ * and again. So two threads do it for one half each; the halves are merged by the same bytes.
  */
 #include "keysort.h"
 
@@ -13,8 +16,9 @@
 #include <string.h>
 
 #include "mem.h"
+#include "os.h"
 
-enum { RADIX_FROM = 512 };
+enum { RADIX_FROM = 512, BY_TWO_FROM = 65536, PREFETCH_AHEAD = 16 };
 
 struct keys {
     tx_sort_key *key_of;
@@ -46,42 +50,58 @@ shared_bytes(const struct tx_key *a, const struct tx_key *b, uint32_t bytes)
     const uint32_t limit = (uint32_t)tx_min_u64(bytes, tx_min_u64(a->bytes, b->bytes));
     uint32_t n = 0;
 
+    if (bytes == 0 || (limit == bytes && memcmp(a->data, b->data, bytes) == 0))
+        return bytes; /* of almost all keys */
     while (n < limit && a->data[n] == b->data[n])
         n++;
     return n;
 }
 
-/* Fill the items for keys that all begin with the same `*shared` bytes; false, with *shared put
- * right, when they do not. */
-static bool
-try_fill(struct tx_sort_item *items, uint32_t count, const struct keys *keys, uint32_t *shared)
+/* Eight bytes of a key as a number, zero-filled. */
+static uint64_t
+bytes_from(const struct tx_key *key, uint32_t at)
 {
-    const struct tx_key first = keys->key_of(keys->arg, items[0].index);
-    const uint32_t tried = *shared;
+    uint64_t bytes = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct tx_key key = keys->key_of(keys->arg, items[i].index);
-
-        *shared = shared_bytes(&first, &key, *shared);
-        items[i].table = key.table;
-        items[i].prefix = 0;
-        for (uint32_t at = tried; at < tried + 8; at++)
-            items[i].prefix = items[i].prefix << 8 | (at < key.bytes ? key.data[at] : 0);
+    if (key->bytes >= at + 8) {
+        memcpy(&bytes, key->data + at, 8);
+        return __builtin_bswap64(bytes);
     }
-    return *shared == tried;
+    for (uint32_t end = at + 8; at < end; at++)
+        bytes = bytes << 8 | (at < key->bytes ? key->data[at] : 0);
+    return bytes;
 }
 
-/* The keys are spread over memory. So they are looked at once, when the first and the last tell
- * what all of them share, and twice at most. */
-static void
-fill_items(struct tx_sort_item *items, uint32_t count, const struct keys *keys)
-{
-    const struct tx_key first = keys->key_of(keys->arg, items[0].index);
-    const struct tx_key last = keys->key_of(keys->arg, items[count - 1].index);
-    uint32_t shared = shared_bytes(&first, &last, first.bytes);
+/* The items of one thread. */
+struct part {
+    struct tx_sort_item *items, *room;
+    bool into_room; /* where they are to stand in the end */
+    uint32_t count;
+    const struct keys *keys;
+    struct tx_key first; /* of all items */
+    uint32_t tried;      /* bytes that all keys are taken to begin with */
+    uint32_t shared;     /* and those of them that its keys do */
+};
 
-    if (!try_fill(items, count, keys, &shared))
-        (void)try_fill(items, count, keys, &shared);
+/* Fill the items in. */
+static void *
+fill(void *arg)
+{
+    struct part *part = arg;
+    const struct keys *keys = part->keys;
+    struct tx_sort_item *items = part->items;
+
+    part->shared = part->tried;
+    for (uint32_t i = 0; i < part->count; i++) {
+        const struct tx_key key = keys->key_of(keys->arg, items[i].index);
+
+        if (i + PREFETCH_AHEAD < part->count)
+            __builtin_prefetch(keys->key_of(keys->arg, items[i + PREFETCH_AHEAD].index).data);
+        part->shared = shared_bytes(&part->first, &key, part->shared);
+        items[i].table = key.table;
+        items[i].prefix = bytes_from(&key, part->tried);
+    }
+    return NULL;
 }
 
 /* ---- by the bytes in the items ---- */
@@ -130,42 +150,123 @@ distribute(const struct tx_sort_item *from, struct tx_sort_item *to, uint32_t co
         to[at[digit_of(&from[i], digit)]++] = from[i];
 }
 
-/* False when there is no memory. */
-static bool
-sort_by_digits(struct tx_sort_item *items, uint32_t count)
+static void *
+sort_by_digits(void *arg)
 {
-    const unsigned digits = varying_digits(items, count);
-    struct tx_sort_item *from = items, *to = tx_malloc(count * sizeof *items);
-    struct tx_sort_item *const room = to;
+    struct part *part = arg;
+    const unsigned digits = varying_digits(part->items, part->count);
+    struct tx_sort_item *from = part->items, *to = part->room;
 
-    if (room == NULL)
-        return false;
     for (unsigned digit = 0; digit < DIGITS; digit++) {
         struct tx_sort_item *const last = from;
 
         if ((digits & 1u << digit) == 0)
             continue;
-        distribute(from, to, count, digit);
+        distribute(from, to, part->count, digit);
         from = to;
         to = last;
     }
-    if (from == room)
-        memcpy(items, room, count * sizeof *items);
+    to = part->into_room ? part->room : part->items;
+    if (from != to)
+        memcpy(to, from, part->count * sizeof *to);
+    return NULL;
+}
+
+/* ---- in one thread or in two ---- */
+
+/* All parts, the second one by another thread if there is one to be had. */
+static void
+run_parts(void *(*run)(void *), struct part *parts, uint32_t count)
+{
+    pthread_t thread;
+
+    if (count == 2 && tx_os_thread(&thread, run, &parts[1], "txkv-sort", NULL) == TXKV_OK) {
+        (void)run(&parts[0]);
+        (void)pthread_join(thread, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        (void)run(&parts[i]);
+}
+
+/* The keys are spread over memory. So they are looked at once, when the first and the last tell
+ * what all of them share, and twice at most. */
+static void
+fill_parts(struct part *parts, uint32_t count)
+{
+    const struct keys *keys = parts->keys;
+    const struct part *end = &parts[count - 1];
+    const struct tx_key first = keys->key_of(keys->arg, parts->items[0].index);
+    const struct tx_key last = keys->key_of(keys->arg, end->items[end->count - 1].index);
+    uint32_t tried, shared = shared_bytes(&first, &last, first.bytes);
+
+    do {
+        tried = shared;
+        for (uint32_t i = 0; i < count; i++) {
+            parts[i].first = first;
+            parts[i].tried = tried;
+        }
+        run_parts(fill, parts, count);
+        for (uint32_t i = 0; i < count; i++)
+            shared = (uint32_t)tx_min_u64(shared, parts[i].shared);
+    } while (shared < tried);
+}
+
+static inline bool
+is_above(const struct tx_sort_item *a, const struct tx_sort_item *b)
+{
+    return a->table != b->table ? a->table > b->table : a->prefix > b->prefix;
+}
+
+/* Two halves, sorted and in their room, become one in their items. */
+static void
+merge(const struct part halves[2])
+{
+    const struct tx_sort_item *a = halves[0].room, *const end_a = a + halves[0].count;
+    const struct tx_sort_item *b = halves[1].room, *const end_b = b + halves[1].count;
+    struct tx_sort_item *to = halves[0].items;
+
+    while (a < end_a && b < end_b)
+        *to++ = is_above(a, b) ? *b++ : *a++;
+    while (a < end_a)
+        *to++ = *a++;
+    while (b < end_b)
+        *to++ = *b++;
+}
+
+/* One part, or the halves of one array. False when there is no memory. */
+static bool
+sort_parts(struct part *parts, uint32_t part_count, uint32_t count)
+{
+    struct tx_sort_item *const room = tx_malloc(count * sizeof *room);
+
+    if (room == NULL)
+        return false;
+    for (uint32_t i = 0; i < part_count; i++) {
+        parts[i].room = room + (parts[i].items - parts[0].items);
+        parts[i].into_room = part_count == 2;
+    }
+    run_parts(sort_by_digits, parts, part_count);
+    if (part_count == 2)
+        merge(parts);
     tx_free(room);
     return true;
 }
 
-void
-tx_keysort(struct tx_sort_item *items, uint32_t count, tx_sort_key *key_of, const void *arg)
+static void
+sort(struct tx_sort_item *items, uint32_t count, const struct keys *keys, uint32_t part_count)
 {
-    struct keys keys = { key_of, arg };
+    struct part parts[2] = { { .items = items, .count = count / part_count, .keys = keys } };
     uint32_t end;
 
+    parts[1] = (struct part){ .items = items + parts[0].count,
+                              .count = count - parts[0].count,
+                              .keys = keys };
     if (count < 2)
         return;
-    fill_items(items, count, &keys);
-    if (count < RADIX_FROM || !sort_by_digits(items, count)) {
-        qsort_r(items, count, sizeof *items, compare_items, &keys);
+    fill_parts(parts, part_count);
+    if (count < RADIX_FROM || !sort_parts(parts, part_count, count)) {
+        qsort_r(items, count, sizeof *items, compare_items, (void *)(uintptr_t)keys);
         return;
     }
     for (uint32_t at = 0; at < count; at = end) {
@@ -174,6 +275,22 @@ tx_keysort(struct tx_sort_item *items, uint32_t count, tx_sort_key *key_of, cons
                items[end].table == items[at].table)
             end++;
         if (end - at > 1)
-            qsort_r(items + at, end - at, sizeof *items, compare_items, &keys);
+            qsort_r(items + at, end - at, sizeof *items, compare_items, (void *)(uintptr_t)keys);
     }
+}
+
+void
+tx_keysort(struct tx_sort_item *items, uint32_t count, tx_sort_key *key_of, const void *arg)
+{
+    const struct keys keys = { key_of, arg };
+
+    sort(items, count, &keys, 1);
+}
+
+void
+tx_keysort_by_two(struct tx_sort_item *items, uint32_t count, tx_sort_key *key_of, const void *arg)
+{
+    const struct keys keys = { key_of, arg };
+
+    sort(items, count, &keys, count < BY_TWO_FROM ? 1 : 2);
 }

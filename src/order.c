@@ -36,9 +36,10 @@ key_of(const void *arg, uint32_t index)
     return nodes[index]->key;
 }
 
-/* Without memory they are linked in the order in which they come, which takes longer. */
+/* Without memory they are counted, and linked in the order in which they come, which takes
+ * longer. */
 static void
-sort(struct loose *loose)
+collect(struct loose *loose)
 {
     struct tx_node *node;
 
@@ -47,17 +48,15 @@ sort(struct loose *loose)
     if (loose->nodes == NULL || loose->items == NULL) {
         tx_free(loose->nodes);
         loose->nodes = NULL;
-        for (node = loose->chain; node != NULL; node = node->prev)
-            loose->count++;
-        return;
     }
     for (node = loose->chain; node != NULL; node = node->prev) {
         assert(loose->count < loose->room);
-        loose->nodes[loose->count] = node;
-        loose->items[loose->count].index = loose->count;
+        if (loose->nodes != NULL) {
+            loose->nodes[loose->count] = node;
+            loose->items[loose->count].index = loose->count;
+        }
         loose->count++;
     }
-    tx_keysort(loose->items, loose->count, key_of, loose->nodes);
 }
 
 static inline struct tx_node *
@@ -112,7 +111,9 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
     loose.room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     memtable->loose = NULL;
     (void)pthread_mutex_unlock(&core->overlay_mutex);
-    sort(&loose);
+    collect(&loose);
+    if (loose.nodes != NULL)
+        tx_keysort(loose.items, loose.count, key_of, loose.nodes);
     while (loose.done < loose.count) {
         if (takes_writes)
             (void)pthread_mutex_lock(&core->overlay_mutex);
@@ -149,9 +150,106 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
     return &memtable->linked;
 }
 
-const struct tx_skiplist *
-tx_order_frozen(struct tx_core *core, struct tx_memtable *memtable)
+/* ---- a walk without a list ---- */
+
+/* The nodes of a memtable none of which is linked. Under order_mutex. */
+static void
+take_loose(const struct tx_memtable *memtable, struct loose *loose)
 {
-    complete(core, memtable);
-    return &memtable->linked;
+    loose->chain = memtable->loose;
+    loose->room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
+    collect(loose);
+}
+
+/* The nodes in the items' order, in the items' memory. */
+static struct tx_node **
+nodes_in_order(struct loose *loose)
+{
+    struct tx_node **nodes = (struct tx_node **)(void *)loose->items, **smaller;
+
+    static_assert(sizeof(struct tx_node *) <= sizeof *loose->items, "behind the item that is read");
+    for (uint32_t i = 0; i < loose->count; i++)
+        nodes[i] = node_at(loose, i);
+    smaller = tx_realloc(nodes, loose->count * sizeof(struct tx_node *));
+    return smaller != NULL ? smaller : nodes;
+}
+
+/* A scan may link the nodes meanwhile: that changes none of what is looked at here. */
+void
+tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable, struct tx_order_walk *walk)
+{
+    struct loose loose = { .count = 0 };
+
+    *walk = (struct tx_order_walk){ 0 };
+    if (tx_load_acquire_32(&memtable->has_loose) != 0) { /* [M16] */
+        (void)pthread_mutex_lock(&core->order_mutex);
+        if (tx_load_acquire_32(&memtable->has_loose) != 0 &&
+            tx_skiplist_first(&memtable->linked) == NULL)
+            take_loose(memtable, &loose);
+        (void)pthread_mutex_unlock(&core->order_mutex);
+    }
+    if (loose.nodes != NULL) {
+        assert(loose.count > 0);
+        tx_keysort_by_two(loose.items, loose.count, key_of, loose.nodes);
+        walk->nodes = nodes_in_order(&loose);
+        walk->count = loose.count;
+        tx_free(loose.nodes);
+    } else {
+        tx_free(loose.items);
+        complete(core, memtable);
+        walk->first = tx_skiplist_first(&memtable->linked);
+    }
+    tx_order_walk_rewind(walk);
+}
+
+void
+tx_order_walk_end(struct tx_order_walk *walk)
+{
+    tx_free(walk->nodes);
+}
+
+void
+tx_order_walk_rewind(struct tx_order_walk *walk)
+{
+    walk->at = 0;
+    walk->node = walk->nodes != NULL ? walk->nodes[0] : walk->first;
+}
+
+/* In key order the nodes, and their keys and values in the log, are spread over memory: ask for
+ * what the next steps need. */
+static void
+prefetch_node(const struct tx_node *node)
+{
+    __builtin_prefetch(&node->first);
+    __builtin_prefetch(&node->key.table);
+}
+
+static void
+prefetch_row(const struct tx_node *node)
+{
+    __builtin_prefetch(node->key.data);
+    if (node->first.value == NULL) /* a deletion */
+        return;
+    __builtin_prefetch(node->first.value);
+    __builtin_prefetch(node->first.value + 64);
+}
+
+void
+tx_order_walk_step(struct tx_order_walk *walk)
+{
+    if (walk->nodes == NULL) {
+        walk->node = tx_node_next(walk->node);
+        if (walk->node != NULL && tx_node_next(walk->node) != NULL) {
+            prefetch_node(tx_node_next(walk->node));
+            __builtin_prefetch(&tx_node_next(walk->node)->next[0]);
+            prefetch_row(walk->node);
+        }
+        return;
+    }
+    walk->at++;
+    walk->node = walk->at < walk->count ? walk->nodes[walk->at] : NULL;
+    if (walk->at + 2 * PREFETCH_AHEAD < walk->count)
+        prefetch_node(walk->nodes[walk->at + 2 * PREFETCH_AHEAD]);
+    if (walk->at + PREFETCH_AHEAD < walk->count)
+        prefetch_row(walk->nodes[walk->at + PREFETCH_AHEAD]);
 }

@@ -3,8 +3,8 @@
  *
  * Point reads and commits need the hash index alone, and to find a key's place in a large skip list
  * costs more than all the rest of entering it. So the writer leaves new nodes out of the list until
- * a scan looks at the memtable, or a checkpoint writes it; then they are sorted and linked
- * together, which takes a tenth of the time. A memtable that has been scanned, and the one after
+ * a scan looks at the memtable; then they are sorted and linked together, which takes a tenth of
+ * the time. A memtable that has been scanned, and the one after
  * it, are kept in order node by node, so that scans which come again and again find nothing to do.
  *
  * Threads: any. Order of locks: order_mutex, then overlay_mutex. Layer 5: core.h, keysort.h.
@@ -21,7 +21,33 @@
  */
 const struct tx_skiplist *tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable);
 
-/* The same for a checkpoint, after which nothing is kept in order. */
-const struct tx_skiplist *tx_order_frozen(struct tx_core *core, struct tx_memtable *memtable);
+/*
+ * A walk over a frozen memtable in key order, for who walks once and needs no list. Unless its
+ * nodes are linked already, or there is no memory, they are sorted and not linked: each would have
+ * to be written to.
+ */
+struct tx_order_walk {
+    struct tx_node **nodes; /* in order; NULL: the list is walked */
+    uint32_t count, at;
+    struct tx_node *first, *node; /* of the list; where the walk stands */
+};
+
+/* The memtable must outlive the walk. Cannot fail. */
+void tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable,
+                         struct tx_order_walk *walk);
+void tx_order_walk_end(struct tx_order_walk *walk);
+
+/* To the first node again. */
+void tx_order_walk_rewind(struct tx_order_walk *walk);
+
+/* NULL at the end. */
+static inline struct tx_node *
+tx_order_walk_node(const struct tx_order_walk *walk)
+{
+    return walk->node;
+}
+
+/* To the next one; not at the end. */
+void tx_order_walk_step(struct tx_order_walk *walk);
 
 #endif /* TX_ORDER_H */

@@ -343,6 +343,45 @@ a_full_map_grows_when_no_reader_holds_it(void **state)
     assert_true(has(s2, "after", "1"));
 }
 
+/* Goal: so many rows that a second thread collects them are all moved, newest versions and
+ * deletions, though the checkpoint has to begin anew each time that the map is full. */
+static void
+many_rows_are_moved_whole_when_the_map_must_grow(void **state)
+{
+    enum { MANY = 50000 };
+    const struct txkv_options options = { .map_size = MIB, .segment_bytes = MIB };
+    struct txkv_checkpoint_report report;
+    char key[16], value[64];
+
+    (void)state;
+    OK(close_all());
+    reopen_with(&options);
+    set(s1, "k00003", "in LMDB");
+    checkpoint();
+    for (int round = 0; round < 2; round++) {
+        begin(s1);
+        for (int i = 0; i < MANY; i += 1 + round) {
+            (void)snprintf(key, sizeof key, "k%05d", i * 7919 % MANY);
+            (void)snprintf(value, sizeof value, "%d of %d, and some more bytes", i, round);
+            put(s1, key, value);
+        }
+        if (round == 1)
+            erase(s1, "k00003");
+        commit(s1);
+    }
+    report = report_of_checkpoint();
+    assert_int_equal(report.rows_put, MANY - 1);
+    assert_int_equal(report.rows_deleted, 1);
+    assert_true(stat_of("lmdb_map_grows") >= 2);
+    assert_int_equal(stat_of("memtables"), 1);
+    assert_int_equal(txkv_row_estimate(s1, table), MANY - 1);
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(key, sizeof key, "k%05d", i * 7919 % MANY);
+        (void)snprintf(value, sizeof value, "%d of %d, and some more bytes", i, i % 2 == 0);
+        assert_true(has(s2, key, strcmp(key, "k00003") == 0 ? NULL : value));
+    }
+}
+
 static void
 a_log_file_that_cannot_be_removed_fails_the_report_alone(void **state)
 {
@@ -411,6 +450,7 @@ main(void)
         STORE_TEST(a_checkpoint_without_memory_changes_nothing_and_is_repeated),
         STORE_TEST(memtables_of_many_failed_checkpoints_are_all_kept),
         STORE_TEST(a_full_map_grows_when_no_reader_holds_it),
+        STORE_TEST(many_rows_are_moved_whole_when_the_map_must_grow),
         STORE_TEST(a_log_file_that_cannot_be_removed_fails_the_report_alone),
         STORE_TEST(nobody_is_told_to_end_his_snapshot_for_a_map_that_has_grown),
         STORE_TEST(verification_starts_where_lmdb_ends_whatever_a_process_that_died_has_told),

@@ -12,7 +12,7 @@
 #include "../../src/keysort.h"
 #include "../../src/mem.h"
 
-enum { COUNT_MAX = 6000, KEY_MAX = 40 };
+enum { COUNT_MAX = 70000 /* enough for two threads */, KEY_MAX = 40 };
 
 struct keys {
     struct tx_key keys[COUNT_MAX];
@@ -75,7 +75,7 @@ check_sorted(uint32_t count)
 static void
 keys_come_out_in_order(void **state)
 {
-    static const uint32_t counts[] = { 0, 1, 2, 3, 100, 511, 512, 513, COUNT_MAX };
+    static const uint32_t counts[] = { 0, 1, 2, 3, 100, 511, 512, 513, 6000 };
     static const uint32_t letters[] = { 1, 2, 10, 256 };
 
     (void)state;
@@ -91,9 +91,32 @@ keys_come_out_in_order(void **state)
     }
 }
 
+/* The same of what two threads sort, where they have enough to do. */
+static void
+keys_sorted_by_two_come_out_in_order(void **state)
+{
+    static const uint32_t counts[] = { 0, 1, 2, 700, COUNT_MAX - 1, COUNT_MAX };
+    static const uint32_t letters[] = { 2, 10, 256 };
+
+    (void)state;
+    for (uint32_t seed = 0; seed < 48; seed++) {
+        const uint32_t count = counts[seed % (sizeof(counts) / sizeof(counts[0]))];
+
+        state_of_random = seed;
+        make_keys(count, below(20), 1 + below(20), letters[below(3)], 1 + below(3));
+        if (seed % 5 == 0 && count > 0) /* one alone begins otherwise: all are filled in again */
+            keys.bytes[below(count)][0] = 'a';
+        tx_mem_fail_at(seed % 7 == 0, true);
+        tx_keysort_by_two(items, count, key_of, &keys);
+        tx_mem_fail_at(0, false);
+        check_sorted(count);
+    }
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(keys_come_out_in_order) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(keys_come_out_in_order),
+                                        cmocka_unit_test(keys_sorted_by_two_come_out_in_order) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

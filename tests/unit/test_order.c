@@ -127,17 +127,80 @@ a_memtable_that_links_needs_no_scan(void **state)
     tear_down();
 }
 
-static void
-a_checkpoint_leaves_no_word_that_there_was_a_scan(void **state)
+/* Nodes that a walk comes to, or UINT64_MAX when they are not in order. */
+static uint64_t
+walk(bool *linked)
 {
+    const struct tx_node *before = NULL, *node;
+    struct tx_order_walk walk;
+    uint64_t count = 0;
+    bool ok = true;
+
+    tx_order_walk_begin(&overlay.core, overlay.memtable, &walk);
+    *linked = tx_skiplist_first(&overlay.memtable->linked) != NULL;
+    while ((node = tx_order_walk_node(&walk)) != NULL) {
+        ok &= before == NULL || tx_key_compare(&before->key, &node->key) < 0;
+        count++;
+        before = node;
+        tx_order_walk_step(&walk);
+    }
+    tx_order_walk_rewind(&walk);
+    ok &= count == 0 || tx_order_walk_node(&walk) != NULL;
+    tx_order_walk_end(&walk);
+    return ok ? count : UINT64_MAX;
+}
+
+static void
+a_walk_links_nothing_and_leaves_no_word_that_there_was_a_scan(void **state)
+{
+    bool linked;
+
     (void)state;
     set_up(3, false);
+    assert_int_equal(walk(&linked), 0);
     assert_true(enter(0, KEYS));
-    assert_int_equal(count_up(tx_order_frozen(&overlay.core, overlay.memtable), UINT64_MAX), KEYS);
+    assert_int_equal(walk(&linked), KEYS);
+    assert_false(linked);
     assert_int_equal(overlay.memtable->scanned, 0);
-    assert_ptr_equal(tx_order_for_scan(&overlay.core, overlay.memtable), &overlay.memtable->linked);
+    assert_int_equal(count_up(tx_order_for_scan(&overlay.core, overlay.memtable), UINT64_MAX),
+                     KEYS);
     assert_int_equal(overlay.memtable->scanned, 1);
+    assert_int_equal(walk(&linked), KEYS);
     tear_down();
+}
+
+/* As a scan leaves them that has begun, and has not come to linking yet. */
+static void
+a_walk_comes_to_linked_and_to_loose_nodes(void **state)
+{
+    bool linked;
+
+    (void)state;
+    set_up(6, false);
+    assert_true(enter(0, KEYS / 2));
+    overlay.memtable->scanned = 1;
+    assert_true(enter(KEYS / 2, KEYS));
+    assert_int_equal(walk(&linked), KEYS);
+    tear_down();
+}
+
+static void
+a_walk_without_memory_to_sort_links_all(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 4; n++) {
+        const uint64_t live = tx_mem_live();
+        bool linked;
+
+        set_up(4, false);
+        assert_true(enter(0, KEYS));
+        tx_mem_fail_at(n, n % 2 == 0);
+        assert_int_equal(walk(&linked), KEYS);
+        tx_mem_fail_at(0, false);
+        assert_int_equal(linked, n <= 2);
+        tear_down();
+        assert_int_equal(tx_mem_live(), live);
+    }
 }
 
 static void
@@ -227,7 +290,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_put_in_order_before_a_scan_and_everything_from_then_on),
         cmocka_unit_test(a_memtable_that_links_needs_no_scan),
-        cmocka_unit_test(a_checkpoint_leaves_no_word_that_there_was_a_scan),
+        cmocka_unit_test(a_walk_links_nothing_and_leaves_no_word_that_there_was_a_scan),
+        cmocka_unit_test(a_walk_comes_to_linked_and_to_loose_nodes),
+        cmocka_unit_test(a_walk_without_memory_to_sort_links_all),
         cmocka_unit_test(without_memory_to_sort_all_is_linked_one_by_one),
         cmocka_unit_test(scans_beside_the_writer_find_all_that_was_published),
     };

@@ -1,0 +1,40 @@
+/*
+ * rows.h - the rows that a checkpoint moves: the newest version of each key of some memtables, in
+ * key order.
+ *
+ * In key order the nodes, and the keys and values in the log, are spread over memory, and reading
+ * them is waiting for it. So of many rows a second thread collects them, in blocks, while the first
+ * one writes those before into LMDB.
+ *
+ * Threads: one at a time calls what is here. Layer 6: order.h, core.h.
+ */
+#ifndef TX_ROWS_H
+#define TX_ROWS_H
+
+#include "core.h"
+#include "order.h"
+
+struct tx_rows;
+
+struct tx_row {
+    const uint8_t *key, *value; /* value NULL: the key was deleted */
+    uint32_t table, key_bytes, value_bytes;
+};
+
+/*
+ * tx_rows_create -- the rows of `count` frozen memtables, newest first, but for those whose newest
+ * version is older than from_lsn. The memtables must outlive it. TXKV_NOMEM.
+ */
+TX_MUST_CHECK enum txkv_rc tx_rows_create(struct tx_core *core,
+                                          struct tx_memtable *const *memtables, uint32_t count,
+                                          uint64_t from_lsn, struct tx_rows **out);
+void tx_rows_free(struct tx_rows *rows); /* NULL is allowed */
+
+/* The next rows, which are there until the next call, and how many; 0: there are no more. Cannot
+ * fail. */
+uint32_t tx_rows_next(struct tx_rows *rows, const struct tx_row **out);
+
+/* From the first one again. */
+void tx_rows_rewind(struct tx_rows *rows);
+
+#endif /* TX_ROWS_H */
