@@ -212,6 +212,7 @@ write_all(struct job *job, struct txkv_error *err)
         /* Committers that wait for this checkpoint with a snapshot open must give up first. */
         tx_store_release_32(&core->map_must_grow, 1);
         tx_event_signal(&core->drained);
+        tx_rows_rewind(job->rows); /* it may be reading */
         rc = tx_tree_grow(core->tree, GROW_WAIT_MS, err);
         if (rc == TXKV_OK) {
             tx_store_release_32(&core->map_must_grow, 0);

@@ -10,6 +10,7 @@
 
 #include "mem.h"
 #include "os.h"
+#include "tree_scout.h"
 
 enum {
     BLOCK_ROWS = 512,
@@ -18,6 +19,7 @@ enum {
     BLOCKS = 16,             /* while there is a thread, else one */
     WAKE_FOR = BLOCKS / 2,   /* who waits does so for as many: waking up takes its time */
     THREAD_FROM = 16384,     /* keys: fewer are not worth a thread */
+    SCOUT_FROM = 256,        /* keys: of fewer each may as well be waited for */
     LET_GO_BYTES = 16 << 20, /* of rows, at least, before the log's pages are let go of */
     LET_GO_TIMES = 4,        /* at most */
     NEAR_BYTES = 64 << 10    /* from one row to the next, in the log's order */
@@ -32,6 +34,7 @@ struct block {
 enum { BLOCK_ROOM = sizeof(struct block) + BLOCK_BYTES };
 
 struct tx_rows {
+    struct tx_tree *tree;
     struct tx_memtable *const *memtables;
     uint32_t count;
     uint64_t from_lsn, keys, let_go_at;
@@ -46,6 +49,7 @@ struct tx_rows {
     const uint8_t *last;         /* key of the last row, where it stands in the log */
     /* Since the log's pages were let go of, or could have been. */
     uint64_t seen, seen_in_order, bytes;
+    struct tx_tree_scout *scout; /* or NULL */
 
     pthread_mutex_t mutex;
     pthread_cond_t filled_more, read_more;
@@ -155,12 +159,16 @@ fill(struct tx_rows *rows, struct block *block)
         struct tx_row *row = &block->rows[block->count++];
 
         count_row(rows, row);
+        if (rows->scout != NULL)
+            tx_tree_scout_look(rows->scout, row->table, row->key, row->key_bytes);
         if (rows->has_thread && (uint64_t)row->key_bytes + row->value_bytes <= COPY_MAX) {
             row->key = copy(&next, row->key, row->key_bytes);
             if (row->value != NULL)
                 row->value = copy(&next, row->value, row->value_bytes);
         }
     }
+    if (rows->scout != NULL)
+        tx_tree_scout_flush(rows->scout);
 }
 
 static void *
@@ -207,6 +215,8 @@ static void
 start(struct tx_rows *rows)
 {
     rows->started = true;
+    if (rows->keys >= SCOUT_FROM)
+        rows->scout = tx_tree_scout_begin(rows->tree);
     rows->has_thread = rows->keys >= THREAD_FROM;
     for (uint32_t i = 1; i < BLOCKS && rows->has_thread; i++) {
         rows->blocks[i] = tx_malloc(BLOCK_ROOM);
@@ -222,8 +232,6 @@ start(struct tx_rows *rows)
 static void
 end_thread(struct tx_rows *rows)
 {
-    if (!rows->has_thread)
-        return;
     (void)pthread_mutex_lock(&rows->mutex);
     rows->ending = true;
     (void)pthread_cond_signal(&rows->read_more);
@@ -231,6 +239,15 @@ end_thread(struct tx_rows *rows)
     (void)pthread_join(rows->thread, NULL);
     rows->has_thread = false;
     free_blocks(rows, 1);
+}
+
+static void
+stop(struct tx_rows *rows)
+{
+    if (rows->has_thread)
+        end_thread(rows);
+    tx_tree_scout_end(rows->scout);
+    rows->scout = NULL;
 }
 
 /* The block that the thread has filled after the last one, which is given back. */
@@ -269,7 +286,7 @@ tx_rows_next(struct tx_rows *rows, const struct tx_row **out)
 void
 tx_rows_rewind(struct tx_rows *rows)
 {
-    end_thread(rows);
+    stop(rows);
     rows->started = rows->ended = rows->all_filled = rows->ending = false;
     rows->blocks_read = rows->blocks_filled = rows->blocks_freed = 0;
     rows->bytes = rows->seen = rows->seen_in_order = 0;
@@ -290,6 +307,7 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
     (void)pthread_mutex_init(&rows->mutex, NULL); /* cannot fail with default attributes */
     (void)pthread_cond_init(&rows->filled_more, NULL);
     (void)pthread_cond_init(&rows->read_more, NULL);
+    rows->tree = core->tree;
     rows->memtables = memtables;
     rows->from_lsn = from_lsn;
     rows->blocks[0] = tx_malloc(BLOCK_ROOM);
@@ -314,7 +332,7 @@ tx_rows_free(struct tx_rows *rows)
 {
     if (rows == NULL)
         return;
-    end_thread(rows);
+    stop(rows);
     for (uint32_t i = 0; i < rows->count; i++)
         tx_order_walk_end(&rows->walks[i]);
     free_blocks(rows, 0);

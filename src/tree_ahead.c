@@ -21,25 +21,33 @@ enum {
     VALUE_PAGES = 8  /* a smaller one is read page by page as well */
 };
 
-/* The map's first byte, or NULL. Under the lock. */
+/* The map's first byte as a transaction sees it, or NULL. */
 static uint8_t *
-find_map(const struct tx_tree *tree)
+find_map(const struct tx_tree *tree, MDB_txn *txn)
 {
     MDB_val key =
         tx_tree_val((const uint8_t *)TX_TREE_KEY_CHECKPOINT, sizeof TX_TREE_KEY_CHECKPOINT - 1);
     MDB_val value;
-    MDB_txn *txn;
-    uint8_t *map = NULL;
+    uint8_t *page;
 
-    if (mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &txn) != 0)
+    if (mdb_get(txn, tree->meta_dbi, &key, &value) != 0)
         return NULL;
-    if (mdb_get(txn, tree->meta_dbi, &key, &value) == 0) {
-        uint8_t *page = (uint8_t *)value.mv_data - (uintptr_t)value.mv_data % TX_PAGE_BYTES;
+    page = (uint8_t *)value.mv_data - (uintptr_t)value.mv_data % TX_PAGE_BYTES;
+    return page - tx_get_u64(page) * TX_PAGE_BYTES;
+}
 
-        map = page - tx_get_u64(page) * TX_PAGE_BYTES;
-    }
-    mdb_txn_abort(txn);
-    return map;
+uint8_t *
+tx_tree_map(const struct tx_tree_read *read, uint64_t *pages)
+{
+    const struct tx_tree *tree = read->tree;
+    MDB_envinfo info;
+
+    assert(read->active == 1);
+    if (!tree->known_pages)
+        return NULL;
+    (void)mdb_env_info(tree->env, &info);
+    *pages = tx_min_u64(info.me_last_pgno + 1, info.me_mapsize / TX_PAGE_BYTES);
+    return find_map(tree, read->txn);
 }
 
 /* Under the lock. */
@@ -49,6 +57,7 @@ advise(struct tx_tree *tree)
     MDB_envinfo info;
     uint64_t bytes;
     uint32_t scattered;
+    MDB_txn *txn;
     uint8_t *map;
 
     if (tree->map_lost || !tree->known_pages)
@@ -58,7 +67,10 @@ advise(struct tx_tree *tree)
     scattered = tx_load_relaxed_64(&tree->copies) == 0 && bytes > tree->memory_bytes / 2;
     if (scattered == tree->scattered)
         return;
-    map = find_map(tree);
+    if (mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &txn) != 0)
+        return;
+    map = find_map(tree, txn);
+    mdb_txn_abort(txn);
     if (map == NULL)
         return;
     (void)tx_os.advise(map, info.me_mapsize, scattered ? MADV_RANDOM : MADV_NORMAL);

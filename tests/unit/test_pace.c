@@ -3,6 +3,8 @@
  */
 #include "store_fixture.h"
 
+#include <sys/mman.h>
+
 #include "../../src/pace.h"
 
 enum { SECOND_US = 1000000 };
@@ -98,6 +100,59 @@ a_store_that_outgrows_the_memory_gets_a_part_of_it(void **state)
     assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
 }
 
+static uint64_t asked; /* atomic: how often for pages ahead */
+
+static int
+count_advice(void *address, size_t bytes, int advice)
+{
+    if (advice == MADV_WILLNEED)
+        (void)tx_fetch_add_64(&asked, 1);
+    return madvise(address, bytes, advice);
+}
+
+/* With a thread that collects the rows, and without. */
+static void
+its_checkpoints_ask_for_the_pages_that_they_change(void **state)
+{
+    const uint32_t rows[] = { 20000, 4000 };
+    const struct txkv_options options = { .map_size = 128 * MIB, .checkpoint_bytes = 1 << 30 };
+
+    (void)state;
+    OK(close_all());
+    tx_os.advise = count_advice;
+    memory = 4 * MIB;
+    tx_os.memory_bytes = fixed_memory;
+    reopen_with(&options);
+    fill(rows[0]);
+    for (int i = 0; i < 2; i++) {
+        tx_store_relaxed_64(&asked, 0);
+        fill(rows[i]);
+        assert_true(tx_load_relaxed_64(&asked) >= 1);
+        assert_true(tx_load_relaxed_64(&asked) < rows[i] / 4);
+    }
+    tx_store_relaxed_64(&asked, 0);
+    fill(100); /* too few to be worth it */
+    assert_int_equal(tx_load_relaxed_64(&asked), 0);
+}
+
+/* The map is made anew while the pages of what comes next are being asked for. */
+static void
+its_map_grows_all_the_same(void **state)
+{
+    const struct txkv_options options = { .map_size = 8 * MIB, .checkpoint_bytes = 1 << 30 };
+
+    (void)state;
+    OK(close_all());
+    memory = 4 * MIB;
+    tx_os.memory_bytes = fixed_memory;
+    reopen_with(&options);
+    fill(4000);
+    fill(20000);
+    assert_true(stat_of("map_grows") >= 1);
+    assert_true(stat_of("checkpoints_failed") == 0);
+    assert_true(has(s1, "k0019999", NULL) == false);
+}
+
 int
 main(void)
 {
@@ -106,6 +161,8 @@ main(void)
         STORE_TEST(a_slow_one_lets_half_of_stall_timeout_wait),
         STORE_TEST(who_does_not_wait_is_not_slowed_down),
         STORE_TEST(a_store_that_outgrows_the_memory_gets_a_part_of_it),
+        STORE_TEST(its_checkpoints_ask_for_the_pages_that_they_change),
+        STORE_TEST(its_map_grows_all_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
