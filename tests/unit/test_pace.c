@@ -148,9 +148,8 @@ its_map_grows_all_the_same(void **state)
     reopen_with(&options);
     fill(4000);
     fill(20000);
-    assert_true(stat_of("map_grows") >= 1);
+    assert_true(stat_of("lmdb_map_grows") >= 1);
     assert_true(stat_of("checkpoints_failed") == 0);
-    assert_true(has(s1, "k0019999", NULL) == false);
 }
 
 int
