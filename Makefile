@@ -227,7 +227,7 @@ bench-full: ## everything that the benchmark has, in an hour
 	@$(MAKE) --no-print-directory bench B="--full $(B)"
 
 bench-large: ## 100,000,000 rows beside 1,000,000: half an hour, and 30 GB of disk
-	@$(MAKE) --no-print-directory bench \
+	@BENCH_DIR=$(or $(BENCH_DIR),build/bench)/large $(MAKE) --no-print-directory bench \
 	    B="--only growth-point-1000000,growth-upsert-1000000,growth-commits-1000000,100000000 $(B)"
 
 bench-soak: ## mixed work for SOAK_MINUTES (10) on each of both engines, second by second

@@ -4,8 +4,8 @@
 # usage: tests/bench/report.sh [BENCH_DIR [DOCUMENT]]      (build/bench, docs/benchmarks.md)
 #
 # Reads results.jsonl, one line for each run of an engine, and report.txt, what the benchmark printed:
-# both are of one run (run.sh). The same of `make bench-soak` stands in BENCH_DIR/soak. Tables are made by report.awk, pictures by gnuplot into the directory
-# beside the document that has its name.
+# both are of one run (run.sh). The same of `make bench-soak` and `make bench-large` stands in BENCH_DIR/soak and BENCH_DIR/large.
+# Tables are made by report.awk, pictures by gnuplot into the directory beside the document that has its name.
 set -eu
 
 here=$(dirname "$0")
@@ -23,15 +23,16 @@ command -v gnuplot >/dev/null || {
     echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
     exit 1
 }
-# What `make bench-soak` left belongs to the same document.
+# What `make bench-soak` and `make bench-large` left belongs to the same document.
 soak=$from/soak
 cat "$from/report.txt" >"$work/report.txt"
 cat "$from/results.jsonl" >"$work/results.jsonl"
-if [ -s "$soak/report.txt" ]; then
-    sed -n '/^timeline: /,$p' "$soak/report.txt" >>"$work/report.txt"
+for part in "$soak" "$from/large"; do
+    [ -s "$part/report.txt" ] || continue
+    sed -n '/^[a-z][a-z0-9-]*: /,$p' "$part/report.txt" >>"$work/report.txt"
     awk '/^\{"begin":/ { n = 0; next } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
-        "$soak/results.jsonl" >>"$work/results.jsonl"
-fi
+        "$part/results.jsonl" >>"$work/results.jsonl"
+done
 awk -v data="$work" -f "$here/report.awk" "$work/report.txt" "$work/results.jsonl" >"$work/tables.md"
 mkdir -p "$pictures"
 rm -f "$pictures"/*.svg
