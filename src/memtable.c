@@ -41,11 +41,13 @@ tx_memtable_free(struct tx_memtable *memtable)
     tx_free(memtable);
 }
 
-/* Into the list, or to those that wait until somebody asks for it. */
+/* Into the list, or to those that wait until somebody asks for it. A large transaction's nodes wait
+ * also where somebody has: in no order they would keep the writer for longer than a scan takes to
+ * sort them. */
 static void
 link_or_keep(struct tx_memtable *memtable, struct tx_node *node)
 {
-    if (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0) {
+    if (!memtable->keeps && (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0)) {
         tx_skiplist_link(&memtable->linked, node);
         return;
     }
@@ -165,6 +167,13 @@ tx_memtable_pin_segment(struct tx_memtable *memtable, struct tx_segment *segment
     memtable->segments[count] = segment;
     memtable->segment_count = count + 1;
     return TXKV_OK;
+}
+
+void
+tx_memtable_let_go(const struct tx_memtable *memtable)
+{
+    for (uint32_t i = 0; i < memtable->segment_count; i++)
+        tx_segment_unmap_pages(memtable->segments[i], 0, memtable->segments[i]->bytes);
 }
 
 struct tx_node *

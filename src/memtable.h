@@ -39,6 +39,7 @@ struct tx_memtable {
     uint32_t has_loose;
     uint32_t scanned; /* atomic, relaxed: 1 since a scan has looked at it */
     bool links;       /* fixed at creation: new nodes go into the list at once, scanned or not */
+    bool keeps;       /* the writer's: not those of the transaction that is being entered */
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
     uint64_t first_lsn; /* fixed at creation */
     uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
@@ -98,6 +99,10 @@ void tx_memtable_forget(struct tx_memtable *memtable);
 /* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
                                                    struct tx_segment *segment);
+
+/* The pages of its records leave this process's memory; they stay in the kernel's cache. Any
+ * thread, of a memtable that takes no more segments. */
+void tx_memtable_let_go(const struct tx_memtable *memtable);
 
 /* How many keys of the table it has, or a few more: see TX_MEMTABLE_COUNTS. Any thread. */
 static inline uint64_t
