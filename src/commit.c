@@ -13,10 +13,10 @@
 #include "validate.h"
 
 enum {
-    ROUNDS_MAX = 32,     /* then a waiter leads on */
-    WAIT_TURNS = 30,     /* looks at a group that does not sync, before its waiters sleep */
-    RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
-    PREFETCH_STEPS = 8
+    ROUNDS_MAX = 32, /* then a waiter leads on */
+    WAIT_TURNS = 30, /* looks at a group that does not sync, before its waiters sleep */
+    PREFETCH_STEPS = 8,
+    LET_GO_STEPS = 1 << 16 /* writes, after which their record is let go of */
 };
 
 enum outcome {
@@ -94,47 +94,71 @@ prefetch_ahead(const struct tx_memtable *memtable, const struct tx_writeset *set
         return;
     write = &set->writes[set->order == NULL ? next : set->order[next]];
     if (set->order != NULL)
-        __builtin_prefetch(set->record + write->key_at);
+        __builtin_prefetch(set->record.at + write->op_at);
     tx_hashidx_prefetch(memtable->index, write->hash);
 }
 
-/* Enter the writes, whose bytes stand at `mapped` as in set->record; a large record's pages are not
- * in memory there, and are not looked at. On failure nothing stays. */
+/* Enter one write, whose bytes stand at `mapped` as in set->record. */
+static enum txkv_rc
+enter_write(struct tx_memtable *memtable, const struct tx_writeset *set,
+            const struct tx_write *write, uint64_t lsn, const uint8_t *mapped)
+{
+    const struct tx_op op = tx_write_op(set, write);
+    const struct tx_key key = tx_op_key(&op);
+    const uint8_t *record = set->record.at;
+
+    return tx_memtable_insert_from(memtable, &key, mapped + (op.key - record), write->hash, lsn,
+                                   op.value == NULL ? NULL : mapped + (op.value - record),
+                                   op.value_bytes);
+}
+
+/* Take back the first of the steps. */
+static void
+retract_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
+               uint32_t steps)
+{
+    while (steps-- > 0) {
+        const struct tx_write *write = tx_writeset_step(set, steps);
+        struct tx_key key;
+
+        if (write == NULL)
+            continue;
+        key = tx_write_key(set, write);
+        tx_memtable_retract(memtable, &key, lsn);
+    }
+}
+
+/* All writes, or none. A large record's pages are not in memory at `mapped`, and are not looked at.
+ */
 static enum txkv_rc
 enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
              const uint8_t *mapped)
 {
     const uint32_t steps = tx_writeset_steps(set);
+    enum txkv_rc rc = tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
+                                           set->record_used - TX_RECORD_HEADER_BYTES);
 
-    if (tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
-                             set->record_used - TX_RECORD_HEADER_BYTES) != TXKV_OK)
-        return TXKV_NOMEM;
-    if (steps >= RESERVE_FROM)
+    if (rc != TXKV_OK)
+        return rc;
+    memtable->keeps = steps >= TX_WRITES_MANY;
+    if (memtable->keeps)
         tx_hashidx_reserve(memtable->index, steps);
-    for (uint32_t i = 0; i < steps; i++) {
+    for (uint32_t i = 0; i < steps && rc == TXKV_OK; i++) {
         const struct tx_write *write = tx_writeset_step(set, i);
-        struct tx_key key;
 
         if (steps > PREFETCH_STEPS)
             prefetch_ahead(memtable, set, i);
-        if (write == NULL)
-            continue;
-        key = tx_write_key(set, write);
-        if (tx_memtable_insert_from(memtable, &key, mapped + write->key_at, write->hash, lsn,
-                                    write->value_at == 0 ? NULL : mapped + write->value_at,
-                                    write->value_bytes) == TXKV_OK)
-            continue;
-        while (i-- > 0) {
-            write = tx_writeset_step(set, i);
-            if (write == NULL)
-                continue;
-            key = tx_write_key(set, write);
-            tx_memtable_retract(memtable, &key, lsn);
-        }
-        tx_memtable_forget(memtable);
-        return TXKV_NOMEM;
+        if (i % LET_GO_STEPS == 0)
+            tx_writeset_let_go(set);
+        if (write != NULL)
+            rc = enter_write(memtable, set, write, lsn, mapped);
+        if (rc != TXKV_OK)
+            retract_writes(memtable, set, lsn, i);
     }
-    return TXKV_OK;
+    memtable->keeps = false;
+    if (rc != TXKV_OK)
+        tx_memtable_forget(memtable);
+    return rc;
 }
 
 static void
@@ -503,8 +527,8 @@ finish_body(const struct tx_core *core, struct tx_writeset *set, struct request 
 
     if (request->prepares)
         return;
-    tx_record_finish_body(set->record, TX_RECORD_TXN, body_bytes, core->store_id);
-    request->record = set->record;
+    tx_record_finish_body(set->record.at, TX_RECORD_TXN, body_bytes, core->store_id);
+    request->record = set->record.at;
     request->bytes = (uint32_t)tx_record_length(body_bytes);
 }
 
@@ -566,19 +590,19 @@ tx_commit_prepare(struct tx_commit *commit, struct txkv_session *session, struct
                                .sync = TXKV_SYNC_FULL,
                                .prepares = true };
     struct tx_txn *txn = session->current;
-    uint8_t *record;
+    struct tx_room record;
     enum txkv_rc rc;
 
     assert(txn != NULL && txn->begun && txn->writes.count > 0 && txn->prepared_lsn == 0);
     rc = tx_prepare_record(commit->core, &txn->writes, note, &record, &request.bytes, err);
     if (rc != TXKV_OK)
         return rc;
-    request.record = record;
+    request.record = record.at;
     request.ops_at = (uint32_t)tx_prepared_bytes(note.bytes);
     rc = commit_request(commit, &request);
     txn->prepared_lsn = request.lsn;
     txn->prepared_end = request.lsn + request.bytes;
-    tx_free(record);
+    tx_room_free(&record);
     return rc;
 }
 
