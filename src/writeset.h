@@ -81,12 +81,7 @@ const struct tx_write *tx_writeset_find(struct tx_writeset *set, const struct tx
 static inline struct tx_op
 tx_write_op(const struct tx_writeset *set, const struct tx_write *write)
 {
-    const uint8_t *p = set->record.at + write->op_at;
-    struct tx_op op;
-
-    if (tx_op_next(&p, set->record.at + set->record_used, &op) != TXKV_OK)
-        assert(false); /* this process has written it */
-    return op;
+    return tx_op_at(set->record.at + write->op_at);
 }
 
 static inline struct tx_key
