@@ -2,9 +2,7 @@
  * test_commit_large.c - transactions whose record has a file of its own (room.h), through the calls
  * of txkv.h.
  */
-#include "store_fixture.h"
-
-#include <sys/wait.h>
+#include "child_fixture.h"
 
 #include "../../src/room.h"
 #include "../../src/writeset.h"
@@ -123,15 +121,15 @@ tear_down_lowered(void **state)
     return rc;
 }
 
-/* One transaction of `steps` random steps; savepoints nest one deep. */
+/* One transaction of `count` random steps; savepoints nest one deep. */
 static void
-run_steps(uint32_t steps, uint32_t *version)
+run_steps(uint32_t count, uint32_t *version)
 {
     bool has_savepoint = false;
 
     begin(s1);
     memcpy(model, committed, sizeof model);
-    for (uint32_t i = 0; i < steps; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const uint32_t k = roll(KEYS), what = roll(1000);
 
         if (what < 3) {
@@ -335,6 +333,73 @@ a_commit_that_fails_leaves_it_open_as_it_was(void **state)
     assert_true(is_value(value, 8));
 }
 
+/* ---- memory ---- */
+
+enum { ROWS = 2000000, ROW_BYTES = 16 + VALUE_BYTES };
+
+/* The most memory that the process has had, in MiB. */
+static uint64_t
+peak_mib(void)
+{
+    FILE *f = fopen("/proc/self/status", "re");
+    unsigned long long kb = 0;
+    char line[200];
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        (void)sscanf(line, "VmHWM: %llu", &kb);
+    if (f != NULL)
+        (void)fclose(f);
+    return kb / 1024;
+}
+
+/* Rows in no order, in one transaction; then the checkpoint. */
+static int
+load_rows(void)
+{
+    const struct txkv_options options = { .map_size = UINT64_C(4) << 30 };
+    char room[32];
+
+    CHILD_NEEDS(txkv_open(dir, &options, &db, &err) == TXKV_OK &&
+                txkv_table(db, "t", "(k, v)", true, &table, &err) == TXKV_OK &&
+                txkv_session_open(db, &s1, &err) == TXKV_OK);
+    CHILD_NEEDS(txkv_begin(s1, &err) == TXKV_OK);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        (void)snprintf(room, sizeof room, "user%012u", (uint32_t)(i * 7919ull % ROWS));
+        CHILD_NEEDS(txkv_put(s1, table, text(room), value_of(i), &err) == TXKV_OK);
+    }
+    CHILD_NEEDS(txkv_commit(s1, TXKV_SYNC_FULL, &err) == TXKV_OK);
+    steps->number = peak_mib();
+    CHILD_NEEDS(txkv_checkpoint(db, NULL, &err) == TXKV_OK);
+    steps->step = (uint32_t)peak_mib();
+    txkv_session_close(s1);
+    CHILD_NEEDS(txkv_close(db, &err) == TXKV_OK);
+    return 0;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_MEMORY_ONLY false
+#elif defined(__has_feature)
+#define OWN_MEMORY_ONLY (!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer))
+#else
+#define OWN_MEMORY_ONLY true
+#endif
+
+static void
+a_large_transaction_and_its_checkpoint_take_less_than_three_times_its_bytes(void **state)
+{
+    (void)state;
+    if (!OWN_MEMORY_ONLY)
+        skip(); /* a sanitizer's would count as well */
+    need_files();
+    new_steps();
+    expect_child_well(start_child(load_rows));
+    print_message("%u MiB of rows: %u MiB at the commit, %u at the checkpoint\n",
+                  (unsigned)((uint64_t)ROWS * ROW_BYTES / MIB), (unsigned)steps->number,
+                  (unsigned)steps->step);
+    assert_true(steps->number * MIB < (uint64_t)ROWS * ROW_BYTES * 2);
+    assert_true(steps->step * (uint64_t)MIB < (uint64_t)ROWS * ROW_BYTES * 3);
+}
+
 int
 main(void)
 {
@@ -345,6 +410,7 @@ main(void)
         TEST(a_value_read_from_its_own_writes_can_be_written_again_while_they_move),
         TEST(a_full_disk_fails_one_write_and_loses_nothing),
         TEST(a_commit_that_fails_leaves_it_open_as_it_was),
+        DIR_TEST(a_large_transaction_and_its_checkpoint_take_less_than_three_times_its_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
