@@ -301,7 +301,7 @@ scans_beside_the_writer_find_all_that_was_published(void **state)
         for (uint64_t at = 0, to; at < KEYS; at = to) {
             random = random * 6364136223846793005u + 1442695040888963407u;
             to = tx_min_u64(KEYS, at + 1 + (random >> 33) % GROUP_MAX);
-            ok &= enter_group(at, to, random >> 61 == 0);
+            ok &= enter_group(at, to, random >> 63 == 0);
         }
         for (uint64_t i = 0; i < SCANNERS; i++)
             (void)pthread_join(scanners[i].thread, NULL);
