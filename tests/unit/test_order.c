@@ -12,7 +12,7 @@
 
 #include "../../src/order.h"
 
-enum { KEYS = 10000, SCANNERS = 3, ROUNDS = 9, GROUP_MAX = 64 };
+enum { KEYS = 10000, SCANNERS = 3, ROUNDS = 24, GROUP_MAX = 64 };
 
 /* One memtable in an overlay of its own. The i-th key has LSN i. */
 struct overlay {
