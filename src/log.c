@@ -98,12 +98,6 @@ tx_log_check_dir(const struct tx_log *log, struct txkv_error *err)
                    log->dir);
 }
 
-const char *
-tx_log_dir(const struct tx_log *log)
-{
-    return log->dir;
-}
-
 void
 tx_log_close(struct tx_log *log)
 {

@@ -106,9 +106,6 @@ TX_MUST_CHECK enum txkv_rc tx_log_recover(const struct tx_log_config *config, tx
 TX_MUST_CHECK enum txkv_rc tx_log_attach(const struct tx_log_config *config, struct tx_log **out,
                                          struct txkv_error *err);
 
-/* Its directory. Any thread. */
-const char *tx_log_dir(const struct tx_log *log);
-
 /* Unmaps and frees. Does not sync. NULL is allowed. */
 void tx_log_close(struct tx_log *log);
 

@@ -48,8 +48,7 @@ tx_txn_current(struct txkv_session *session, struct tx_txn **out, struct txkv_er
         if (txn == NULL)
             return tx_fail_nomem(err);
         txn->session = session;
-        tx_writeset_init(&txn->writes,
-                         session->core->readonly ? NULL : tx_log_dir(session->core->log));
+        tx_writeset_init(&txn->writes, session->core->readonly ? NULL : session->core->dir);
         tx_readset_init(&txn->reads);
     }
     assert(txn->refs == 0 && !txn->begun && txn->writes.count == 0);
