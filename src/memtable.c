@@ -62,9 +62,11 @@ static enum txkv_rc
 add_node(struct tx_memtable *memtable, const struct tx_key *key, const uint8_t *stays,
          uint64_t hash, const struct tx_version *first)
 {
-    struct tx_node *node = tx_skiplist_make(&memtable->linked, key, first);
+    struct tx_node *node;
     uint64_t *of_table;
 
+    memtable->linked.sparse = memtable->keeps;
+    node = tx_skiplist_make(&memtable->linked, key, first);
     if (node == NULL)
         return TXKV_NOMEM;
     node->key.data = stays; /* no reader has it yet */
@@ -189,6 +191,7 @@ tx_memtable_account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes,
     tx_store_release_64(&memtable->end_lsn, lsn + bytes); /* [M13] */
     tx_store_relaxed_64(&memtable->records, memtable->records + transactions);
     tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
+    tx_store_relaxed_64(&memtable->largest, tx_max_u64(memtable->largest, bytes));
 }
 
 uint64_t

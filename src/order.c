@@ -22,7 +22,7 @@ enum {
 
 /* Nodes to be linked. */
 struct loose {
-    const struct tx_memtable *frozen; /* theirs, or NULL when it takes writes */
+    const struct tx_memtable *frozen; /* theirs, if it is a large one that takes no writes */
     struct tx_node *chain;  /* by `prev`; the array's nodes, unless there was no memory for it */
     struct tx_node **nodes; /* or NULL */
     struct tx_sort_item *items; /* the array's order */
@@ -113,7 +113,7 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
 
     (void)pthread_mutex_lock(&core->overlay_mutex);
     takes_writes = tx_views_current(&core->views)->memtables[0] == memtable;
-    loose.frozen = takes_writes ? NULL : memtable;
+    loose.frozen = takes_writes || !tx_memtable_is_large(memtable) ? NULL : memtable;
     loose.chain = memtable->loose;
     loose.room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     memtable->loose = NULL;
@@ -164,7 +164,7 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
 static void
 take_loose(const struct tx_memtable *memtable, struct loose *loose)
 {
-    loose->frozen = memtable;
+    loose->frozen = tx_memtable_is_large(memtable) ? memtable : NULL;
     loose->chain = memtable->loose;
     loose->room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     collect(loose);

@@ -12,24 +12,24 @@
 #include "os.h"
 
 enum {
-    STRETCHES = 2,           /* while there is a thread, else one */
-    THREAD_FROM = 16384,     /* keys: fewer are not worth a thread */
-    SHORT_BYTES = 512 << 10, /* of a stretch of a short log */
-    FIRST_BYTES = 256 << 10, /* of a stretch, since the caller waits for it; */
-    FIRST_GROWS = 4,         /* then that much more each time, up to: */
-    LAST_BYTES = 8 << 20,    /* of a stretch, or a part of the log; and a part of what dirty pages
-                                have not taken yet */
-    LAST_OF_LOG = 48,
-    OF_DIRTY = 6,
+    STRETCHES = 2,         /* while there is a thread, else one */
+    THREAD_FROM = 16384,   /* keys: fewer are not worth a thread */
+    FEW_BYTES = 256 << 10, /* of a stretch, where it may be as short as that */
+    LAST_BYTES =
+        8 << 20,      /* else, or a part of the log; and a part of what LMDB's dirty pages have */
+    LAST_OF_LOG = 32, /* not taken yet */
+    OF_DIRTY = 4,     /* of a log that is shorter than all that they take */
+    OF_DIRTY_LONG = 6,
     DIRTY_BYTES = 512 << 20, /* LMDB's limit */
-    LET_GO_BYTES =
-        16 << 20 /* of rows that are read where they stand, before the log is let go of */
+    NEAR_BYTES = 64 << 10,   /* from one row to the next, in the log's order */
+    LET_GO_BYTES = 16 << 20  /* of rows that are read in their place, before the log is let go of */
 };
 
 struct tx_rows {
     struct tx_memtable *const *memtables;
     uint32_t count;
     uint64_t from_lsn, keys, log_bytes;
+    bool large; /* the log is not to be in memory as a whole */
     struct tx_stretch stretches[STRETCHES];
     uint32_t stretch_count;
     pthread_t thread;
@@ -40,7 +40,7 @@ struct tx_rows {
     /* Who fills stretches: the thread while there is one, else the caller. */
     struct tx_order_walk *walks; /* of each memtable */
     uint64_t bytes_filled;       /* of rows */
-    uint64_t bytes_first;        /* as much as the caller may wait for */
+    bool few;                    /* the next stretch is short */
     uint64_t bytes_uncopied;     /* of rows since the log's pages were let go of */
 
     pthread_mutex_t mutex;
@@ -122,25 +122,31 @@ stretch_bytes(const struct tx_rows *rows)
     const uint64_t dirty = tx_min_u64(rows->log_bytes, DIRTY_BYTES);
     const uint64_t last = tx_max_u64(LAST_BYTES, rows->log_bytes / LAST_OF_LOG);
 
-    if (rows->log_bytes < TX_STRETCH_LOG_MIN)
-        return SHORT_BYTES;
-    return tx_min_u64(last, DIRTY_BYTES) +
-           (dirty - tx_min_u64(rows->bytes_filled, dirty)) / OF_DIRTY;
+    if (!rows->large)
+        return FEW_BYTES;
+    return tx_min_u64(last, DIRTY_BYTES) + (dirty - tx_min_u64(rows->bytes_filled, dirty)) /
+                                               (dirty < DIRTY_BYTES ? OF_DIRTY : OF_DIRTY_LONG);
 }
 
+/* The first stretch tells whether rows come in the log's order. Then each maps its own part of the
+ * log alone, and short ones stay in the processor's cache. */
 static void
 fill(struct tx_rows *rows, struct tx_stretch *stretch)
 {
+    const uint8_t *last = NULL;
+    uint32_t near = 0;
     struct tx_row row;
 
     tx_stretch_shrink(stretch, stretch_bytes(rows));
-    tx_stretch_clear(stretch, tx_min_u64(rows->bytes_first, stretch_bytes(rows)));
-    rows->bytes_first = tx_min_u64(FIRST_GROWS * rows->bytes_first, DIRTY_BYTES);
+    tx_stretch_clear(stretch, rows->few ? FEW_BYTES : stretch_bytes(rows));
     while (tx_stretch_has_room(stretch) && next_row(rows, &row)) {
         tx_stretch_add(stretch, &row);
         if (!tx_stretch_is_copied(stretch, &row))
             let_go_of_log(rows, &row);
+        near += (uintptr_t)row.key - (uintptr_t)last < NEAR_BYTES;
+        last = row.key;
     }
+    rows->few = near > stretch->count / 2;
     rows->bytes_filled += stretch->bytes;
     tx_stretch_copy(stretch);
 }
@@ -185,7 +191,7 @@ make_stretches(struct tx_rows *rows)
     enum txkv_rc rc = TXKV_OK;
 
     rows->stretch_count = rows->keys >= THREAD_FROM ? STRETCHES : 1;
-    if (rows->keys >= THREAD_FROM || rows->log_bytes >= TX_STRETCH_LOG_MIN) {
+    if (rows->keys >= THREAD_FROM || rows->large) {
         for (uint32_t i = 0; i < rows->stretch_count && rc == TXKV_OK; i++)
             rc = tx_stretch_init(&rows->stretches[i], rows->memtables, rows->count,
                                  stretch_bytes(rows));
@@ -256,7 +262,7 @@ tx_rows_rewind(struct tx_rows *rows)
     end_thread(rows);
     rows->started = rows->ended = rows->all_filled = rows->ending = false;
     rows->read = rows->filled = rows->freed = 0;
-    rows->bytes_first = FIRST_BYTES;
+    rows->few = true;
     rows->bytes_filled = rows->bytes_uncopied = 0;
     for (uint32_t i = 0; i < rows->count; i++)
         tx_order_walk_rewind(&rows->walks[i]);
@@ -277,6 +283,7 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
     rows->memtables = memtables;
     rows->from_lsn = from_lsn;
     rows->count = count;
+    rows->large = tx_stretch_is_large(memtables, count);
     for (uint32_t i = 0; i < count; i++) {
         rows->keys += tx_load_relaxed_64(&memtables[i]->keys);
         rows->log_bytes += tx_load_relaxed_64(&memtables[i]->log_bytes);
@@ -288,7 +295,7 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
     }
     for (uint32_t i = 0; i < count; i++)
         tx_order_walk_begin(core, memtables[i], &rows->walks[i]);
-    rows->bytes_first = FIRST_BYTES;
+    rows->few = true;
     *out = rows;
     return TXKV_OK;
 }

@@ -22,6 +22,8 @@
 
 #include <string.h>
 
+enum { SPARSE_BITS = 2 };
+
 /* Two neighbours in the list with a key between them, or equal to the second. */
 struct gap {
     struct tx_node *before; /* below the key; the head when nothing else is */
@@ -186,7 +188,8 @@ move_finger(struct tx_skiplist *list, const struct target *target)
     return descend(finger[level - 1], level, target, finger);
 }
 
-/* 1 with probability 1/2, 2 with 1/4, and so on; at most one more than any before. */
+/* 1 with probability 1/2, 2 with 1/4, and so on, or in a sparse list 1/4 and 1/16 for one more; at
+ * most one more than any before. */
 static uint32_t
 random_height(struct tx_skiplist *list)
 {
@@ -196,7 +199,7 @@ random_height(struct tx_skiplist *list)
     list->random ^= list->random << 13;
     list->random ^= list->random >> 17;
     list->random ^= list->random << 5;
-    height = 1 + (uint32_t)__builtin_ctz(list->random);
+    height = 1 + (uint32_t)__builtin_ctz(list->random) / (list->sparse ? SPARSE_BITS : 1);
     if (height <= list->tallest)
         return height;
     if (list->tallest < TX_SKIPLIST_HEIGHT_MAX)

@@ -70,6 +70,7 @@ struct tx_skiplist {
     uint32_t height;      /* atomic */
     uint32_t random;      /* writer's: state of the height generator */
     uint32_t tallest;     /* writer's: height of the tallest node made, in the list or not yet */
+    bool sparse;          /* writer's: nodes made now get fewer levels, and take less memory */
     uint64_t count;       /* atomic: nodes */
     /* Writer's: where the last insert went, for runs in order: the last node of each level that was
      * below its key, or is its node. */

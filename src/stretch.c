@@ -66,14 +66,14 @@ list_ranges(struct tx_stretch *stretch, struct tx_memtable *const *memtables, ui
     return TXKV_OK;
 }
 
-static uint64_t
-bytes_logged(struct tx_memtable *const *memtables, uint32_t count)
+bool
+tx_stretch_is_large(struct tx_memtable *const *memtables, uint32_t count)
 {
-    uint64_t bytes = 0;
+    bool large = false;
 
     for (uint32_t i = 0; i < count; i++)
-        bytes += tx_load_relaxed_64(&memtables[i]->log_bytes);
-    return bytes;
+        large |= tx_memtable_is_large(memtables[i]);
+    return large;
 }
 
 /* What copying in the log's order takes. */
@@ -101,7 +101,7 @@ tx_stretch_init(struct tx_stretch *stretch, struct tx_memtable *const *memtables
         stretch->copies = tx_malloc(copies_bytes);
         if (stretch->copies == NULL)
             return TXKV_NOMEM;
-        if (bytes_logged(memtables, count) >= TX_STRETCH_LOG_MIN)
+        if (tx_stretch_is_large(memtables, count))
             rc = make_order(stretch, memtables, count);
     }
     stretch->rows = tx_malloc(stretch->room * sizeof *stretch->rows);

@@ -20,9 +20,6 @@ struct tx_row {
     uint32_t place; /* the stretch's: in its copies */
 };
 
-/* Bytes of a log that is not short. */
-#define TX_STRETCH_LOG_MIN (UINT64_C(64) << 20)
-
 /* Bytes of a row: longer ones are not copied. */
 #define TX_STRETCH_ROW_MAX 4096u
 
@@ -35,13 +32,16 @@ struct tx_stretch {
     uint8_t *copies;           /* NULL: rows are read where they stand */
     uint64_t bytes, bytes_max; /* of the rows */
     uint64_t copies_bytes;
-    /* Rows by the part of the log they stand in, and where each part ends. NULL: of a short log. */
+    /* Rows by the part of the log they stand in, and where each part ends; or NULL. */
     uint32_t *order, *ends;
 };
 
+/* Whether one of the memtables is large. */
+bool tx_stretch_is_large(struct tx_memtable *const *memtables, uint32_t count);
+
 /* One for rows of these memtables, that holds copies of so many bytes; 0: no copies. On failure,
- * TXKV_NOMEM, nothing is kept. Of a short log all may be in memory: its rows are copied in their
- * own order. */
+ * TXKV_NOMEM, nothing is kept. Without a large memtable all of the log may be in memory: its rows
+ * are copied in their own order. */
 TX_MUST_CHECK enum txkv_rc tx_stretch_init(struct tx_stretch *stretch,
                                            struct tx_memtable *const *memtables, uint32_t count,
                                            uint64_t copies_bytes);
