@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "rowcodec.h"
 #include "rowlists.h"
+#include "rowplan.h"
 
 enum tx_row_state {
     TX_ROW_NONE, /* before the first row or behind the last */
@@ -29,8 +30,9 @@ struct tx_cursor {
     struct tx_ends ends;    /* of walk, while they are made */
     struct tx_lists *lists; /* NULL: not needed yet */
     bool has_lists;         /* when walk's range has ended the next one of lists follows */
-    bool reverse;
-    bool may_update; /* xColumn may be called for an UPDATE */
+    struct tx_rowplan plan; /* of xFilter, unpacked from: */
+    int plan_number;        /* -1: none yet */
+    bool may_update;        /* xColumn may be called for an UPDATE */
 
     /* Of a table with declared columns. */
     int path;                  /* what walk is on: 0 the table, else an index, from 1 */

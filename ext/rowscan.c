@@ -53,8 +53,9 @@ next_range(struct tx_cursor *cursor, struct txkv_error *err)
 {
     enum txkv_rc rc = TXKV_NOTFOUND;
 
-    while (rc == TXKV_NOTFOUND && tx_lists_next(cursor->lists, cursor->reverse, &cursor->ends)) {
-        const struct txkv_range range = tx_rowrange_of(&cursor->ends, cursor->reverse);
+    while (rc == TXKV_NOTFOUND &&
+           tx_lists_next(cursor->lists, cursor->plan.reverse, &cursor->ends)) {
+        const struct txkv_range range = tx_rowrange_of(&cursor->ends, cursor->plan.reverse);
 
         if (tx_ends_lack_memory(&cursor->ends)) {
             *err = (struct txkv_error){ .rc = TXKV_NOMEM };
@@ -78,8 +79,9 @@ next_entry(struct tx_cursor *cursor, struct txkv_error *err)
  * all entries that may match are looked at, and then visited in the order of what else they have.
  */
 static int
-merge_texts(struct tx_cursor *cursor, const struct tx_rowplan *plan)
+merge_texts(struct tx_cursor *cursor)
 {
+    const struct tx_rowplan *plan = &cursor->plan;
     const struct tx_key *key = tx_shape_path(tx_table_shape(tx_cursor_table(cursor)), plan->path);
     const struct txkv_range range = tx_rowrange_of(&cursor->ends, false);
     const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
@@ -194,9 +196,9 @@ is_entry_of_row(struct tx_cursor *cursor, struct txkv_bytes key, bool *is)
 
 /*
  * Steps over entries whose rows the connection has deleted or changed since the cursor was placed:
- * the store's cursor may have had the next entry in its hands already.
+ * the store's cursor may have had the next entry in its hands already. Not inline, for its room.
  */
-static int
+__attribute__((noinline)) static int
 settle(struct tx_cursor *cursor)
 {
     struct txkv_error err;
@@ -226,19 +228,20 @@ int
 tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments)
 {
     const struct tx_shape *shape = tx_table_shape(tx_cursor_table(cursor));
-    struct tx_rowplan plan;
+    const struct tx_rowplan *plan = &cursor->plan;
     struct txkv_range range;
     struct txkv_error err;
     enum txkv_rc store_rc;
     int rc;
 
-    tx_rowplan_unpack(number, &plan);
+    if (cursor->plan_number != number)
+        tx_rowplan_unpack(number, &cursor->plan);
+    cursor->plan_number = number;
     cursor->disturbed = false;
     cursor->has_lists = false;
-    cursor->reverse = plan.reverse;
-    rc = prepare_walk(cursor, plan.path);
+    rc = prepare_walk(cursor, plan->path);
     if (rc == SQLITE_OK && count > 0)
-        rc = tx_rowrange_make(shape, &plan, arguments, &cursor->ends, &cursor->lists,
+        rc = tx_rowrange_make(shape, plan, arguments, &cursor->ends, &cursor->lists,
                               &cursor->has_lists);
     if (rc != SQLITE_OK)
         return rc;
@@ -246,13 +249,13 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
         store_rc = next_range(cursor, &err);
         return arrive(cursor, store_rc, &err);
     }
-    range = (struct txkv_range){ .descending = plan.reverse, .stay = true };
+    range = (struct txkv_range){ .descending = plan->reverse, .stay = true };
     if (count > 0) {
         if (cursor->ends.no_row)
             return SQLITE_OK;
-        if (cursor->ends.unsure != 0 && plan.merge)
-            return merge_texts(cursor, &plan);
-        range = tx_rowrange_of(&cursor->ends, plan.reverse);
+        if (cursor->ends.unsure != 0 && plan->merge)
+            return merge_texts(cursor);
+        range = tx_rowrange_of(&cursor->ends, plan->reverse);
     }
     store_rc = txkv_cursor_seek(cursor->walk, &range, &err);
     return arrive(cursor, store_rc, &err);
@@ -289,25 +292,31 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
     return rc;
 }
 
-/* The row's key and columns, found once for all that are asked for. */
+/* Where the columns of the row are that has this value, found once for all that are asked for. */
+static inline int
+decode_value(struct tx_cursor *cursor, struct txkv_bytes value)
+{
+    cursor->decoded =
+        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
+    return cursor->decoded ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
+}
+
+/* The row's key and columns. */
 static int
 decode_row(struct tx_cursor *cursor)
 {
-    struct tx_table *table = tx_cursor_table(cursor);
     struct txkv_bytes value;
-    int rc = SQLITE_OK;
+    const int rc = tx_rowscan_row(cursor, &cursor->primary, &value);
 
-    if (cursor->row == TX_ROW_LIVE && cursor->path == 0) {
-        cursor->primary = txkv_cursor_key(cursor->walk);
-        value = txkv_cursor_value(cursor->walk);
-    } else {
-        rc = tx_rowscan_row(cursor, &cursor->primary, &value);
-    }
-    if (rc != SQLITE_OK)
-        return rc;
-    cursor->decoded =
-        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
-    return cursor->decoded ? SQLITE_OK : fail_damaged(table);
+    return rc == SQLITE_OK ? decode_value(cursor, value) : rc;
+}
+
+/* The same, where walk has the row. */
+static int
+decode_own_row(struct tx_cursor *cursor)
+{
+    cursor->primary = txkv_cursor_key(cursor->walk);
+    return decode_value(cursor, txkv_cursor_value(cursor->walk));
 }
 
 /* A column, of the primary key, that the row leaves to its key. Not inline, for its room. */
@@ -448,7 +457,8 @@ give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
     return SQLITE_OK;
 }
 
-int
+/* Not inline, so that the way of a table without declared columns is short. */
+__attribute__((noinline)) int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     if (cursor->may_update && sqlite3_vtab_nochange(context))
@@ -465,7 +475,7 @@ tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column
                 return SQLITE_OK;
             }
         } else if (source == TX_SOURCE_ROW && !cursor->decoded) {
-            const int rc = decode_row(cursor);
+            const int rc = decode_own_row(cursor);
 
             if (rc != SQLITE_OK)
                 return rc;

@@ -49,7 +49,7 @@ new_cursor(const struct tx_table *table)
 
     if (cursor == NULL)
         return NULL;
-    *cursor = (struct tx_cursor){ .row = TX_ROW_NONE };
+    *cursor = (struct tx_cursor){ .row = TX_ROW_NONE, .plan_number = -1 };
     cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
     tx_ends_init(&cursor->ends);
     cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count *
@@ -151,31 +151,41 @@ tx_scan_eof(sqlite3_vtab_cursor *base)
 
 /* ---- the row ---- */
 
-/* A column of a table without declared columns. Not inline, so that the way of others is short. */
-__attribute__((noinline)) static int
-give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+static int
+refuse_damaged(struct tx_cursor *cursor)
 {
-    const bool kept = cursor->row == TX_ROW_KEPT;
-    struct txkv_bytes key, row;
-
-    if (cursor->row == TX_ROW_LOST)
-        return SQLITE_NOMEM;
-    row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
-    if (column > 0) {
-        if (tx_row_find_one(row.data, row.bytes, cursor->spots, &cursor->values)) {
-            tx_row_spot_result(context, cursor->spots[column - 1], cursor->values);
-            return SQLITE_OK;
-        }
-    } else {
-        if (cursor->may_update && sqlite3_vtab_nochange(context))
-            return SQLITE_OK; /* an UPDATE that leaves the key as it is */
-        key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
-        if (tx_key_result(context, key.data, key.bytes, tx_row_note(row.data, row.bytes)))
-            return SQLITE_OK;
-    }
     return tx_sql_refuse(&cursor->base.pVtab->zErrMsg, SQLITE_CORRUPT_VTAB,
                          "%s: a row is damaged: restore the store from a backup",
                          tx_cursor_table(cursor)->name);
+}
+
+/* The two columns of a table without declared columns, of a row that is not lost. Not inline, so
+ * that each way is short. */
+__attribute__((noinline)) static int
+give_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    const bool kept = cursor->row == TX_ROW_KEPT;
+    const struct txkv_bytes row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
+    struct txkv_bytes key;
+
+    if (cursor->may_update && sqlite3_vtab_nochange(context))
+        return SQLITE_OK; /* an UPDATE that leaves the key as it is */
+    key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
+    return tx_key_result(context, key.data, key.bytes, tx_row_note(row.data, row.bytes))
+               ? SQLITE_OK
+               : refuse_damaged(cursor);
+}
+
+__attribute__((noinline)) static int
+give_value(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    const struct txkv_bytes row =
+        cursor->row == TX_ROW_KEPT ? cursor->value : txkv_cursor_value(cursor->walk);
+
+    if (!tx_row_find_one(row.data, row.bytes, cursor->spots, &cursor->values))
+        return refuse_damaged(cursor);
+    tx_row_spot_result(context, cursor->spots[0], cursor->values);
+    return SQLITE_OK;
 }
 
 int
@@ -185,7 +195,9 @@ tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
 
     if (tx_cursor_table(cursor)->relation != NULL)
         return tx_rowscan_column(cursor, context, column);
-    return give_column(cursor, context, column);
+    if (cursor->row == TX_ROW_LOST)
+        return SQLITE_NOMEM;
+    return column > 0 ? give_value(cursor, context) : give_key(cursor, context);
 }
 
 static int

@@ -202,9 +202,11 @@ tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out
 bool
 tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out)
 {
-    const uint8_t *end = key.data + key.bytes;
-    const uint8_t *p = tx_tuple_skip(key.data, end, place);
+    const uint8_t *end = key.data + key.bytes, *p;
 
+    if (count == 1)
+        return tx_key_integer(key.data, key.bytes, out);
+    p = tx_tuple_skip(key.data, end, place);
     if (p == NULL)
         return false;
     if (place < count - 1) {

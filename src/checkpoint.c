@@ -8,6 +8,7 @@
 #include "apply.h"
 #include "archiver.h"
 #include "os.h"
+#include "pace.h"
 #include "rows.h"
 
 enum { GROW_WAIT_MS = 1000 };
@@ -22,6 +23,7 @@ struct job {
     uint32_t count;
     struct tx_rows *rows; /* in them */
     struct tx_catalog_delta delta;
+    uint64_t bytes; /* of what was moved: tx_memtable_bytes */
     struct txkv_checkpoint_report report;
 };
 
@@ -210,6 +212,7 @@ write_all(struct job *job, struct txkv_error *err)
         /* Committers that wait for this checkpoint with a snapshot open must give up first. */
         tx_store_release_32(&core->map_must_grow, 1);
         tx_event_signal(&core->drained);
+        tx_rows_rewind(job->rows); /* it may be reading */
         rc = tx_tree_grow(core->tree, GROW_WAIT_MS, err);
         if (rc == TXKV_OK) {
             tx_store_release_32(&core->map_must_grow, 0);
@@ -261,6 +264,7 @@ run_job(struct job *job, struct txkv_error *err)
     for (uint32_t i = 0; i < job->count; i++) {
         job->report.transactions += job->memtables[i]->records;
         job->report.bytes += job->memtables[i]->log_bytes;
+        job->bytes += tx_memtable_bytes(job->memtables[i]);
     }
     install(job);
     return trim(job, err);
@@ -298,6 +302,7 @@ note_result(struct tx_core *core, const struct job *job, enum txkv_rc rc,
     if (rc != TXKV_OK) {
         tx_count(&core->counters.checkpoints_failed, 1);
     } else if (job->to_lsn != job->from_lsn) {
+        tx_pace_note(core, job->bytes, report->duration_us);
         tx_count(&core->counters.checkpoints, 1);
         tx_count(&core->counters.checkpoint_us_total, report->duration_us);
         tx_count(&core->counters.checkpoint_rows, report->rows_put + report->rows_deleted);

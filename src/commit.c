@@ -9,6 +9,7 @@
 #include "cursor.h"
 #include "enter.h"
 #include "os.h"
+#include "pace.h"
 #include "prepare.h"
 #include "stamp.h"
 #include "validate.h"
@@ -188,7 +189,7 @@ tx_commit_nudge(struct tx_core *core, bool wants_flush)
 {
     if (wants_flush || tx_log_wants_prepare(core->log))
         tx_core_nudge(&core->flusher_idle, &core->flusher_wake);
-    if (tx_waiting_bytes(core) > tx_load_relaxed_64(&core->limits.checkpoint_bytes))
+    if (tx_waiting_bytes(core) > tx_pace_checkpoint_bytes(core))
         tx_core_want_checkpoint(core);
     else
         tx_core_nudge(&core->checkpointer_idle, &core->checkpointer_wake);
@@ -383,14 +384,16 @@ fail_stalled(struct tx_core *core, struct txkv_error *err)
     (void)pthread_mutex_lock(&core->failure_mutex);
     why = core->checkpoint_failure;
     (void)pthread_mutex_unlock(&core->failure_mutex);
-    return tx_fail(err, TXKV_BUSY,
-                   "store %s: %llu bytes wait for a checkpoint and overlay_limit is %llu; waited "
-                   "stall_timeout_ms=%llu%s%.200s; try again, or raise the limits",
-                   core->dir, (unsigned long long)tx_load_relaxed_64(&core->overlay_bytes),
-                   (unsigned long long)tx_load_relaxed_64(&core->limits.overlay_limit),
-                   (unsigned long long)tx_load_relaxed_64(&core->limits.stall_timeout_us) / 1000,
-                   why.rc == TXKV_OK ? "" : "; the last checkpoint failed: ",
-                   why.rc == TXKV_OK ? "" : why.text);
+    return tx_fail(
+        err, TXKV_BUSY,
+        "store %s: %llu bytes wait for a checkpoint and %llu of overlay_limit=%llu may; waited "
+        "stall_timeout_ms=%llu%s%.200s; try again, or raise the limits",
+        core->dir, (unsigned long long)tx_load_relaxed_64(&core->overlay_bytes),
+        (unsigned long long)tx_pace_limit(core),
+        (unsigned long long)tx_load_relaxed_64(&core->limits.overlay_limit),
+        (unsigned long long)tx_load_relaxed_64(&core->limits.stall_timeout_us) / 1000,
+        why.rc == TXKV_OK ? "" : "; the last checkpoint failed: ",
+        why.rc == TXKV_OK ? "" : why.text);
 }
 
 /* Wait while too much waits for a checkpoint. */
@@ -399,7 +402,7 @@ admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
 {
     uint64_t deadline;
 
-    if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_load_relaxed_64(&core->limits.overlay_limit))
+    if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_pace_limit(core))
         return TXKV_OK;
     tx_count(&core->counters.stalls, 1);
     deadline = tx_os_now_us() + tx_load_relaxed_64(&core->limits.stall_timeout_us);
@@ -408,8 +411,7 @@ admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
         const uint64_t now = tx_os_now_us();
 
         /* A stopped log is not checkpointed: the leader has the answer. */
-        if (tx_load_relaxed_64(&core->overlay_bytes) <=
-                tx_load_relaxed_64(&core->limits.overlay_limit) ||
+        if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_pace_limit(core) ||
             tx_log_stopped(core->log))
             return TXKV_OK;
         if (txn->snapshot.open && tx_load_acquire_32(&core->map_must_grow) != 0)

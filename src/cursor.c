@@ -18,7 +18,7 @@ tree_result(struct txkv_cursor *cursor, enum txkv_rc rc)
     return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
 }
 
-static enum txkv_rc
+static inline enum txkv_rc
 step_tree(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     return tree_result(cursor, cursor->descending
@@ -41,6 +41,7 @@ seek_tree(struct txkv_cursor *cursor, struct txkv_error *err)
     else
         rc = tx_tree_cursor_seek_ge(cursor->tree, cursor->lo.data, cursor->lo.bytes, &cursor->pair,
                                     err);
+    cursor->pair_taken = false;
     return tree_result(cursor, rc);
 }
 
@@ -87,50 +88,65 @@ lose_place(struct txkv_cursor *cursor, enum txkv_rc rc)
     return rc;
 }
 
-/* next_row where LMDB alone has rows, as it has for most scans. */
-static enum txkv_rc
-next_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
+/* Stand on LMDB's pair. */
+static inline enum txkv_rc
+take_pair(struct txkv_cursor *cursor)
 {
-    const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
-
-    do {
-        enum txkv_rc rc;
-
-        if (cursor->pair.key == NULL)
-            return end_walk(cursor);
-        cursor->key.data = cursor->pair.key;
-        cursor->key.bytes = cursor->pair.key_bytes;
-        cursor->value = (struct txkv_bytes){ cursor->pair.value, cursor->pair.value_bytes };
-        if (is_outside(cursor, cursor->descending))
-            return end_walk(cursor);
-        rc = step_tree(cursor, err);
-        if (rc != TXKV_OK)
-            return lose_place(cursor, rc);
-    } while (first_open && is_outside(cursor, !cursor->descending));
-    cursor->place = ON_ROW;
+    if (cursor->pair.key == NULL)
+        return end_walk(cursor);
+    cursor->key.data = cursor->pair.key;
+    cursor->key.bytes = cursor->pair.key_bytes;
+    cursor->value = (struct txkv_bytes){ cursor->pair.value, cursor->pair.value_bytes };
     cursor->own_value = false;
+    if (is_outside(cursor, cursor->descending))
+        return end_walk(cursor);
+    cursor->pair_taken = true;
+    cursor->place = ON_ROW;
     return TXKV_OK;
 }
 
+/* next_row where LMDB alone has rows, as it has for most scans; not the first one after a seek. */
+static inline enum txkv_rc
+next_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    const enum txkv_rc rc = step_tree(cursor, err);
+
+    return rc == TXKV_OK ? take_pair(cursor) : lose_place(cursor, rc);
+}
+
+/* The first one, the only one that can be the end that the range leaves out. */
+static enum txkv_rc
+first_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
+    const enum txkv_rc rc = take_pair(cursor);
+
+    if (rc != TXKV_OK || !first_open || !is_outside(cursor, !cursor->descending))
+        return rc;
+    return next_in_tree(cursor, err);
+}
+
+/*
+ * The next row of all sources. LMDB's cursor steps when its next pair is asked for, not before: who
+ * wants one row has it from the seek.
+ */
 static enum txkv_rc
 next_row(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
-    bool deleted, tree_moves;
+    bool deleted;
 
     if (cursor->source_count == 0)
-        return next_in_tree(cursor, err);
+        return cursor->pair_taken ? next_in_tree(cursor, err) : first_in_tree(cursor, err);
     for (;;) {
-        if (!tx_cursor_take_next(cursor, &deleted, &tree_moves) ||
-            is_outside(cursor, cursor->descending))
-            return end_walk(cursor);
-        /* LMDB's bytes stay where they are until the read ends, so its cursor may move on now. */
-        if (tree_moves) {
+        if (cursor->pair_taken) {
             const enum txkv_rc rc = step_tree(cursor, err);
 
             if (rc != TXKV_OK)
                 return lose_place(cursor, rc);
         }
+        if (!tx_cursor_take_next(cursor, &deleted) || is_outside(cursor, cursor->descending))
+            return end_walk(cursor);
         if (!deleted && !(first_open && is_outside(cursor, !cursor->descending))) {
             cursor->place = ON_ROW;
             anchor_value(cursor);

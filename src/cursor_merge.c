@@ -128,7 +128,7 @@ comes_first(const struct txkv_cursor *cursor, const struct tx_key *a, const stru
 }
 
 bool
-tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted, bool *tree_moves)
+tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted)
 {
     const struct source *winner = NULL;
     struct tx_key key = { NULL, 0, 0 };
@@ -146,13 +146,13 @@ tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted, bool *tree_moves)
             key = source->node->key;
         }
     }
-    *tree_moves = false;
+    cursor->pair_taken = false;
     if (cursor->pair.key != NULL) {
         const struct tx_key in_tree = tree_key(cursor);
         const int c = winner == NULL ? -1 : tx_key_compare(&in_tree, &key);
 
-        *tree_moves = winner == NULL || c == 0 || (c < 0) != cursor->descending;
-        if (winner == NULL || (*tree_moves && c != 0)) {
+        cursor->pair_taken = winner == NULL || c == 0 || (c < 0) != cursor->descending;
+        if (winner == NULL || (cursor->pair_taken && c != 0)) {
             winner = NULL;
             key = in_tree;
         }

@@ -37,6 +37,7 @@ struct txkv_cursor {
 
     struct tx_tree_cursor *tree;
     struct tx_tree_pair pair; /* the row LMDB stands on; key NULL at its end */
+    bool pair_taken;          /* the cursor has been on that row: LMDB is to step first */
 
     struct source *sources; /* newest first */
     uint32_t source_count, source_room;
@@ -57,9 +58,9 @@ TX_MUST_CHECK enum txkv_rc tx_cursor_seek_sources(struct txkv_cursor *cursor,
 
 /*
  * Take the next key from the sources and LMDB's pair into cursor->key and ->value, and move all of
- * the overlay's that stand on it; *tree_moves: LMDB stands on it, too. *deleted is true for a
- * tombstone. False at the end of all.
+ * the overlay's that stand on it; LMDB's is marked as taken when it has that key. *deleted is true
+ * for a tombstone. False at the end of all.
  */
-bool tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted, bool *tree_moves);
+bool tx_cursor_take_next(struct txkv_cursor *cursor, bool *deleted);
 
 #endif /* TX_CURSOR_PRIVATE_H */

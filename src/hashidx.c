@@ -26,7 +26,8 @@
 #define SHARD_BITS          6
 #define SHARDS              (1 << SHARD_BITS)
 #define SHARD_ENTRIES_FIRST 16
-#define TAG_SHIFT           48 /* user space addresses on x86-64 are shorter */
+#define TABLE_EXTRA_BYTES   256 /* of a table besides its slots, or more */
+#define TAG_SHIFT           48  /* user space addresses on x86-64 are shorter */
 
 /* Where a shard's table keeps its slots. */
 struct slots {
@@ -204,20 +205,35 @@ slots_for(uint64_t entries)
     return slots;
 }
 
-/* ck_hs_grow makes a table anew that has the asked-for size already, and the old one stays in the
+/* What the shard's table has to grow to for so many entries more, in slots; 0: it is large enough.
+ * ck_hs_grow makes a table anew that has the asked-for size already, and the old one stays in the
  * arena: it is called only for a table that is smaller. */
+static uint64_t
+slots_wanted(const struct tx_hashidx *index, uint64_t i, ck_hs_t *shard, uint64_t more)
+{
+    const uint64_t entries = ck_hs_count(shard), wanted = slots_for(entries + more);
+
+    return wanted > tx_max_u64(index->rooms[i], slots_for(entries)) ? wanted : 0;
+}
+
 void
 tx_hashidx_reserve(struct tx_hashidx *index, uint32_t more)
 {
+    uint64_t bytes = 0;
+
     for (uint64_t i = 0; i < SHARDS; i++) {
         ck_hs_t *shard = shard_for_put(index, i << (64 - SHARD_BITS));
-        uint64_t entries, wanted;
 
         if (shard == NULL)
             return;
-        entries = ck_hs_count(shard);
-        wanted = slots_for(entries + more / SHARDS);
-        if (wanted > tx_max_u64(index->rooms[i], slots_for(entries)) && ck_hs_grow(shard, wanted))
+        bytes += slots_wanted(index, i, shard, more / SHARDS) * sizeof(void *) + TABLE_EXTRA_BYTES;
+    }
+    tx_arena_prepare(index->arena, bytes);
+    for (uint64_t i = 0; i < SHARDS; i++) {
+        ck_hs_t *shard = shard_for_put(index, i << (64 - SHARD_BITS));
+        const uint64_t wanted = slots_wanted(index, i, shard, more / SHARDS);
+
+        if (wanted > 0 && ck_hs_grow(shard, wanted))
             index->rooms[i] = wanted;
     }
 }

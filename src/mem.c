@@ -9,10 +9,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "atomic.h"
 
-enum { STRIPES = 16, CHUNK_BYTES_MIN = 4096, CHUNK_BYTES_MAX = 1 << 20 };
+enum {
+    STRIPES = 16,
+    CHUNK_BYTES_MIN = 4096,
+    CHUNK_BYTES_MAX = 1 << 20,
+    LARGE_PAGE_BYTES = 2 << 20, /* on x86-64 */
+    LARGE_MIN_PAGES = 4
+};
 
 struct stripe {
     uint64_t live TX_ALIGNED; /* atomic */
@@ -203,6 +210,21 @@ tx_arena_alloc(struct tx_arena *arena, size_t bytes)
     if (p != NULL)
         arena->next = p + bytes;
     return p;
+}
+
+void
+tx_arena_prepare(struct tx_arena *arena, size_t bytes)
+{
+    uintptr_t from, to;
+
+    if (bytes < LARGE_MIN_PAGES * LARGE_PAGE_BYTES || bytes > SIZE_MAX / 2)
+        return;
+    if (!add_chunk(arena, bytes + LARGE_PAGE_BYTES))
+        return;
+    /* Not its ends, where pages would be given memory that is not the chunk's. */
+    from = tx_round_up((uintptr_t)arena->next, LARGE_PAGE_BYTES);
+    to = (uintptr_t)arena->end / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* advice */
 }
 
 void

@@ -40,6 +40,10 @@ struct tx_arena {
 void tx_arena_init(struct tx_arena *arena);
 /* 8-byte aligned, not zeroed; NULL when out of memory. */
 void *tx_arena_alloc(struct tx_arena *arena, size_t bytes);
+/* What is asked for next, up to so many bytes, comes out of one piece of memory if that is large,
+ * on large pages where the system has them: for what will be looked into at random, where the way
+ * through the page tables costs as much as the look. When there is no memory nothing changes. */
+void tx_arena_prepare(struct tx_arena *arena, size_t bytes);
 void tx_arena_free(struct tx_arena *arena);
 /* Forget what was handed out, keep the newest chunk for the next use. */
 void tx_arena_reset(struct tx_arena *arena);

@@ -62,14 +62,21 @@ system_time_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static uint64_t
+system_memory_bytes(void)
+{
+    return tx_os_memory_limit("");
+}
+
 /* The table's initial contents, twice: a struct cannot be initialized from another one. */
 #define SYSTEM_CALLS                                                                               \
     {                                                                                              \
         .open = system_open, .close = close, .fstat = system_fstat, .fallocate = posix_fallocate,  \
         .ftruncate = ftruncate, .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync,          \
-        .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .unlink = unlink, .rename = rename, \
-        .link = link, .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock,                         \
-        .locked = system_locked, .statfs = statfs, .time_ms = system_time_ms                       \
+        .fsync = fsync, .mmap = system_mmap, .munmap = munmap, .advise = madvise,                  \
+        .memory_bytes = system_memory_bytes, .unlink = unlink, .rename = rename, .link = link,     \
+        .mkdir = mkdir, .rmdir = rmdir, .lock = system_lock, .locked = system_locked,              \
+        .statfs = statfs, .time_ms = system_time_ms                                                \
     }
 
 struct tx_os tx_os = SYSTEM_CALLS;

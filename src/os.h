@@ -4,8 +4,8 @@
  * Every call of src/ that opens, reads, writes, maps, syncs, names or removes a file goes through
  * tx_os, so a test can make any of them fail, be short or stop the process. The entries have the
  * system calls' own contracts: -1 (or MAP_FAILED) and errno on failure. Not covered are calls that
- * only look (stat, realpath, readdir), advice (madvise), the flock of the log's directory, and
- * LMDB, which makes its own calls.
+ * only look (stat, realpath, readdir), advice on the log's maps, the flock of the log's directory,
+ * and LMDB, which makes its own calls.
  *
  * Layer 1: base.h, error.h.
  */
@@ -33,6 +33,9 @@ struct tx_os {
     int (*fsync)(int fd);
     void *(*mmap)(size_t bytes, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *address, size_t bytes);
+    int (*advise)(void *address, size_t bytes, int advice); /* madvise, on LMDB's map */
+    /* What the page cache can take at most: tx_os_memory_limit("") */
+    uint64_t (*memory_bytes)(void);
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
     int (*link)(const char *from, const char *to);
@@ -51,6 +54,13 @@ struct tx_os {
 /* The calls in use. Tests replace entries before a store is opened, and put them back after. */
 extern struct tx_os tx_os;
 extern const struct tx_os tx_os_system;
+
+/*
+ * The memory that this process may use, in bytes: the machine's, or what its control group or one
+ * above it is given, if that is less. root is put before the paths that are looked at ("/proc/...",
+ * "/sys/..."), for tests. What cannot be read does not limit.
+ */
+uint64_t tx_os_memory_limit(const char *root);
 
 /* Monotonic time in microseconds. */
 uint64_t tx_os_now_us(void);

@@ -176,12 +176,25 @@ coarsen(struct tx_readset *set)
     set->count = kept;
 }
 
+/* Whether the range that was added last has all of this one. */
+static bool
+is_in_last(const struct tx_readset *set, const struct tx_key *lo, const struct tx_key *hi)
+{
+    const struct tx_read_range *last = &set->ranges[set->count - 1];
+
+    if (last->lo.table != lo->table || !reaches(&last->hi, hi))
+        return false;
+    return last->lo.data == NULL || (lo->data != NULL && tx_key_compare(&last->lo, lo) <= 0);
+}
+
 enum txkv_rc
 tx_readset_add(struct tx_readset *set, const struct tx_key *lo, const struct tx_key *hi,
                struct txkv_error *err)
 {
     struct tx_read_range range;
 
+    if (set->count > 0 && is_in_last(set, lo, hi))
+        return TXKV_OK; /* the same statement once more, as a rule */
     if (set->count == RANGES_MAX) {
         tx_readset_seal(set);
         if (set->count > RANGES_MAX / 2)

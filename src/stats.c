@@ -3,6 +3,7 @@
  */
 #include "expire.h"
 #include "os.h"
+#include "pace.h"
 #include "store.h"
 
 struct list {
@@ -129,6 +130,8 @@ add_overlay(struct list *list, struct txkv *store)
     add(list, "overlay_rows", (double)sums.rows, "keys", "keys in the overlay");
     add(list, "overlay_bytes_waiting", load(&core->overlay_bytes), "bytes",
         "of those: not yet checkpointed; overlay_limit is about these");
+    add(list, "overlay_bytes_limit", (double)tx_pace_limit(core), "bytes",
+        "commits wait while more do: overlay_limit, or what checkpoints are quick enough for");
     add(list, "memtables", (double)sums.memtables, "memtables", "generations in the current view");
     add(list, "views_retired", load(&core->views.retired_count), "views",
         "replaced views that snapshots still hold");

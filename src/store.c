@@ -19,6 +19,7 @@
 
 #include "archives.h"
 #include "os.h"
+#include "pace.h"
 #include "recovery.h"
 
 enum { WAL_LOCK_WAIT_US = 500000 };
@@ -305,6 +306,7 @@ open_files(struct txkv *store, const struct txkv_options *options, bool first,
     if (rc != TXKV_OK)
         return rc;
     tx_tree_share(core->tree, &core->shared->commit_txn);
+    tx_pace_start(core);
     core->store_id = tx_tree_meta(core->tree)->store_id;
     rc = check_wal_dir(store, options->wal_dir, err);
     if (rc == TXKV_OK && store->share.offline)

@@ -19,7 +19,7 @@
 #include "mem.h"
 #include "os.h"
 #include "pages_private.h"
-#include "tree_private.h"
+#include "tree_ahead.h"
 
 enum {
     READERS_MAX = 4096,
@@ -377,6 +377,8 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
         tx_tree_close(tree);
         return rc;
     }
+    tree->memory_bytes = tx_os.memory_bytes();
+    tx_tree_advise(tree);
     *out = tree;
     return TXKV_OK;
 }
@@ -445,8 +447,10 @@ remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
         (void)tx_os.munmap(probe, bytes);
     }
     e = mdb_env_set_mapsize(tree->env, bytes);
-    if (e == 0)
+    if (e == 0) {
+        tx_store_relaxed_32(&tree->scattered, 0); /* nobody has told anything of this map */
         return TXKV_OK;
+    }
     if (e == EINVAL)
         return tx_fail(err, TXKV_MISUSE, "%s: the map cannot grow inside a batch", tree->dir);
     tree->map_lost = true;
@@ -496,6 +500,7 @@ map_anew(struct tx_tree *tree, bool twice, uint32_t wait_ms, struct txkv_error *
             tx_store_release_32(&tree->growing, 0);
     }
     (void)pthread_mutex_unlock(&tree->lock);
+    tx_tree_advise(tree);
     return rc;
 }
 

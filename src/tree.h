@@ -222,6 +222,10 @@ TX_MUST_CHECK enum txkv_rc tx_tree_copy(struct tx_tree_read *read, const char *p
  * but as a note (struct tx_tree_archive); tx_tree_meta keeps what it said. */
 TX_MUST_CHECK enum txkv_rc tx_tree_stand_alone(struct tx_tree *tree, struct txkv_error *err);
 
+/* The memory that this process may use, in bytes, when data.mdb takes more than half of it; else 0.
+ * Threads: any. */
+uint64_t tx_tree_scarce_memory(const struct tx_tree *tree);
+
 /* What tx_tree_become makes of a store. */
 struct tx_tree_identity {
     uint64_t store_id; /* 0: a new one */

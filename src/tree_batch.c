@@ -16,6 +16,7 @@
 #include "atomic.h"
 #include "bytes.h"
 #include "mem.h"
+#include "tree_ahead.h"
 #include "tree_long.h"
 
 /* One table in a batch. */
@@ -409,6 +410,8 @@ tx_tree_batch_commit(struct tx_tree_batch *batch, uint64_t checkpoint_lsn,
     }
     if (e != 0)
         rc = fail_batch(batch, e, "committing a checkpoint", map_full, err);
+    else
+        tx_tree_advise(batch->tree);
     free_batch(batch);
     return rc;
 }

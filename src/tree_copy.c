@@ -18,12 +18,12 @@
 
 #include "mem.h"
 #include "os.h"
-#include "tree_private.h"
+#include "tree_ahead.h"
 
 enum { BLOCK_BYTES = 1 << 18 };
 
 struct copy {
-    const struct tx_tree *tree;
+    struct tx_tree *tree;
     const char *path;
     int in, out;  /* the ends of the sockets: to read, for LMDB */
     int result;   /* LMDB's; its thread writes, valid after the join */
@@ -163,7 +163,9 @@ copy_with_thread(struct copy *copy, int fd, const struct tx_tree_copy_watch *wat
         tx_free(buffer);
         return rc;
     }
+    tx_tree_advise_copy(copy->tree, true);
     rc = receive(copy, fd, buffer, watch, bytes, err);
+    tx_tree_advise_copy(copy->tree, false);
     (void)shutdown(copy->in, SHUT_RDWR);
     (void)pthread_join(thread, NULL);
     if (rc == TXKV_OK && copy->result != 0)

@@ -37,7 +37,8 @@ struct tx_tree {
     /* Fixed after open. */
     MDB_env *env;
     char *dir;
-    bool known_pages; /* LMDB's are as tree_leaf.h takes them to be */
+    bool known_pages;      /* LMDB's are as tree_leaf.h takes them to be */
+    uint64_t memory_bytes; /* tx_os_memory_limit */
     MDB_dbi main_dbi, meta_dbi, long_dbi;
     struct tx_tree_meta meta;
 
@@ -67,6 +68,10 @@ struct tx_tree {
     struct tx_tree_read *reads; /* all that exist */
     uint64_t read_count;
     bool map_lost; /* the file could not be mapped again: the gate stays closed */
+
+    /* tree_ahead.h. Any thread [relaxed]: they decide nothing but what the kernel is told. */
+    uint64_t copies;    /* that read the whole map from one end to the other */
+    uint32_t scattered; /* the map is read page by page; changed under lock */
 };
 
 struct tx_tree_read {
@@ -76,6 +81,7 @@ struct tx_tree_read {
     MDB_txn *txn;                /* NULL before the first begin */
     uint64_t txn_id;             /* LMDB's, of the last begin; 0 before */
     uint64_t base;               /* the checkpoint LSN in that transaction */
+    uint64_t begins;             /* how often it has begun */
     struct tx_tree_cursor *kept; /* closed cursors */
     struct tx_tree_read *prev, *next;
 };
@@ -88,16 +94,28 @@ struct tx_tree_leaf {
     uint32_t entered; /* and where LMDB's does */
 };
 
+/* Leaf pages that a cursor visits follow each other in the file in a few ascending runs, which take
+ * turns where pages have been split or written anew: tree_ahead.h. */
+struct tx_tree_run {
+    const uint8_t *page;  /* visited last */
+    const uint8_t *asked; /* the kernel has been asked to read up to here, or down to here */
+    uint32_t pages;       /* to ask for beyond `page` */
+};
+enum { TX_TREE_RUNS = 4 };
+
 struct tx_tree_cursor {
     struct tx_tree_read *read;
     struct tx_tree_cursor *next; /* among the kept ones */
     MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
+    uint64_t renewed;            /* the read's `begins` that mdb belongs to */
     uint32_t table;
-    bool placed;  /* false before a seek and off either end */
-    bool stepped; /* since the seek */
+    bool placed;               /* false before a seek and off either end */
+    bool stepped;              /* since the seek */
+    struct tx_tree_pair found; /* what the seek came to */
     struct tx_tree_leaf leaf;
-    uint32_t depth;            /* of its key, in nodes: tree_long.h; 0 for short keys */
-    struct tx_tree_path *path; /* NULL before the first long key */
+    struct tx_tree_run runs[TX_TREE_RUNS]; /* the one visited last first */
+    uint32_t depth;                        /* of its key, in nodes: tree_long.h; 0 for short keys */
+    struct tx_tree_path *path;             /* NULL before the first long key */
 };
 
 /* TXKV_CORRUPT for a data.mdb in dir that would lead LMDB astray. Before LMDB opens it, where

@@ -26,6 +26,7 @@
 
 #include "atomic.h"
 #include "mem.h"
+#include "tree_ahead.h"
 #include "tree_leaf.h"
 
 enum txkv_rc
@@ -183,6 +184,7 @@ try_begin(struct tx_tree_read *read, bool *done, struct txkv_error *err)
         *done = rc == TXKV_OK && handles == ALL_KNOWN;
         if (*done) {
             read->base = checkpoint.lsn;
+            tx_tree_advise(read->tree);
             return TXKV_OK;
         }
     }
@@ -203,6 +205,7 @@ tx_tree_read_begin(struct tx_tree_read *read, uint64_t *base, struct txkv_error 
     enum txkv_rc rc = TXKV_OK;
 
     assert(read->active == 0);
+    read->begins++;
     while (rc == TXKV_OK && !done)
         rc = try_begin(read, &done, err);
     *base = rc == TXKV_OK ? read->base : 0;
@@ -254,6 +257,7 @@ tx_tree_get(struct tx_tree_read *read, uint32_t table, const uint8_t *key, uint3
         return tx_tree_fail(err, e, read->tree->dir, "reading");
     *value = v.mv_data;
     *value_bytes = (uint32_t)v.mv_size;
+    tx_tree_read_value(read->tree, *value, *value_bytes);
     return TXKV_OK;
 }
 
@@ -323,16 +327,18 @@ tx_tree_cursor_open(struct tx_tree_read *read, uint32_t table, struct tx_tree_cu
         mdb_cursor_close(cursor->mdb);
         cursor->mdb = NULL;
     }
-    if (cursor->mdb != NULL) {
+    if (cursor->mdb == NULL && handle != 0) {
+        e = mdb_cursor_open(read->txn, tx_tree_handle_dbi(handle), &cursor->mdb);
+    } else if (cursor->mdb != NULL && cursor->renewed != read->begins) {
         e = mdb_cursor_renew(read->txn, cursor->mdb);
         if (e == 0 && cursor->path != NULL)
             e = tx_tree_long_renew(cursor);
-    } else if (handle != 0)
-        e = mdb_cursor_open(read->txn, tx_tree_handle_dbi(handle), &cursor->mdb);
+    }
     if (e != 0) {
         tx_tree_cursor_close(cursor);
         return tx_tree_fail(err, e, read->tree->dir, "opening a cursor");
     }
+    cursor->renewed = read->begins;
     *out = cursor;
     return TXKV_OK;
 }
@@ -442,14 +448,20 @@ static int
 seek(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes, bool backward,
      struct tx_tree_pair *pair)
 {
+    int e;
+
     cursor->depth = 0;
     cursor->leaf.count = 0;
     cursor->stepped = false;
     if (key == NULL)
-        return go_to_end(cursor, backward, pair);
-    if (key_bytes < TX_TREE_ENTRY_BYTES)
-        return seek_short(cursor, key, key_bytes, backward, pair);
-    return seek_long(cursor, key, key_bytes, backward, pair);
+        e = go_to_end(cursor, backward, pair);
+    else if (key_bytes < TX_TREE_ENTRY_BYTES)
+        e = seek_short(cursor, key, key_bytes, backward, pair);
+    else
+        e = seek_long(cursor, key, key_bytes, backward, pair);
+    if (e == 0)
+        cursor->found = *pair;
+    return e;
 }
 
 static inline enum txkv_rc
@@ -494,13 +506,33 @@ leave_leaf(struct tx_tree_cursor *cursor)
     return mdb_cursor_get(cursor->mdb, &k, &v, MDB_SET);
 }
 
-/* A step with LMDB. A cursor that makes several goes on in the page it comes to without it. */
+/* Go on without LMDB in the page that it has come to. */
+static inline void
+enter_leaf(struct tx_tree_cursor *cursor, bool backward, const struct tx_tree_pair *pair)
+{
+    const struct tx_tree *tree = cursor->read->tree;
+
+    if (cursor->depth > 0 || !tree->known_pages)
+        return;
+    tx_tree_leaf_enter(&cursor->leaf, backward, pair);
+    if (cursor->leaf.count > 0 && tx_load_relaxed_32(&tree->scattered) != 0)
+        tx_tree_read_ahead(cursor, backward);
+}
+
+/* The first step since the seek, and those that leave a page. */
 __attribute__((noinline)) static enum txkv_rc
 step_far(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
          struct txkv_error *err)
 {
-    int e = leave_leaf(cursor);
+    int e;
 
+    if (!cursor->stepped) {
+        cursor->stepped = true;
+        enter_leaf(cursor, backward, &cursor->found);
+        if (tx_tree_leaf_step(&cursor->leaf, backward, pair))
+            return TXKV_OK;
+    }
+    e = leave_leaf(cursor);
     if (e != 0)
         return result_of(cursor, e == MDB_NOTFOUND ? MDB_CORRUPTED : e, err);
     e = MDB_NOTFOUND;
@@ -508,9 +540,8 @@ step_far(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair
         e = tx_tree_long_step(cursor, backward, pair);
     if (e == MDB_NOTFOUND)
         e = go_on(cursor, backward, pair);
-    if (e == 0 && cursor->depth == 0 && cursor->stepped && cursor->read->tree->known_pages)
-        tx_tree_leaf_enter(&cursor->leaf, backward, pair);
-    cursor->stepped = true;
+    if (e == 0)
+        enter_leaf(cursor, backward, pair);
     return result_of(cursor, e, err);
 }
 

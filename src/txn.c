@@ -8,7 +8,8 @@
 #include "expire.h"
 #include "os.h"
 
-enum txkv_rc
+/* Not inline, so that the way of calls without a fork is short. */
+__attribute__((noinline)) enum txkv_rc
 tx_check_fork_fully(const struct tx_core *core, struct txkv_error *err)
 {
     if (core->fork_generation == tx_os_fork_generation())

@@ -38,7 +38,8 @@ static const char usage_text[] =
     "  --peer-sql FILE   the SQL by which it makes a table kv(key, value), run on each "
     "connection:\n"
     "                {dir} stands for the directory of the run, {sync} for full or normal\n"
-    "  --full        everything: about an hour. Without it, and without --only: the works marked "
+    "  --full        everything but the works marked -: about an hour. Without it, and without "
+    "--only: the works marked "
     "*,\n"
     "                by SQLite, txkv and the engines that their goals name\n";
 
@@ -74,13 +75,16 @@ sync_disk(const char *dir)
     }
 }
 
-/* Run body in a child; how it ended must be what killed says. */
+/* Run body in a child, in a control group unless that is NULL; how it ended must be what killed
+ * says. */
 static bool
-in_child(struct run *r, void (*body)(struct run *), bool killed)
+in_child(struct run *r, void (*body)(struct run *), bool killed, const char *group)
 {
     (void)fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        if (group && !limit_enter(group))
+            run_fail(r, "cannot enter %s", group);
         /* One global mutex around every allocation, in both engines: a library's user turns it
          * off where threads matter. */
         (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
@@ -158,11 +162,29 @@ prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
                          .result = r->result,
                          .library = r->library };
     memcpy(maker.store, r->store, sizeof(maker.store));
-    if (!in_child(&maker, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED))
+    if (!in_child(&maker, fixture_make, fixture == FIXTURE_LOGGED || fixture == FIXTURE_KILLED,
+                  NULL))
         return false;
     *there = (struct made){ fixture != FIXTURE_KILLED && fixture != FIXTURE_GROWING, r->rows,
                             r->value_bytes };
     return true;
+}
+
+/* In less memory where the work says so. */
+static bool
+measure(struct run *r)
+{
+    char group[PATH_BYTES];
+    if (r->work->memory_mb == 0)
+        return in_child(r, r->work->measure, false, NULL);
+    if (!limit_make(group, r->work->memory_mb)) {
+        (void)snprintf(r->result->error, sizeof(r->result->error), "no control group");
+        return false;
+    }
+    limit_forget(r->store);
+    bool ok = in_child(r, r->work->measure, false, group);
+    limit_remove(group);
+    return ok;
 }
 
 static bool
@@ -176,7 +198,7 @@ run_once(struct run *r, struct report *report, struct made made[FIXTURE_COUNT][E
         memcpy(version, r->result->txkv_version, sizeof(version));
         memset(r->result, 0, sizeof(*r->result));
         memcpy(r->result->txkv_version, version, sizeof(version));
-        ok = in_child(r, r->work->measure, false);
+        ok = measure(r);
     }
     if (ok)
         (void)fprintf(stderr, "bench: %-20s run %d  %-20s %14.1f %s\n", r->work->name, r->round + 1,
@@ -202,6 +224,16 @@ run_work(const struct config *config, const struct work *work, struct report *re
          struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     bool ok = true;
+    char group[PATH_BYTES];
+    if (work->memory_mb > 0 && !limit_make(group, work->memory_mb)) {
+        (void)fprintf(stderr,
+                      "bench: %s is left out: memory is limited by a control group, which takes "
+                      "root and its memory controller\n",
+                      work->name);
+        return true;
+    }
+    if (work->memory_mb > 0)
+        limit_remove(group);
     struct result *result =
         mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (result == MAP_FAILED)
@@ -244,8 +276,11 @@ usage_exit(int status)
                       bench_has(&config, (enum engine)e) ? "" : " (not here)");
     (void)fprintf(f, "\nworks:\n");
     for (size_t i = 0; i < bench_works_count; i++)
-        (void)fprintf(f, "%c %-20s %s\n", bench_works[i].extra ? ' ' : '*', bench_works[i].name,
-                      bench_works[i].title);
+        (void)fprintf(f, "%c %-24s %s\n",
+                      bench_works[i].large   ? '-'
+                      : bench_works[i].extra ? ' '
+                                             : '*',
+                      bench_works[i].name, bench_works[i].title);
     exit(status);
 }
 
@@ -395,7 +430,7 @@ is_wanted(const struct config *config, const struct work *work)
     char parts[PATH_BYTES];
     char *rest = NULL;
     if (!config->only)
-        return config->full || !work->extra;
+        return !work->large && (config->full || !work->extra);
     (void)snprintf(parts, sizeof(parts), "%s", config->only);
     for (char *part = strtok_r(parts, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
         if (is_named(work, part))

@@ -18,6 +18,7 @@
  *   timeline.c one work second by second
  *   ycsb.c     the YCSB core workloads
  *   columns.c  tables with declared columns: made, read, checked
+ *   limit.c    less memory than the data take
  *   hist.c     latency histogram
  *   report.c   machine, tables, JSON
  */
@@ -169,6 +170,9 @@ struct goal {
     double peak_mb_max;
     double disk_ratio_max; /* to SQLite's file */
     double value_max;
+    /* Of its own rate in another work of the same run of the program. */
+    const char *like_work;
+    double like_min;
 };
 
 /* Workers that do another thing at the same time; their verification is that of the work. */
@@ -202,8 +206,10 @@ struct work {
     uint32_t value_bytes;           /* 0: VALUE_BYTES; else the values are those of sizes.c */
     bool random_keys;
     bool counts_switches;
-    bool extra;   /* only --full runs it, or who asks for it by name */
-    bool columns; /* a fixture that is made anew has tables with declared columns, not kv */
+    uint32_t memory_mb; /* the limit for the measuring process and its files; 0: none */
+    bool large;         /* only who asks for it by name runs it */
+    bool extra;         /* only --full runs it, or who asks for it by name */
+    bool columns;       /* a fixture that is made anew has tables with declared columns, not kv */
     struct beside beside;
     struct goal goal;
 };
@@ -339,6 +345,17 @@ void op_lines(struct worker *w);
 void op_last(struct worker *w);
 void op_orders(struct worker *w);
 void op_join(struct worker *w);
+
+/* ---- limit.c ---- */
+
+/* Make a control group with that limit, and say where; false: it cannot be done here. */
+bool limit_make(char group[PATH_BYTES], uint32_t mb);
+/* Put the calling process into it. */
+bool limit_enter(const char *group);
+/* Once all its processes have ended. */
+void limit_remove(const char *group);
+/* Let go of the pages in memory of the directory's files, which must be synced. */
+void limit_forget(const char *dir);
 
 /* ---- report.c ---- */
 

@@ -228,6 +228,7 @@ END {
     print "@picture ycsb-normal"
     table("Sizes of values", "^size", "sizes")
     table("Growth", "^growth", "growth")
+    table("Less memory than data", "^limited", "")
     table("Second by second", "^timeline", "timeline")
     for (i = 1; i <= work_count; i++)
         for (e = 1; e <= engine_count; e++) {

@@ -421,6 +421,13 @@ print_goals(const struct report *p, const struct config *config, size_t work)
     if (goal->disk_ratio_max > 0 && cells[ENGINE_SQLITE].runs > 0)
         print_goal("txkv / SQLite, bytes on disk", RATIO(txkv, &cells[ENGINE_SQLITE], disk_mb),
                    goal->disk_ratio_max, true, "x");
+    for (size_t other = 0; goal->like_work && other < bench_works_count; other++) {
+        const struct cell *like = &p->cells[other * ENGINE_COUNT + ENGINE_TXKV];
+        char what[96];
+        (void)snprintf(what, sizeof(what), "txkv / itself in %s", goal->like_work);
+        if (strcmp(bench_works[other].name, goal->like_work) == 0 && like->runs > 0)
+            print_goal(what, RATIO(txkv, like, value), goal->like_min, false, "x");
+    }
     if (goal->value_max > 0)
         print_goal("txkv", FIELD(txkv, value), goal->value_max, true, " ms");
 }

@@ -52,21 +52,45 @@
         .writes = true, .extra = true, .op = op_sized_upsert, .measure = workers_measure           \
     }
 
-/* The same by the number of rows. */
-#define GROWTH_POINT(name_, rows_)                                                                 \
+/* The same by the number of rows; of the largest, at least half the rate of a million. */
+#define LIKE(name_, large_)                                                                        \
+    {                                                                                              \
+        .like_work = (large_) ? (name_) : NULL, .like_min = 0.5                                    \
+    }
+#define GROWTH_POINT(name_, rows_, large_)                                                         \
     {                                                                                              \
         .name = "growth-point-" name_, .title = "point SELECT, autocommit, of " name_ " rows",     \
         .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_SIZED, .sync = "normal",      \
         .workers = 1, .sql = POINT, .rows = (rows_), .sample_every = 16, .extra = true,            \
-        .op = op_point, .measure = workers_measure                                                 \
+        .op = op_point, .measure = workers_measure, .large = (large_),                             \
+        .goal = LIKE("growth-point-1000000", large_)                                               \
     }
-#define GROWTH_UPSERT(name_, rows_)                                                                \
+#define GROWTH_UPSERT(name_, rows_, large_)                                                        \
     {                                                                                              \
         .name = "growth-upsert-" name_,                                                            \
         .title = "autocommit upsert, 1 thread, normal, of " name_ " rows", .unit = "ops/s",        \
         .engines = ENGINES_SQL, .fixture = FIXTURE_SIZED, .sync = "normal", .workers = 1,          \
         .sql = UPSERT, .rows = (rows_), .sample_every = 1, .writes = true, .extra = true,          \
-        .op = op_upsert, .measure = workers_measure                                                \
+        .op = op_upsert, .measure = workers_measure, .large = (large_),                            \
+        .goal = LIKE("growth-upsert-1000000", large_)                                              \
+    }
+#define GROWTH_COMMITS(name_, rows_, large_)                                                       \
+    {                                                                                              \
+        .name = "growth-commits-" name_,                                                           \
+        .title = "autocommit upsert, 50 threads, full, of " name_ " rows", .unit = "ops/s",        \
+        .engines = ENGINES_SQL, .fixture = FIXTURE_SIZED, .sync = "full", .workers = 50,           \
+        .sql = UPSERT, .rows = (rows_), .sample_every = 1, .writes = true, .extra = true,          \
+        .op = op_upsert, .measure = workers_measure, .large = (large_),                            \
+        .goal = LIKE("growth-commits-1000000", large_)                                             \
+    }
+
+/* With memory for a third of the rows and their pages. */
+#define LIMITED(name_, title_, unit_, sql_, op_, writes_)                                          \
+    {                                                                                              \
+        .name = "limited-" name_, .title = title_ ", of 10,000,000 rows in 512 MiB of memory",     \
+        .unit = (unit_), .engines = ENGINES_SQL, .fixture = FIXTURE_SIZED, .sync = "normal",       \
+        .workers = 1, .sql = (sql_), .rows = 10000000, .memory_mb = 512, .extra = true,            \
+        .sample_every = 1, .op = (op_), .writes = (writes_), .measure = workers_measure            \
     }
 
 /* A, B, C or F of YCSB by that many threads. */
@@ -270,14 +294,25 @@ const struct work bench_works[] = {
     SIZED_UPSERT("64KiB", 65536, 1024),
     SIZED_READ("1MiB", 1048576, 64),
     SIZED_UPSERT("1MiB", 1048576, 64),
-    GROWTH_POINT("10000", 10000),
-    GROWTH_UPSERT("10000", 10000),
-    GROWTH_POINT("100000", 100000),
-    GROWTH_UPSERT("100000", 100000),
-    GROWTH_POINT("1000000", 1000000),
-    GROWTH_UPSERT("1000000", 1000000),
-    GROWTH_POINT("10000000", 10000000),
-    GROWTH_UPSERT("10000000", 10000000),
+    GROWTH_POINT("10000", 10000, false),
+    GROWTH_UPSERT("10000", 10000, false),
+    GROWTH_COMMITS("10000", 10000, false),
+    GROWTH_POINT("100000", 100000, false),
+    GROWTH_UPSERT("100000", 100000, false),
+    GROWTH_COMMITS("100000", 100000, false),
+    GROWTH_POINT("1000000", 1000000, false),
+    GROWTH_UPSERT("1000000", 1000000, false),
+    GROWTH_COMMITS("1000000", 1000000, false),
+    GROWTH_POINT("10000000", 10000000, false),
+    LIMITED("point", "point SELECT, autocommit", "rows/s", POINT, op_point, false),
+    LIMITED("range", "range of 100 rows", "rows/s", RANGE, op_range, false),
+    LIMITED("scan", "full scan, count and sum(length)", "rows/s", SCAN, op_scan, false),
+    LIMITED("upsert", "autocommit upsert, 1 thread, normal", "ops/s", UPSERT, op_upsert, true),
+    GROWTH_UPSERT("10000000", 10000000, false),
+    GROWTH_COMMITS("10000000", 10000000, false),
+    GROWTH_POINT("100000000", 100000000, true),
+    GROWTH_UPSERT("100000000", 100000000, true),
+    GROWTH_COMMITS("100000000", 100000000, true),
     { .name = "load-seq", .title = "all rows in one transaction, sequential keys",
       .unit = "rows/s", .engines = ENGINES_READ, .fixture = FIXTURE_EMPTY, .sync = "full",
       .workers = 1, .after = "checkpoint", .measure = measure_load,

@@ -178,6 +178,8 @@ inject_arm(enum inject_kind kind, uint64_t n, int error, bool forever)
                             .fsync = fsync_or_fail,
                             .mmap = mmap_or_fail,
                             .munmap = munmap_or_fail,
+                            .advise = tx_os_system.advise,
+                            .memory_bytes = tx_os_system.memory_bytes,
                             .unlink = unlink_or_fail,
                             .rename = rename_or_fail,
                             .link = link,

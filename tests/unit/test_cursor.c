@@ -335,6 +335,45 @@ a_cursor_at_its_end_stays_there_until_it_is_placed_again(void **state)
     txkv_cursor_close(NULL);
 }
 
+/* Wherever it was left before: on a row, or at its end; without an overlay, and with one. */
+static void
+a_cursor_placed_again_begins_at_the_start_of_its_range(void **state)
+{
+    static const struct {
+        const char *range, *rows;
+    } cases[] = { { "(,)", "a=0 b=0 c=0 d=0 " },
+                  { "<(,)", "d=0 c=0 b=0 a=0 " },
+                  { "(a,c]", "b=0 c=0 " },
+                  { "<[b,d)", "c=0 b=0 " },
+                  { "[b,bb]", "b=0 " },
+                  { "<(a,b]", "b=0 " },
+                  { "[bb,bc]", "" },
+                  { "(d,)", "" } };
+    enum { CASES = sizeof cases / sizeof cases[0], ROWS = 4 };
+    struct txkv_cursor *cursor = new_cursor(s1);
+
+    (void)state;
+    for (char key[2] = "a"; key[0] <= 'd'; key[0]++)
+        set(s1, key, "0");
+    checkpoint();
+    begin(s1);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < (size_t)CASES * CASES * (ROWS + 1); i++) {
+            enum txkv_rc rc = seek(cursor, cases[i % CASES].range);
+            const size_t again = i / CASES % CASES;
+
+            for (size_t steps = i / CASES / CASES; rc == TXKV_OK && steps > 0; steps--)
+                rc = txkv_cursor_next(cursor, &err);
+            assert_string_equal(rest_of(cursor, seek(cursor, cases[again].range)),
+                                cases[again].rows);
+        }
+        put(s1, "b", "0");
+        put(s1, "c", "0");
+    }
+    txkv_rollback(s1);
+    txkv_cursor_close(cursor);
+}
+
 static void
 bounds_are_copied_and_checked(void **state)
 {
@@ -499,6 +538,7 @@ main(void)
         STORE_TEST(a_row_undone_under_a_cursor_does_not_stop_it),
         STORE_TEST(an_own_row_ahead_shows_its_newest_value),
         STORE_TEST(a_cursor_at_its_end_stays_there_until_it_is_placed_again),
+        STORE_TEST(a_cursor_placed_again_begins_at_the_start_of_its_range),
         STORE_TEST(bounds_are_copied_and_checked),
         STORE_TEST(two_cursors_of_a_table_do_not_disturb_each_other),
         STORE_TEST(a_seek_without_memory_does_not_forget_what_was_read),

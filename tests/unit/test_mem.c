@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../../src/mem.h"
@@ -160,6 +161,57 @@ an_arena_out_of_memory_keeps_what_it_has(void **state)
     tx_arena_free(&arena);
 }
 
+/* Whether the kernel has been asked for large pages there. */
+static bool
+is_marked_huge(const void *p)
+{
+    FILE *f = fopen("/proc/self/smaps", "re");
+    unsigned long from, to;
+    char line[512];
+    bool here = false, marked = false;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            here = (uintptr_t)p >= from && (uintptr_t)p < to;
+        else if (strncmp(line, "VmFlags:", 8) == 0 && here)
+            marked = strstr(line, " hg") != NULL;
+    }
+    (void)fclose(f);
+    return marked;
+}
+
+static void
+what_is_prepared_is_one_piece_on_large_pages(void **state)
+{
+    enum { PIECE = 2 << 20, PIECES = 8 };
+    struct tx_arena arena;
+    uint8_t *first, *last;
+    uint64_t bytes;
+
+    (void)state;
+    tx_arena_init(&arena);
+    tx_arena_prepare(&arena, 7 << 20);
+    assert_int_equal(arena.bytes, 0); /* not worth it */
+    tx_mem_fail_at(1, false);
+    tx_arena_prepare(&arena, PIECES * PIECE);
+    tx_mem_fail_at(0, false);
+    assert_int_equal(arena.bytes, 0);
+    tx_arena_prepare(&arena, SIZE_MAX);
+    assert_int_equal(arena.bytes, 0);
+    tx_arena_prepare(&arena, PIECES * PIECE);
+    bytes = arena.bytes;
+    assert_true(bytes >= PIECES * PIECE);
+    first = last = tx_arena_alloc(&arena, PIECE);
+    for (int i = 1; i < PIECES; i++)
+        last = tx_arena_alloc(&arena, PIECE);
+    assert_int_equal(last - first, (PIECES - 1) * PIECE);
+    assert_int_equal(arena.bytes, bytes);
+    assert_true(is_marked_huge(first + PIECES / 2 * PIECE));
+    memset(first, 1, PIECES * PIECE);
+    tx_arena_free(&arena);
+}
+
 int
 main(void)
 {
@@ -169,6 +221,7 @@ main(void)
         cmocka_unit_test(memory_freed_by_another_thread_is_counted_right),
         cmocka_unit_test(arena_pieces_are_aligned_apart_and_keep_their_bytes),
         cmocka_unit_test(a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk),
+        cmocka_unit_test(what_is_prepared_is_one_piece_on_large_pages),
         cmocka_unit_test(an_arena_out_of_memory_keeps_what_it_has),
     };
 

@@ -159,6 +159,38 @@ a_range_inside_another_does_not_shorten_it(void **state)
     assert_true(covers("zz"));
 }
 
+/* What a transaction reads again and again takes no memory; what is wider, or elsewhere, is kept.
+ */
+static void
+a_range_that_is_read_again_takes_no_room(void **state)
+{
+    const struct tx_key low = key_in(2, "c"), high = key_in(2, "d");
+    uint64_t bytes;
+
+    (void)state;
+    add("b", "d");
+    bytes = set.arena.bytes;
+    for (int i = 0; i < 100000; i++) {
+        add("b", "d");
+        add("c", "c");
+    }
+    assert_int_equal(set.count, 1);
+    assert_int_equal(set.arena.bytes, bytes);
+    add("b", "e");
+    add("a", "e");
+    add("a", NULL);
+    add("x", NULL);
+    assert_int_equal(set.count, 4);
+    assert_int_equal(tx_readset_add(&set, &low, &high, &err), TXKV_OK);
+    add(NULL, "b");
+    assert_int_equal(set.count, 6);
+    tx_readset_seal(&set);
+    assert_int_equal(set.count, 2);
+    assert_true(covers("\x01"));
+    assert_true(covers("zz"));
+    assert_true(tx_readset_covers(&set, &low, tx_key_hash(&low)));
+}
+
 static void
 keys_are_copied(void **state)
 {
@@ -235,7 +267,8 @@ a_set_past_its_limit_still_covers_all_that_was_read(void **state)
     assert_int_equal(set.room, 0); /* a large array is given back */
 }
 
-/* Two neighbours of which the second is empty, joined: the first one's end must stay. */
+/* Two neighbours of which the second is empty, joined: the first one's end must stay. They come
+ * from above, where none lies in the one before it. */
 static void
 joining_with_an_empty_range_does_not_shorten(void **state)
 {
@@ -243,11 +276,12 @@ joining_with_an_empty_range_does_not_shorten(void **state)
     char lo[16], hi[16];
 
     (void)state;
-    for (uint32_t i = 0; i < LIMIT; i++) {
+    for (uint32_t i = LIMIT; i-- > 0;) {
         (void)snprintf(lo, sizeof lo, "%08u", i);
         (void)snprintf(hi, sizeof hi, i % 2 == 0 ? "%08um" : "0", i);
         add(lo, hi);
     }
+    assert_int_equal(set.count, LIMIT);
     add("x", "x"); /* joins */
     tx_readset_seal(&set);
     for (uint32_t i = 0; i < LIMIT; i += 2 * 997) {
@@ -330,6 +364,7 @@ main(void)
         TEST(a_range_covers_both_of_its_ends),
         TEST(an_open_end_covers_the_rest_of_the_table_and_no_other),
         TEST(a_range_inside_another_does_not_shorten_it),
+        TEST(a_range_that_is_read_again_takes_no_room),
         TEST(keys_are_copied),
         TEST(sealing_covers_exactly_what_was_added),
         TEST(a_set_past_its_limit_still_covers_all_that_was_read),

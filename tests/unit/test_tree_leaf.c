@@ -136,6 +136,78 @@ a_cursor_that_turns_round_comes_back_over_the_same_rows(void **state)
     tx_tree_close(tree);
 }
 
+/* Where a row stands in its page is found wherever that is, before the first step. */
+static void
+a_seek_to_any_row_is_followed_by_its_neighbours(void **state)
+{
+    struct tx_tree *tree = open_tree(16 * MIB);
+    struct tx_tree_read *read = new_read(tree);
+    static uint8_t key[ROOM];
+    struct tx_tree_cursor *c;
+    struct tx_tree_pair p;
+    int entered = 0;
+
+    (void)state;
+    fill_rows(tree);
+    (void)begin(read);
+    OK(tx_tree_cursor_open(read, 1, &c, &err));
+    for (uint32_t at = 1; at + 1 < ROWS; at++) {
+        OK(tx_tree_cursor_seek_ge(c, key, make_key(at, key), &p, &err));
+        OK(tx_tree_cursor_next(c, &p, &err));
+        assert_true(is_row(&p, at + 1));
+        entered += c->leaf.count > 0 && c->leaf.at != c->leaf.entered;
+        OK(tx_tree_cursor_seek_le(c, key, make_key(at, key), &p, &err));
+        OK(tx_tree_cursor_prev(c, &p, &err));
+        assert_true(is_row(&p, at - 1));
+        OK(tx_tree_cursor_next(c, &p, &err));
+        assert_true(is_row(&p, at));
+    }
+    assert_true(entered > ROWS / 2); /* without a step of LMDB's */
+    tx_tree_cursor_close(c);
+    tx_tree_read_free(read);
+    tx_tree_close(tree);
+}
+
+/*
+ * Goal: a cursor that was closed and is opened again sees what its read sees. Method: a row that
+ * each next commit changes, read with such a cursor twice in each of the reads that follow.
+ */
+static void
+a_cursor_that_is_opened_again_sees_the_state_of_its_read(void **state)
+{
+    struct tx_tree *tree = open_tree(16 * MIB);
+    struct tx_tree_read *read = new_read(tree);
+    static uint8_t value[1000];
+
+    (void)state;
+    fill_rows(tree);
+    for (uint64_t n = 1; n <= 50; n++) {
+        struct tx_tree_batch *batch = begin_batch(tree);
+        bool full;
+
+        memset(value, (int)n, sizeof value);
+        OK(tx_tree_batch_put(batch, 1, u8("9"), 1, value, sizeof value, &full, &err));
+        OK(commit(batch, 8 * (n + 1)));
+        (void)begin(read);
+        for (int again = 0; again < 3; again++) {
+            struct tx_tree_cursor *c;
+            struct tx_tree_pair p;
+
+            OK(tx_tree_cursor_open(read, 1, &c, &err));
+            OK(tx_tree_cursor_seek_le(c, NULL, 0, &p, &err));
+            assert_int_equal(p.key_bytes, 1);
+            assert_int_equal(p.value_bytes, sizeof value);
+            assert_memory_equal(p.value, value, sizeof value);
+            OK(tx_tree_cursor_prev(c, &p, &err));
+            assert_true(is_row(&p, ROWS - 1));
+            tx_tree_cursor_close(c);
+        }
+        tx_tree_read_end(read);
+    }
+    tx_tree_read_free(read);
+    tx_tree_close(tree);
+}
+
 /* ---- pages that are not what they should be ---- */
 
 static uint8_t page[TX_PAGE_BYTES] __attribute__((aligned(TX_PAGE_BYTES)));
@@ -177,6 +249,22 @@ enters(struct tx_tree_pair pair)
 
     tx_tree_leaf_enter(&leaf, false, &pair);
     return leaf.count > 0;
+}
+
+static void
+a_node_is_found_at_every_place_of_a_list(void **state)
+{
+    enum { NODES = 40 };
+    uint8_t list[2 * NODES + 2];
+
+    (void)state;
+    for (uint32_t i = 0; i <= NODES; i++) {
+        list[2 * i] = (uint8_t)i;
+        list[2 * i + 1] = (uint8_t)(i % 3);
+    }
+    for (uint32_t count = 0; count <= NODES; count++)
+        for (uint32_t i = 0; i <= NODES; i++)
+            assert_int_equal(tx_tree_leaf_find(list, count, i % 3 << 8 | i), i < count ? i : count);
 }
 
 static void
@@ -251,6 +339,11 @@ main(void)
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_cursor_that_turns_round_comes_back_over_the_same_rows,
                                         make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_seek_to_any_row_is_followed_by_its_neighbours, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(a_cursor_that_is_opened_again_sees_the_state_of_its_read,
+                                        make_dir, remove_dir),
+        cmocka_unit_test(a_node_is_found_at_every_place_of_a_list),
         cmocka_unit_test(a_page_is_entered_only_if_it_lists_the_node),
         cmocka_unit_test(a_node_that_is_not_plain_is_left_to_lmdb),
     };

@@ -1,0 +1,40 @@
+/*
+ * tree_ahead.h - what the kernel is told about how the map of data.mdb will be read.
+ *
+ * By itself the kernel reads 128 KiB around each page that a read of the map does not find in
+ * memory. While the file fits into memory that is right: it is all there soon. When it does not
+ * fit, reads of single rows then take 32 pages to use one, and push 31 out that others needed. So
+ * a file of more than half of the memory that the process may use is marked as read at random, page
+ * by page; and what is read in order - a range, a scan, a large value, a copy - says so itself.
+ *
+ * It is all advice: nothing but time depends on it, so failures are ignored. Layer 4:
+ * tree_private.h.
+ */
+#ifndef TX_TREE_AHEAD_H
+#define TX_TREE_AHEAD_H
+
+#include "tree_private.h"
+
+/*
+ * tx_tree_advise -- look how large the file is now, and mark the map accordingly. After opening,
+ * and when the file has grown or was mapped anew. Does nothing when somebody else holds the lock:
+ * the next call will do it. Threads: any, without tree->lock.
+ */
+void tx_tree_advise(struct tx_tree *tree);
+
+/* The whole file is going to be read from one end to the other; and has been. Threads: any, without
+ * tree->lock. */
+void tx_tree_advise_copy(struct tx_tree *tree, bool begins);
+
+/* Where the map lies while the read is begun, and how many of its pages are in use; NULL: that is
+ * not known. */
+uint8_t *tx_tree_map(const struct tx_tree_read *read, uint64_t *pages);
+
+/* Of a cursor that has just entered a leaf page (tree_leaf.h) of a marked map: ask for those behind
+ * it. */
+void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
+
+/* A value that lies in pages of its own is going to be read. */
+void tx_tree_read_value(const struct tx_tree *tree, const uint8_t *value, uint32_t bytes);
+
+#endif /* TX_TREE_AHEAD_H */
