@@ -102,4 +102,22 @@ tx_get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
     return NULL;
 }
 
+/* Moves *p behind a varint that this process has written, of 32 bits. */
+static inline uint32_t
+tx_take_varint(const uint8_t **p)
+{
+    uint32_t v = *(*p)++;
+
+    if (v < 0x80)
+        return v;
+    v &= 0x7f;
+    for (unsigned shift = 7;; shift += 7) {
+        const uint8_t byte = *(*p)++;
+
+        v |= (uint32_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return v;
+    }
+}
+
 #endif /* TX_BYTES_H */

@@ -7,6 +7,7 @@
 
 #include "apply.h"
 #include "cursor.h"
+#include "enter.h"
 #include "os.h"
 #include "pace.h"
 #include "prepare.h"
@@ -14,10 +15,8 @@
 #include "validate.h"
 
 enum {
-    ROUNDS_MAX = 32,     /* then a waiter leads on */
-    WAIT_TURNS = 30,     /* looks at a group that does not sync, before its waiters sleep */
-    RESERVE_FROM = 4096, /* writes: larger transactions make room in the hash index at once */
-    PREFETCH_STEPS = 8
+    ROUNDS_MAX = 32, /* then a waiter leads on */
+    WAIT_TURNS = 30  /* looks at a group that does not sync, before its waiters sleep */
 };
 
 enum outcome {
@@ -81,63 +80,6 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
 
 /* ---- entering a transaction ---- */
 
-/* The index's slots are spread over memory, and in key order the writes and their keys as well: ask
- * for them ahead. */
-static void
-prefetch_ahead(const struct tx_memtable *memtable, const struct tx_writeset *set, uint32_t i)
-{
-    const uint32_t steps = tx_writeset_steps(set), next = i + PREFETCH_STEPS;
-    const struct tx_write *write;
-
-    if (set->order != NULL && next + PREFETCH_STEPS < steps)
-        __builtin_prefetch(&set->writes[set->order[next + PREFETCH_STEPS]]);
-    if (next >= steps)
-        return;
-    write = &set->writes[set->order == NULL ? next : set->order[next]];
-    if (set->order != NULL)
-        __builtin_prefetch(set->record + write->key_at);
-    tx_hashidx_prefetch(memtable->index, write->hash);
-}
-
-/* Enter the writes, whose bytes stand at `mapped` as in set->record; a large record's pages are not
- * in memory there, and are not looked at. On failure nothing stays. */
-static enum txkv_rc
-enter_writes(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t lsn,
-             const uint8_t *mapped)
-{
-    const uint32_t steps = tx_writeset_steps(set);
-
-    if (tx_memtable_remember(memtable, lsn, mapped + TX_RECORD_HEADER_BYTES,
-                             set->record_used - TX_RECORD_HEADER_BYTES) != TXKV_OK)
-        return TXKV_NOMEM;
-    if (steps >= RESERVE_FROM)
-        tx_hashidx_reserve(memtable->index, steps);
-    for (uint32_t i = 0; i < steps; i++) {
-        const struct tx_write *write = tx_writeset_step(set, i);
-        struct tx_key key;
-
-        if (steps > PREFETCH_STEPS)
-            prefetch_ahead(memtable, set, i);
-        if (write == NULL)
-            continue;
-        key = tx_write_key(set, write);
-        if (tx_memtable_insert_from(memtable, &key, mapped + write->key_at, write->hash, lsn,
-                                    write->value_at == 0 ? NULL : mapped + write->value_at,
-                                    write->value_bytes) == TXKV_OK)
-            continue;
-        while (i-- > 0) {
-            write = tx_writeset_step(set, i);
-            if (write == NULL)
-                continue;
-            key = tx_write_key(set, write);
-            tx_memtable_retract(memtable, &key, lsn);
-        }
-        tx_memtable_forget(memtable);
-        return TXKV_NOMEM;
-    }
-    return TXKV_OK;
-}
-
 static void
 add_to_batch(struct batch *batch, struct request *request)
 {
@@ -172,7 +114,7 @@ enter(struct tx_commit *commit, struct request *request, struct batch *batch)
         return rc;
     rc = tx_memtable_pin_segment(memtable, place.segment);
     if (rc == TXKV_OK)
-        rc = enter_writes(memtable, &txn->writes, place.lsn, place.mapped + request->ops_at);
+        rc = tx_enter(memtable, &txn->writes, place.lsn, place.mapped + request->ops_at);
     if (rc == TXKV_OK && request->prepares)
         tx_prepare_hold(core, &place,
                         request->ops_at + txn->writes.record_used - TX_RECORD_HEADER_BYTES);
@@ -505,8 +447,8 @@ finish_body(const struct tx_core *core, struct tx_writeset *set, struct request 
 
     if (request->prepares)
         return;
-    tx_record_finish_body(set->record, TX_RECORD_TXN, body_bytes, core->store_id);
-    request->record = set->record;
+    tx_record_finish_body(set->record.at, TX_RECORD_TXN, body_bytes, core->store_id);
+    request->record = set->record.at;
     request->bytes = (uint32_t)tx_record_length(body_bytes);
 }
 
@@ -568,19 +510,19 @@ tx_commit_prepare(struct tx_commit *commit, struct txkv_session *session, struct
                                .sync = TXKV_SYNC_FULL,
                                .prepares = true };
     struct tx_txn *txn = session->current;
-    uint8_t *record;
+    struct tx_room record;
     enum txkv_rc rc;
 
     assert(txn != NULL && txn->begun && txn->writes.count > 0 && txn->prepared_lsn == 0);
     rc = tx_prepare_record(commit->core, &txn->writes, note, &record, &request.bytes, err);
     if (rc != TXKV_OK)
         return rc;
-    request.record = record;
+    request.record = record.at;
     request.ops_at = (uint32_t)tx_prepared_bytes(note.bytes);
     rc = commit_request(commit, &request);
     txn->prepared_lsn = request.lsn;
     txn->prepared_end = request.lsn + request.bytes;
-    tx_free(record);
+    tx_room_free(&record);
     return rc;
 }
 

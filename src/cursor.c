@@ -52,7 +52,7 @@ static void
 anchor_value(struct txkv_cursor *cursor)
 {
     const struct tx_writeset *writes = &cursor->txn->writes;
-    const uintptr_t at = (uintptr_t)cursor->value.data - (uintptr_t)writes->record;
+    const uintptr_t at = (uintptr_t)cursor->value.data - (uintptr_t)writes->record.at;
 
     cursor->own_value = writes->count > 0 && at < writes->record_used;
     cursor->own_value_at = cursor->own_value ? (uint32_t)at : 0;
@@ -437,7 +437,7 @@ txkv_cursor_value(const struct txkv_cursor *cursor)
 {
     assert(cursor->place == ON_ROW);
     if (cursor->own_value)
-        return (struct txkv_bytes){ cursor->txn->writes.record + cursor->own_value_at,
+        return (struct txkv_bytes){ cursor->txn->writes.record.at + cursor->own_value_at,
                                     cursor->value.bytes };
     return cursor->value;
 }

@@ -59,9 +59,9 @@ source_value(const struct txkv_cursor *cursor, const struct source *source,
 {
     if (source->own) {
         const struct tx_writeset *writes = &cursor->txn->writes;
-        const struct tx_write *write = &writes->writes[source->version->tag];
+        const struct tx_op op = tx_write_op(writes, &writes->writes[source->version->tag]);
 
-        *value = (struct txkv_bytes){ tx_write_value(writes, write), write->value_bytes };
+        *value = (struct txkv_bytes){ op.value, op.value_bytes };
     } else {
         *value = (struct txkv_bytes){ source->version->value, source->version->value_bytes };
     }

@@ -41,11 +41,13 @@ tx_memtable_free(struct tx_memtable *memtable)
     tx_free(memtable);
 }
 
-/* Into the list, or to those that wait until somebody asks for it. */
+/* Into the list, or to those that wait until somebody asks for it. A large transaction's nodes wait
+ * also where somebody has: in no order they would keep the writer for longer than a scan takes to
+ * sort them. */
 static void
 link_or_keep(struct tx_memtable *memtable, struct tx_node *node)
 {
-    if (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0) {
+    if (!memtable->keeps && (memtable->links || tx_load_relaxed_32(&memtable->scanned) != 0)) {
         tx_skiplist_link(&memtable->linked, node);
         return;
     }
@@ -60,9 +62,11 @@ static enum txkv_rc
 add_node(struct tx_memtable *memtable, const struct tx_key *key, const uint8_t *stays,
          uint64_t hash, const struct tx_version *first)
 {
-    struct tx_node *node = tx_skiplist_make(&memtable->linked, key, first);
+    struct tx_node *node;
     uint64_t *of_table;
 
+    memtable->linked.sparse = memtable->keeps;
+    node = tx_skiplist_make(&memtable->linked, key, first);
     if (node == NULL)
         return TXKV_NOMEM;
     node->key.data = stays; /* no reader has it yet */
@@ -167,6 +171,13 @@ tx_memtable_pin_segment(struct tx_memtable *memtable, struct tx_segment *segment
     return TXKV_OK;
 }
 
+void
+tx_memtable_let_go(const struct tx_memtable *memtable)
+{
+    for (uint32_t i = 0; i < memtable->segment_count; i++)
+        tx_segment_unmap_pages(memtable->segments[i], 0, memtable->segments[i]->bytes);
+}
+
 struct tx_node *
 tx_memtable_get(struct tx_memtable *memtable, const struct tx_key *key, uint64_t hash)
 {
@@ -180,6 +191,7 @@ tx_memtable_account(struct tx_memtable *memtable, uint64_t lsn, uint64_t bytes,
     tx_store_release_64(&memtable->end_lsn, lsn + bytes); /* [M13] */
     tx_store_relaxed_64(&memtable->records, memtable->records + transactions);
     tx_store_relaxed_64(&memtable->log_bytes, memtable->log_bytes + bytes);
+    tx_store_relaxed_64(&memtable->largest, tx_max_u64(memtable->largest, bytes));
 }
 
 uint64_t

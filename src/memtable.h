@@ -25,6 +25,9 @@ struct tx_recent {
     uint32_t body_bytes;
 };
 
+/* Bytes of a record. */
+#define TX_MEMTABLE_LARGE (UINT64_C(32) << 20)
+
 /* Tables whose numbers are equal modulo this are counted together. */
 enum { TX_MEMTABLE_COUNTS = 64 };
 
@@ -39,11 +42,13 @@ struct tx_memtable {
     uint32_t has_loose;
     uint32_t scanned; /* atomic, relaxed: 1 since a scan has looked at it */
     bool links;       /* fixed at creation: new nodes go into the list at once, scanned or not */
+    bool keeps;       /* the writer's: not those of the transaction that is being entered */
     /* Leader writes, any thread reads. Versions have first_lsn <= lsn < end_lsn. */
     uint64_t first_lsn; /* fixed at creation */
     uint64_t end_lsn;   /* atomic: end of the last record entered; fixed once frozen */
     uint64_t records;   /* atomic: transactions entered */
     uint64_t log_bytes; /* atomic: their records' bytes */
+    uint64_t largest;   /* atomic: of the largest one */
     uint64_t table_keys[TX_MEMTABLE_COUNTS]; /* atomic: of each table, for planners */
     const struct tx_recent *recent;  /* the newest first, without what recovery entered; leader's */
     uint32_t refs;                   /* views that list it; leader's */
@@ -98,6 +103,18 @@ void tx_memtable_forget(struct tx_memtable *memtable);
 /* Keep a segment mapped while this memtable lives. Does nothing when it is the one pinned last. */
 TX_MUST_CHECK enum txkv_rc tx_memtable_pin_segment(struct tx_memtable *memtable,
                                                    struct tx_segment *segment);
+
+/* Whether a large transaction is in it: its log may be longer than what the limits for checkpoints
+ * let ordinary ones make of it, and is not to be in memory as a whole. Any thread. */
+static inline bool
+tx_memtable_is_large(const struct tx_memtable *memtable)
+{
+    return tx_load_relaxed_64(&memtable->largest) >= TX_MEMTABLE_LARGE;
+}
+
+/* The pages of its records leave this process's memory; they stay in the kernel's cache. Any
+ * thread, of a memtable that takes no more segments. */
+void tx_memtable_let_go(const struct tx_memtable *memtable);
 
 /* How many keys of the table it has, or a few more: see TX_MEMTABLE_COUNTS. Any thread. */
 static inline uint64_t

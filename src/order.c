@@ -7,8 +7,8 @@
  * meanwhile has a snapshot that is older than all of them, or would have asked for them first.
  *
  * Ordering: [M16] the writer stores has_loose = 1 before the node's version is published, and here
- * 0 is stored after the last link. So a scan that loads 0, after its snapshot was taken, finds
- * every node that the snapshot sees in the list.
+ * 0 is stored after the last link, when no more have come. So a scan that loads 0, after its
+ * snapshot was taken, finds every node that the snapshot sees in the list.
  */
 #include "order.h"
 
@@ -16,11 +16,13 @@
 
 enum {
     STRETCH = 4096, /* nodes: commits wait for them, for less than a millisecond */
+    LET_GO_KEYS = 1 << 16,
     PREFETCH_AHEAD = 8
 };
 
 /* Nodes to be linked. */
 struct loose {
+    const struct tx_memtable *frozen; /* theirs, if it is a large one that takes no writes */
     struct tx_node *chain;  /* by `prev`; the array's nodes, unless there was no memory for it */
     struct tx_node **nodes; /* or NULL */
     struct tx_sort_item *items; /* the array's order */
@@ -28,12 +30,16 @@ struct loose {
     struct tx_node *last; /* linked: below the next one, where the array is sorted */
 };
 
+/* Keys are asked for in the array's order, most of them once: what was looked at in the log need
+ * not stay in memory. */
 static struct tx_key
 key_of(const void *arg, uint32_t index)
 {
-    struct tx_node *const *nodes = arg;
+    const struct loose *loose = arg;
 
-    return nodes[index]->key;
+    if (index % LET_GO_KEYS == LET_GO_KEYS - 1 && loose->frozen != NULL)
+        tx_memtable_let_go(loose->frozen);
+    return loose->nodes[index]->key;
 }
 
 /* Without memory they are counted, and linked in the order in which they come, which takes
@@ -107,13 +113,14 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
 
     (void)pthread_mutex_lock(&core->overlay_mutex);
     takes_writes = tx_views_current(&core->views)->memtables[0] == memtable;
+    loose.frozen = takes_writes || !tx_memtable_is_large(memtable) ? NULL : memtable;
     loose.chain = memtable->loose;
     loose.room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     memtable->loose = NULL;
     (void)pthread_mutex_unlock(&core->overlay_mutex);
     collect(&loose);
     if (loose.nodes != NULL)
-        tx_keysort(loose.items, loose.count, key_of, loose.nodes);
+        tx_keysort(loose.items, loose.count, key_of, &loose);
     while (loose.done < loose.count) {
         if (takes_writes)
             (void)pthread_mutex_lock(&core->overlay_mutex);
@@ -124,8 +131,9 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
     tx_free(loose.nodes);
     tx_free(loose.items);
     (void)pthread_mutex_lock(&core->overlay_mutex);
-    assert(memtable->loose == NULL); /* the writer has known of the scan since the first lock */
-    tx_store_release_32(&memtable->has_loose, 0); /* [M16] */
+    /* A large transaction that came meanwhile is nothing that this scan's snapshot sees. */
+    if (memtable->loose == NULL)
+        tx_store_release_32(&memtable->has_loose, 0); /* [M16] */
     (void)pthread_mutex_unlock(&core->overlay_mutex);
 }
 
@@ -156,6 +164,7 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
 static void
 take_loose(const struct tx_memtable *memtable, struct loose *loose)
 {
+    loose->frozen = tx_memtable_is_large(memtable) ? memtable : NULL;
     loose->chain = memtable->loose;
     loose->room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
     collect(loose);
@@ -190,7 +199,7 @@ tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable, struct t
     }
     if (loose.nodes != NULL) {
         assert(loose.count > 0);
-        tx_keysort_by_two(loose.items, loose.count, key_of, loose.nodes);
+        tx_keysort_by_two(loose.items, loose.count, key_of, &loose);
         walk->nodes = nodes_in_order(&loose);
         walk->count = loose.count;
         tx_free(loose.nodes);

@@ -292,26 +292,29 @@ tx_prepare_claim(struct tx_core *core, struct txkv_error *err)
 
 enum txkv_rc
 tx_prepare_record(const struct tx_core *core, const struct tx_writeset *writes,
-                  struct txkv_bytes note, uint8_t **out, uint32_t *bytes, struct txkv_error *err)
+                  struct txkv_bytes note, struct tx_room *record, uint32_t *bytes,
+                  struct txkv_error *err)
 {
     const uint64_t note_bytes = tx_prepared_bytes(note.bytes);
     const uint64_t ops_bytes = writes->record_used - TX_RECORD_HEADER_BYTES;
     const uint64_t length = tx_record_length(note_bytes + ops_bytes);
-    uint8_t *record, *body;
+    uint8_t *body;
+    enum txkv_rc rc;
 
-    *out = NULL;
+    tx_room_init(record, writes->record.dir);
     if (note.bytes > UINT32_MAX || length > TX_RECORD_BYTES_MAX)
         return tx_fail(err, TXKV_TOOBIG,
                        "the transaction is larger than 4 GiB; commit it in several parts");
-    record = tx_malloc(length);
-    if (record == NULL)
-        return tx_fail_nomem(err);
-    body = record + TX_RECORD_HEADER_BYTES;
+    rc = tx_room_grow(record, length, 0, err);
+    if (rc != TXKV_OK)
+        return rc;
+    body = record->at + TX_RECORD_HEADER_BYTES;
     tx_prepared_encode(body, note);
-    memcpy(body + note_bytes, writes->record + TX_RECORD_HEADER_BYTES, ops_bytes);
-    tx_record_finish_body(record, TX_RECORD_PREPARED, (uint32_t)(note_bytes + ops_bytes),
+    memcpy(body + note_bytes, writes->record.at + TX_RECORD_HEADER_BYTES, ops_bytes);
+    tx_record_finish_body(record->at, TX_RECORD_PREPARED, (uint32_t)(note_bytes + ops_bytes),
                           core->store_id);
-    *out = record;
+    tx_room_let_go(record, length);
+    tx_writeset_let_go(writes);
     *bytes = (uint32_t)length;
     return TXKV_OK;
 }

@@ -40,11 +40,11 @@
 TX_MUST_CHECK enum txkv_rc tx_prepare_claim(struct tx_core *core, struct txkv_error *err);
 void tx_prepare_unclaim(struct tx_core *core);
 
-/* The prepared record of what was written, all but what the leader fills in: *record (tx_free),
- * *bytes long. */
+/* The prepared record of what was written, all but what the leader fills in: in *record (which is
+ * made, and tx_room_free), *bytes long. */
 TX_MUST_CHECK enum txkv_rc tx_prepare_record(const struct tx_core *core,
                                              const struct tx_writeset *writes,
-                                             struct txkv_bytes note, uint8_t **record,
+                                             struct txkv_bytes note, struct tx_room *record,
                                              uint32_t *bytes, struct txkv_error *err);
 
 /*

@@ -39,6 +39,7 @@
 #define TX_RECORD_H
 
 #include "base.h"
+#include "bytes.h"
 #include "error.h"
 
 #define TX_RECORD_HEADER_BYTES 48u
@@ -121,6 +122,22 @@ enum tx_record_state tx_record_decode(const uint8_t *p, const uint8_t *end, uint
  * unknown kind, past the end).
  */
 TX_MUST_CHECK enum txkv_rc tx_op_next(const uint8_t **p, const uint8_t *end, struct tx_op *op);
+
+/* The same of one that this process has written, with no look at whether it fits. */
+static inline struct tx_op
+tx_op_at(const uint8_t *p)
+{
+    struct tx_op op = { .kind = *p++ == TX_OP_PUT ? TX_OP_PUT : TX_OP_DELETE };
+
+    op.table = tx_take_varint(&p);
+    op.key_bytes = tx_take_varint(&p);
+    if (op.kind == TX_OP_PUT)
+        op.value_bytes = tx_take_varint(&p);
+    op.key = p;
+    if (op.kind == TX_OP_PUT)
+        op.value = p + op.key_bytes;
+    return op;
+}
 
 /* Upper bound of the bytes one operation takes. */
 uint64_t tx_op_bytes_max(uint32_t key_bytes, uint64_t value_bytes);

@@ -1,8 +1,8 @@
 /*
  * rows.c - the rows that a checkpoint moves.
  *
- * The blocks go round: the thread fills one while the caller reads another. All that both look at
- * is under the mutex.
+ * The stretches go round: the thread fills one while the caller reads another. All that both look
+ * at is under the mutex.
  */
 #include "rows.h"
 
@@ -13,48 +13,45 @@
 #include "tree_scout.h"
 
 enum {
-    BLOCK_ROWS = 512,
-    BLOCK_BYTES = 64 << 10,  /* of copied rows */
-    COPY_MAX = 4096,         /* bytes of a row: what is longer is read where it stands */
-    BLOCKS = 16,             /* while there is a thread, else one */
-    WAKE_FOR = BLOCKS / 2,   /* who waits does so for as many: waking up takes its time */
-    THREAD_FROM = 16384,     /* keys: fewer are not worth a thread */
-    SCOUT_FROM = 256,        /* keys: of fewer each may as well be waited for */
-    LET_GO_BYTES = 16 << 20, /* of rows, at least, before the log's pages are let go of */
-    LET_GO_TIMES = 4,        /* at most */
-    NEAR_BYTES = 64 << 10    /* from one row to the next, in the log's order */
+    STRETCHES = 2,         /* while there is a thread, else one */
+    THREAD_FROM = 16384,   /* keys: fewer are not worth a thread */
+    SCOUT_FROM = 256,      /* keys: of fewer each may as well be waited for */
+    FEW_BYTES = 256 << 10, /* of a stretch, where it may be as short as that */
+    LAST_BYTES =
+        8 << 20,      /* else, or a part of the log; and a part of what LMDB's dirty pages have */
+    LAST_OF_LOG = 32, /* not taken yet */
+    OF_DIRTY = 4,     /* of a log that is shorter than all that they take */
+    OF_DIRTY_LONG = 6,
+    DIRTY_BYTES = 512 << 20, /* LMDB's limit */
+    NEAR_BYTES = 64 << 10,   /* from one row to the next, in the log's order */
+    LET_GO_BYTES = 16 << 20  /* of rows that are read in their place, before the log is let go of */
 };
-
-struct block {
-    struct tx_row rows[BLOCK_ROWS];
-    uint32_t count;
-    uint8_t copies[]; /* BLOCK_BYTES of keys and values, while there is a thread */
-};
-
-enum { BLOCK_ROOM = sizeof(struct block) + BLOCK_BYTES };
 
 struct tx_rows {
     struct tx_tree *tree;
     struct tx_memtable *const *memtables;
     uint32_t count;
-    uint64_t from_lsn, keys, let_go_at;
-    struct block *blocks[BLOCKS];
+    uint64_t from_lsn, keys, log_bytes;
+    bool large; /* the log is not to be in memory as a whole */
+    struct tx_stretch stretches[STRETCHES];
+    uint32_t stretch_count;
     pthread_t thread;
     bool has_thread;
     bool started, ended; /* the caller's, as the next */
-    uint64_t blocks_read;
+    uint64_t read;       /* stretches */
 
-    /* Who fills blocks: the thread while there is one, else the caller. */
+    /* Who fills stretches: the thread while there is one, else the caller. */
     struct tx_order_walk *walks; /* of each memtable */
-    const uint8_t *last;         /* key of the last row, where it stands in the log */
-    /* Since the log's pages were let go of, or could have been. */
-    uint64_t seen, seen_in_order, bytes;
+    uint64_t bytes_filled;       /* of rows */
+    bool few;                    /* the next stretch is short */
+    uint64_t bytes_uncopied;     /* of rows since the log's pages were let go of */
+
     struct tx_tree_scout *scout; /* or NULL */
 
     pthread_mutex_t mutex;
     pthread_cond_t filled_more, read_more;
-    /* Under it. Blocks are numbered from 0 on; number n is blocks[n % BLOCKS]. */
-    uint64_t blocks_filled, blocks_freed;
+    /* Under it. Stretches are numbered from 0 on; number n is stretches[n % STRETCHES]. */
+    uint64_t filled, freed;
     bool all_filled, ending;
 };
 
@@ -107,93 +104,88 @@ next_row(struct tx_rows *rows, struct tx_row *row)
     return true;
 }
 
+/* Rows that are too long to be copied are read by the caller, and soon after this. */
 static void
-let_go_of_pages(const struct tx_rows *rows)
+let_go_of_log(struct tx_rows *rows, const struct tx_row *row)
 {
-    for (uint32_t i = 0; i < rows->count; i++) {
-        const struct tx_memtable *memtable = rows->memtables[i];
-
-        for (uint32_t n = 0; n < memtable->segment_count; n++)
-            tx_segment_unmap_pages(memtable->segments[n], 0, memtable->segments[n]->bytes);
-    }
+    rows->bytes_uncopied += (uint64_t)row->key_bytes + row->value_bytes;
+    if (rows->bytes_uncopied < LET_GO_BYTES)
+        return;
+    rows->bytes_uncopied = 0;
+    for (uint32_t i = 0; i < rows->count; i++)
+        tx_memtable_let_go(rows->memtables[i]);
 }
 
 /*
- * The log's pages that were read leave this process's memory now and then; they stay in the
- * kernel's cache, and LMDB's dirty pages come in their place. Not when rows come in another order
- * than they were logged in, which brings all of the pages back at once.
+ * Each stretch maps and reads all of the log anew, so they are to be few. The rows that have been
+ * read are LMDB's dirty pages by then, up to a limit: what these have not taken yet the stretches
+ * may take, and all together it is hardly more than at the end.
  */
-static void
-count_row(struct tx_rows *rows, const struct tx_row *row)
+static uint64_t
+stretch_bytes(const struct tx_rows *rows)
 {
-    const uint64_t step = (uint64_t)(uintptr_t)row->key - (uint64_t)(uintptr_t)rows->last;
+    const uint64_t dirty = tx_min_u64(rows->log_bytes, DIRTY_BYTES);
+    const uint64_t last = tx_max_u64(LAST_BYTES, rows->log_bytes / LAST_OF_LOG);
 
-    rows->last = row->key;
-    rows->seen++;
-    rows->seen_in_order += step < NEAR_BYTES;
-    rows->bytes += (uint64_t)row->key_bytes + row->value_bytes;
-    if (rows->bytes < rows->let_go_at)
-        return;
-    if (2 * rows->seen_in_order > rows->seen)
-        let_go_of_pages(rows);
-    rows->bytes = rows->seen = rows->seen_in_order = 0;
-}
-
-static uint8_t *
-copy(uint8_t **to, const uint8_t *from, uint32_t bytes)
-{
-    uint8_t *const at = *to;
-
-    memcpy(at, from, bytes);
-    *to += bytes;
-    return at;
+    if (!rows->large)
+        return FEW_BYTES;
+    return tx_min_u64(last, DIRTY_BYTES) + (dirty - tx_min_u64(rows->bytes_filled, dirty)) /
+                                               (dirty < DIRTY_BYTES ? OF_DIRTY : OF_DIRTY_LONG);
 }
 
 static void
-fill(struct tx_rows *rows, struct block *block)
+look_ahead(struct tx_tree_scout *scout, const struct tx_stretch *stretch)
 {
-    uint8_t *next = block->copies, *const end = next + BLOCK_BYTES - COPY_MAX;
+    for (uint32_t i = 0; i < stretch->count; i++)
+        tx_tree_scout_look(scout, stretch->rows[i].table, stretch->rows[i].key,
+                           stretch->rows[i].key_bytes);
+    tx_tree_scout_flush(scout);
+}
 
-    block->count = 0;
-    while (block->count < BLOCK_ROWS && next <= end && next_row(rows, &block->rows[block->count])) {
-        struct tx_row *row = &block->rows[block->count++];
+/* The first stretch tells whether rows come in the log's order. Then each maps its own part of the
+ * log alone, and short ones stay in the processor's cache. */
+static void
+fill(struct tx_rows *rows, struct tx_stretch *stretch)
+{
+    const uint8_t *last = NULL;
+    uint32_t near = 0;
+    struct tx_row row;
 
-        count_row(rows, row);
-        if (rows->scout != NULL)
-            tx_tree_scout_look(rows->scout, row->table, row->key, row->key_bytes);
-        if (rows->has_thread && (uint64_t)row->key_bytes + row->value_bytes <= COPY_MAX) {
-            row->key = copy(&next, row->key, row->key_bytes);
-            if (row->value != NULL)
-                row->value = copy(&next, row->value, row->value_bytes);
-        }
+    tx_stretch_shrink(stretch, stretch_bytes(rows));
+    tx_stretch_clear(stretch, rows->few ? FEW_BYTES : stretch_bytes(rows));
+    while (tx_stretch_has_room(stretch) && next_row(rows, &row)) {
+        tx_stretch_add(stretch, &row);
+        if (!tx_stretch_is_copied(stretch, &row))
+            let_go_of_log(rows, &row);
+        near += (uintptr_t)row.key - (uintptr_t)last < NEAR_BYTES;
+        last = row.key;
     }
+    rows->few = near > stretch->count / 2;
+    rows->bytes_filled += stretch->bytes;
+    tx_stretch_copy(stretch);
     if (rows->scout != NULL)
-        tx_tree_scout_flush(rows->scout);
+        look_ahead(rows->scout, stretch);
 }
 
 static void *
 thread_main(void *arg)
 {
     struct tx_rows *rows = arg;
-    bool more = true;
 
     (void)pthread_mutex_lock(&rows->mutex);
-    while (more && !rows->ending) {
-        struct block *block = rows->blocks[rows->blocks_filled % BLOCKS];
+    while (!rows->all_filled && !rows->ending) {
+        struct tx_stretch *stretch = &rows->stretches[rows->filled % STRETCHES];
 
-        if (rows->blocks_filled - rows->blocks_freed == BLOCKS) {
-            while (rows->blocks_filled - rows->blocks_freed > BLOCKS - WAKE_FOR && !rows->ending)
-                (void)pthread_cond_wait(&rows->read_more, &rows->mutex);
+        if (rows->filled - rows->freed == STRETCHES) {
+            (void)pthread_cond_wait(&rows->read_more, &rows->mutex);
             continue;
         }
         (void)pthread_mutex_unlock(&rows->mutex);
-        fill(rows, block);
-        more = block->count > 0;
+        fill(rows, stretch);
         (void)pthread_mutex_lock(&rows->mutex);
-        rows->blocks_filled++;
-        rows->all_filled = !more;
-        if (rows->blocks_filled - rows->blocks_freed == WAKE_FOR || !more)
-            (void)pthread_cond_signal(&rows->filled_more);
+        rows->filled++;
+        rows->all_filled = stretch->count == 0;
+        (void)pthread_cond_signal(&rows->filled_more);
     }
     (void)pthread_mutex_unlock(&rows->mutex);
     return NULL;
@@ -202,31 +194,40 @@ thread_main(void *arg)
 /* ---- the caller ---- */
 
 static void
-free_blocks(struct tx_rows *rows, uint32_t from)
+free_stretches(struct tx_rows *rows)
 {
-    for (uint32_t i = from; i < BLOCKS; i++) {
-        tx_free(rows->blocks[i]);
-        rows->blocks[i] = NULL;
-    }
+    for (uint32_t i = 0; i < STRETCHES; i++)
+        tx_stretch_free(&rows->stretches[i]);
 }
 
-/* From here on a thread fills the blocks. Without memory or a thread the caller does it. */
+/* Without memory for copies the rows are read where they stand. */
+static enum txkv_rc
+make_stretches(struct tx_rows *rows)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    rows->stretch_count = rows->keys >= THREAD_FROM ? STRETCHES : 1;
+    if (rows->keys >= THREAD_FROM || rows->large) {
+        for (uint32_t i = 0; i < rows->stretch_count && rc == TXKV_OK; i++)
+            rc = tx_stretch_init(&rows->stretches[i], rows->memtables, rows->count,
+                                 stretch_bytes(rows));
+        if (rc == TXKV_OK)
+            return rc;
+        free_stretches(rows);
+        rows->stretch_count = 1;
+    }
+    return tx_stretch_init(&rows->stretches[0], rows->memtables, rows->count, 0);
+}
+
+/* From here on a thread fills the stretches, if there are two; if there is none the caller does. */
 static void
 start(struct tx_rows *rows)
 {
     rows->started = true;
     if (rows->keys >= SCOUT_FROM)
         rows->scout = tx_tree_scout_begin(rows->tree);
-    rows->has_thread = rows->keys >= THREAD_FROM;
-    for (uint32_t i = 1; i < BLOCKS && rows->has_thread; i++) {
-        rows->blocks[i] = tx_malloc(BLOCK_ROOM);
-        rows->has_thread = rows->blocks[i] != NULL;
-    }
-    if (rows->has_thread &&
-        tx_os_thread(&rows->thread, thread_main, rows, "txkv-rows", NULL) != TXKV_OK)
-        rows->has_thread = false; /* which a thread that runs looks at, so not else */
-    if (!rows->has_thread)
-        free_blocks(rows, 1);
+    rows->has_thread = rows->stretch_count == STRETCHES &&
+                       tx_os_thread(&rows->thread, thread_main, rows, "txkv-rows", NULL) == TXKV_OK;
 }
 
 static void
@@ -238,7 +239,6 @@ end_thread(struct tx_rows *rows)
     (void)pthread_mutex_unlock(&rows->mutex);
     (void)pthread_join(rows->thread, NULL);
     rows->has_thread = false;
-    free_blocks(rows, 1);
 }
 
 static void
@@ -250,37 +250,35 @@ stop(struct tx_rows *rows)
     rows->scout = NULL;
 }
 
-/* The block that the thread has filled after the last one, which is given back. */
-static const struct block *
-next_block(struct tx_rows *rows)
+/* The stretch that the thread has filled after the last one, which is given back. */
+static const struct tx_stretch *
+next_stretch(struct tx_rows *rows)
 {
     (void)pthread_mutex_lock(&rows->mutex);
-    rows->blocks_freed = rows->blocks_read;
-    if (rows->blocks_filled - rows->blocks_freed == BLOCKS - WAKE_FOR)
-        (void)pthread_cond_signal(&rows->read_more);
-    if (rows->blocks_filled == rows->blocks_read)
-        while (rows->blocks_filled - rows->blocks_read < WAKE_FOR && !rows->all_filled)
-            (void)pthread_cond_wait(&rows->filled_more, &rows->mutex);
+    rows->freed = rows->read;
+    (void)pthread_cond_signal(&rows->read_more);
+    while (rows->filled == rows->read)
+        (void)pthread_cond_wait(&rows->filled_more, &rows->mutex);
     (void)pthread_mutex_unlock(&rows->mutex);
-    return rows->blocks[rows->blocks_read++ % BLOCKS];
+    return &rows->stretches[rows->read++ % STRETCHES];
 }
 
 uint32_t
 tx_rows_next(struct tx_rows *rows, const struct tx_row **out)
 {
-    const struct block *block = rows->blocks[0];
+    const struct tx_stretch *stretch = &rows->stretches[0];
 
     if (rows->ended)
         return 0;
     if (!rows->started)
         start(rows);
     if (rows->has_thread)
-        block = next_block(rows);
+        stretch = next_stretch(rows);
     else
-        fill(rows, rows->blocks[0]);
-    rows->ended = block->count == 0;
-    *out = block->rows;
-    return block->count;
+        fill(rows, &rows->stretches[0]);
+    rows->ended = stretch->count == 0;
+    *out = stretch->rows;
+    return stretch->count;
 }
 
 void
@@ -288,8 +286,9 @@ tx_rows_rewind(struct tx_rows *rows)
 {
     stop(rows);
     rows->started = rows->ended = rows->all_filled = rows->ending = false;
-    rows->blocks_read = rows->blocks_filled = rows->blocks_freed = 0;
-    rows->bytes = rows->seen = rows->seen_in_order = 0;
+    rows->read = rows->filled = rows->freed = 0;
+    rows->few = true;
+    rows->bytes_filled = rows->bytes_uncopied = 0;
     for (uint32_t i = 0; i < rows->count; i++)
         tx_order_walk_rewind(&rows->walks[i]);
 }
@@ -299,9 +298,8 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
                uint64_t from_lsn, struct tx_rows **out)
 {
     struct tx_rows *rows = tx_zalloc(sizeof *rows);
-    uint64_t log_bytes = 0;
 
-    *out = rows;
+    *out = NULL;
     if (rows == NULL)
         return TXKV_NOMEM;
     (void)pthread_mutex_init(&rows->mutex, NULL); /* cannot fail with default attributes */
@@ -310,20 +308,21 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
     rows->tree = core->tree;
     rows->memtables = memtables;
     rows->from_lsn = from_lsn;
-    rows->blocks[0] = tx_malloc(BLOCK_ROOM);
+    rows->count = count;
+    rows->large = tx_stretch_is_large(memtables, count);
+    for (uint32_t i = 0; i < count; i++) {
+        rows->keys += tx_load_relaxed_64(&memtables[i]->keys);
+        rows->log_bytes += tx_load_relaxed_64(&memtables[i]->log_bytes);
+    }
     rows->walks = tx_zalloc(count * sizeof *rows->walks);
-    if (rows->blocks[0] == NULL || rows->walks == NULL) {
+    if (rows->walks == NULL || make_stretches(rows) != TXKV_OK) {
         tx_rows_free(rows);
-        *out = NULL;
         return TXKV_NOMEM;
     }
-    rows->count = count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         tx_order_walk_begin(core, memtables[i], &rows->walks[i]);
-        rows->keys += tx_load_relaxed_64(&memtables[i]->keys);
-        log_bytes += tx_load_relaxed_64(&memtables[i]->log_bytes);
-    }
-    rows->let_go_at = tx_max_u64(LET_GO_BYTES, log_bytes / LET_GO_TIMES);
+    rows->few = true;
+    *out = rows;
     return TXKV_OK;
 }
 
@@ -333,9 +332,9 @@ tx_rows_free(struct tx_rows *rows)
     if (rows == NULL)
         return;
     stop(rows);
-    for (uint32_t i = 0; i < rows->count; i++)
+    for (uint32_t i = 0; i < rows->count && rows->walks != NULL; i++)
         tx_order_walk_end(&rows->walks[i]);
-    free_blocks(rows, 0);
+    free_stretches(rows);
     (void)pthread_mutex_destroy(&rows->mutex);
     (void)pthread_cond_destroy(&rows->filled_more);
     (void)pthread_cond_destroy(&rows->read_more);

@@ -13,13 +13,9 @@
 
 #include "core.h"
 #include "order.h"
+#include "stretch.h"
 
 struct tx_rows;
-
-struct tx_row {
-    const uint8_t *key, *value; /* value NULL: the key was deleted */
-    uint32_t table, key_bytes, value_bytes;
-};
 
 /*
  * tx_rows_create -- the rows of `count` frozen memtables, newest first, but for those whose newest

@@ -22,6 +22,8 @@
 
 #include <string.h>
 
+enum { SPARSE_BITS = 2 };
+
 /* Two neighbours in the list with a key between them, or equal to the second. */
 struct gap {
     struct tx_node *before; /* below the key; the head when nothing else is */
@@ -101,14 +103,27 @@ tx_node_same_key(const struct tx_node *a, const struct tx_node *b)
 }
 
 static inline bool
+is_below_key(const struct tx_node *node, const struct tx_key *key,
+             const uint64_t prefix[TX_PREFIX_WORDS])
+{
+    if (node->key.table != key->table)
+        return node->key.table < key->table;
+    for (int i = 0; i < TX_PREFIX_WORDS; i++)
+        if (node->prefix[i] != prefix[i])
+            return node->prefix[i] < prefix[i];
+    return compare_from(&node->key, key, TX_PREFIX_BYTES) < 0;
+}
+
+static inline bool
 is_below(const struct tx_node *node, const struct target *target)
 {
-    if (node->key.table != target->key.table)
-        return node->key.table < target->key.table;
-    for (int i = 0; i < TX_PREFIX_WORDS; i++)
-        if (node->prefix[i] != target->prefix[i])
-            return node->prefix[i] < target->prefix[i];
-    return compare_from(&node->key, &target->key, TX_PREFIX_BYTES) < 0;
+    return is_below_key(node, &target->key, target->prefix);
+}
+
+bool
+tx_node_below(const struct tx_node *a, const struct tx_node *b)
+{
+    return is_below_key(a, &b->key, b->prefix);
 }
 
 static inline bool
@@ -173,7 +188,8 @@ move_finger(struct tx_skiplist *list, const struct target *target)
     return descend(finger[level - 1], level, target, finger);
 }
 
-/* 1 with probability 1/2, 2 with 1/4, and so on; at most one more than any before. */
+/* 1 with probability 1/2, 2 with 1/4, and so on, or in a sparse list 1/4 and 1/16 for one more; at
+ * most one more than any before. */
 static uint32_t
 random_height(struct tx_skiplist *list)
 {
@@ -183,7 +199,7 @@ random_height(struct tx_skiplist *list)
     list->random ^= list->random << 13;
     list->random ^= list->random >> 17;
     list->random ^= list->random << 5;
-    height = 1 + (uint32_t)__builtin_ctz(list->random);
+    height = 1 + (uint32_t)__builtin_ctz(list->random) / (list->sparse ? SPARSE_BITS : 1);
     if (height <= list->tallest)
         return height;
     if (list->tallest < TX_SKIPLIST_HEIGHT_MAX)

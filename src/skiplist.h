@@ -70,6 +70,7 @@ struct tx_skiplist {
     uint32_t height;      /* atomic */
     uint32_t random;      /* writer's: state of the height generator */
     uint32_t tallest;     /* writer's: height of the tallest node made, in the list or not yet */
+    bool sparse;          /* writer's: nodes made now get fewer levels, and take less memory */
     uint64_t count;       /* atomic: nodes */
     /* Writer's: where the last insert went, for runs in order: the last node of each level that was
      * below its key, or is its node. */
@@ -81,6 +82,10 @@ int tx_key_compare(const struct tx_key *a, const struct tx_key *b);
 
 /* The first bytes of a key as tx_node keeps them. */
 void tx_key_prefix(const struct tx_key *key, uint64_t prefix[TX_PREFIX_WORDS]);
+
+/* Whether a node's key is below another's. The keys themselves are looked at only when their first
+ * bytes are the same. */
+bool tx_node_below(const struct tx_node *a, const struct tx_node *b);
 
 /* Whether two nodes, or what looks like one in key and prefix, have the same key. */
 bool tx_node_same_key(const struct tx_node *a, const struct tx_node *b);

@@ -339,6 +339,9 @@ TXKV_MUST_CHECK enum txkv_rc txkv_get(struct txkv_session *session, uint32_t tab
  * txkv_put, txkv_delete -- write one key in the open transaction (TXKV_MISUSE outside one).
  * Deleting a missing key is not an error. The write is blind: it conflicts only when the
  * transaction has read the key too.
+ *
+ * After an error the transaction is as before. TXKV_FULL, TXKV_IOERR and TXKV_CANTOPEN come from
+ * transactions of 32 MiB and more, which have a file in the store's directory until they end.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_put(struct txkv_session *session, uint32_t table,
                                       struct txkv_bytes key, struct txkv_bytes value,

@@ -49,7 +49,7 @@ tx_txn_current(struct txkv_session *session, struct tx_txn **out, struct txkv_er
         if (txn == NULL)
             return tx_fail_nomem(err);
         txn->session = session;
-        tx_writeset_init(&txn->writes);
+        tx_writeset_init(&txn->writes, session->core->readonly ? NULL : session->core->dir);
         tx_readset_init(&txn->reads);
     }
     assert(txn->refs == 0 && !txn->begun && txn->writes.count == 0);
@@ -168,9 +168,11 @@ tx_txn_get(struct tx_txn *txn, const struct tx_key *key, struct txkv_bytes *valu
     enum txkv_rc rc;
 
     if (write != NULL) {
-        if (write->value_at == 0)
+        const struct tx_op op = tx_write_op(&txn->writes, write);
+
+        if (op.kind == TX_OP_DELETE)
             return TXKV_NOTFOUND;
-        *value = (struct txkv_bytes){ tx_write_value(&txn->writes, write), write->value_bytes };
+        *value = (struct txkv_bytes){ op.value, op.value_bytes };
         return TXKV_OK;
     }
     rc = tx_txn_snapshot(txn, err);
@@ -414,13 +416,13 @@ txkv_put(struct txkv_session *session, uint32_t table, struct txkv_bytes key,
     enum txkv_rc rc;
 
     /* A value that was read from the transaction's own writes moves when their record grows. */
-    if (txn != NULL && txn->writes.record != NULL) {
-        at = (uintptr_t)value.data - (uintptr_t)txn->writes.record;
+    if (txn != NULL && txn->writes.record.at != NULL) {
+        at = (uintptr_t)value.data - (uintptr_t)txn->writes.record.at;
         used = txn->writes.record_used;
     }
     rc = txkv_put_into(session, table, key, value.bytes, &into, err);
     if (rc == TXKV_OK && value.bytes > 0)
-        memcpy(into, at < used ? txn->writes.record + at : value.data, value.bytes);
+        memcpy(into, at < used ? txn->writes.record.at + at : value.data, value.bytes);
     return rc;
 }
 

@@ -134,7 +134,9 @@ check_drops(struct txkv_session *session, struct txkv_error *err)
     enum txkv_rc rc = TXKV_OK;
 
     for (uint32_t i = 0; i < txn->writes.count && rc == TXKV_OK; i++)
-        rc = tx_catalog_check_alive(catalog, txn->writes.writes[i].table, TX_CATALOG_ALIVE, err);
+        rc =
+            tx_catalog_check_alive(catalog, tx_write_op(&txn->writes, &txn->writes.writes[i]).table,
+                                   TX_CATALOG_ALIVE, err);
     if (rc != TXKV_OK || tx_readset_empty(reads) || session->isolation == TXKV_SNAPSHOT)
         return rc;
     for (uint32_t i = 0; i < points && rc == TXKV_OK; i++)

@@ -2,12 +2,12 @@
  * writeset.h - a transaction's own writes: its pending log record, and an index over it.
  *
  * Every write is encoded at once into the record that commit will append. An entry a write says
- * where its key and value stand in it (offsets: the buffer moves as it grows). A hash table finds a
+ * where its operation stands in it (an offset: the buffer moves as it grows). A hash table finds a
  * key's newest entry; a skip list, made only when the transaction scans, keeps them in order.
  * Undoing to a mark drops the newest entries and bytes.
  *
  * Threads: the session's. While a commit runs the leader reads it.
- * Layer 5: record.h, skiplist.h, hashidx.h (tx_key_hash), mem.h.
+ * Layer 5: record.h, room.h, skiplist.h, hashidx.h (tx_key_hash), mem.h.
  */
 #ifndef TX_WRITESET_H
 #define TX_WRITESET_H
@@ -15,30 +15,37 @@
 #include "base.h"
 #include "error.h"
 #include "record.h"
+#include "room.h"
 #include "skiplist.h"
 
-#define TX_WRITE_NONE UINT32_MAX
+#define TX_WRITE_NONE 0x7fffffffu
 
+/* So many writes, or more, are entered in the order in which they came: each step looks at the
+ * bytes behind the last one's, and nothing is sorted while the leader waits, or others for it. */
+#define TX_WRITES_MANY 4096u
+
+/* An operation takes four bytes of the record at least, so that 31 bits count all that fit. */
 struct tx_write {
-    uint64_t hash;
-    uint32_t table;
-    uint32_t key_at, key_bytes;     /* in the record */
-    uint32_t value_at, value_bytes; /* value_at 0: a delete */
-    uint32_t older;                 /* the key's write before this one, or TX_WRITE_NONE */
-    bool superseded;                /* a later write of this transaction replaces it */
+    uint64_t hash;           /* of the key */
+    uint32_t op_at;          /* in the record */
+    uint32_t older : 31;     /* the key's write before this one, or TX_WRITE_NONE */
+    uint32_t superseded : 1; /* a later write of this transaction replaces it */
 };
 
 /* tag: the hash's upper half, so that another key's slot costs no look at its write. */
 struct tx_write_slot {
-    uint32_t index, tag; /* index TX_WRITE_NONE: free */
+    uint32_t index, tag; /* index UINT32_MAX: free */
 };
 
 struct tx_writeset {
-    uint8_t *record; /* header room, then operations */
-    uint32_t record_used, record_room;
+    struct tx_room record; /* header room, then operations */
+    uint32_t record_used;
+    uint32_t let_go_at; /* so many of its bytes have been let go of, unless they were read since */
     struct tx_write *writes;
     uint32_t count, room;
-    struct tx_write_slot *slots; /* open addressing, linear probing: the key's newest write */
+    /* Open addressing, linear probing: the key's newest write. NULL before the first one, and after
+     * tx_writeset_prepare. */
+    struct tx_write_slot *slots;
     uint32_t slot_count, slots_used;
     uint32_t *order; /* set by tx_writeset_prepare: live writes in key order; NULL: as they stand */
     uint32_t order_count;
@@ -51,7 +58,8 @@ struct tx_writeset_mark {
     uint32_t record_used, count;
 };
 
-void tx_writeset_init(struct tx_writeset *set);
+/* dir: where the record of a large transaction may have a file (room.h), or NULL. */
+void tx_writeset_init(struct tx_writeset *set, const char *dir);
 void tx_writeset_free(struct tx_writeset *set);
 /* Empty it, keeping buffers of ordinary size for the next transaction. */
 void tx_writeset_reset(struct tx_writeset *set);
@@ -66,19 +74,35 @@ TX_MUST_CHECK enum txkv_rc tx_writeset_add(struct tx_writeset *set, enum tx_op_k
                                            uint8_t **value, struct txkv_error *err);
 
 /* The key's newest write, or NULL. */
-const struct tx_write *tx_writeset_find(const struct tx_writeset *set, const struct tx_key *key,
+const struct tx_write *tx_writeset_find(struct tx_writeset *set, const struct tx_key *key,
                                         uint64_t hash);
 
-static inline const uint8_t *
-tx_write_value(const struct tx_writeset *set, const struct tx_write *write)
+/* The operation as it stands in the record; its pointers are good until the next write. */
+static inline struct tx_op
+tx_write_op(const struct tx_writeset *set, const struct tx_write *write)
 {
-    return write->value_at == 0 ? NULL : set->record + write->value_at;
+    return tx_op_at(set->record.at + write->op_at);
+}
+
+static inline struct tx_key
+tx_op_key(const struct tx_op *op)
+{
+    return (struct tx_key){ op->key, op->key_bytes, op->table };
 }
 
 static inline struct tx_key
 tx_write_key(const struct tx_writeset *set, const struct tx_write *write)
 {
-    return (struct tx_key){ set->record + write->key_at, write->key_bytes, write->table };
+    const struct tx_op op = tx_write_op(set, write);
+
+    return tx_op_key(&op);
+}
+
+/* The record's pages need not be in memory, if they are a file's: room.h. */
+static inline void
+tx_writeset_let_go(const struct tx_writeset *set)
+{
+    tx_room_let_go(&set->record, set->record_used);
 }
 
 struct tx_writeset_mark tx_writeset_mark(const struct tx_writeset *set);
@@ -92,8 +116,9 @@ void tx_writeset_undo(struct tx_writeset *set, struct tx_writeset_mark mark);
 const struct tx_skiplist *tx_writeset_list(struct tx_writeset *set);
 
 /*
- * tx_writeset_prepare -- sort a large set, so that the leader enters it in key order, where each
- * step is cheap. Failing to get memory for it is not an error.
+ * tx_writeset_prepare -- for a commit. Sort a set of some size, so that the leader enters it in key
+ * order, where each step is cheap; failing to get memory for it is not an error. Of a large one
+ * give the hash table's memory back, which is made anew when it is asked.
  */
 void tx_writeset_prepare(struct tx_writeset *set);
 

@@ -25,6 +25,7 @@
 
 #define SQLITE_CORE 1
 #include "../../ext/init.h"
+#include "../../src/room.h"
 #include "limits.h"
 #include "scene.h"
 
@@ -32,9 +33,10 @@ enum {
     POINTS_MAX = 1 << 16,
     QUIET_RUNS = 3,
     SHOWN_MAX = 400,
-    SHORT_STEPS = 4,  /* of one kind of allocation */
-    SHORT_LIMITS = 3, /* one scene of so many runs under limits */
-    SECONDS = 30      /* that a run may take */
+    SHORT_STEPS = 4,          /* of one kind of allocation */
+    SHORT_LIMITS = 3,         /* one scene of so many runs under limits */
+    SECONDS = 30,             /* that a run may take */
+    ROOM_FILE_FROM = 16 << 10 /* bytes of a transaction, so that some have a file: room.h */
 };
 
 static struct totals {
@@ -392,6 +394,7 @@ main(int argc, char **argv)
 {
     const char *only = argc > 1 && strcmp(argv[1], "all") != 0 ? argv[1] : NULL;
 
+    tx_room_file_from = ROOM_FILE_FROM;
     in_short = argc < 2;
     only_n = test_argument(argc, argv, 2, 0);
     only_way = argc > 3 ? argv[3] : "EIO";

@@ -12,7 +12,7 @@
 
 #include "../../src/order.h"
 
-enum { KEYS = 10000, SCANNERS = 3, ROUNDS = 9, GROUP_MAX = 64 };
+enum { KEYS = 10000, SCANNERS = 3, ROUNDS = 24, GROUP_MAX = 64 };
 
 /* One memtable in an overlay of its own. The i-th key has LSN i. */
 struct overlay {
@@ -44,22 +44,30 @@ tear_down(void)
     (void)pthread_mutex_destroy(&overlay.core.overlay_mutex);
 }
 
-/* Enter the keys [from, to) as a leader does, and publish them. */
+/* Enter the keys [from, to) as a leader does, and publish them; large: as one large transaction. */
 static bool
-enter(uint64_t from, uint64_t to)
+enter_group(uint64_t from, uint64_t to, bool large)
 {
     bool ok = true;
 
     (void)pthread_mutex_lock(&overlay.core.overlay_mutex);
+    overlay.memtable->keeps = large;
     for (uint64_t i = from; i < to; i++) {
         const struct tx_key key = { (const uint8_t *)&overlay.keys[i], 8, 1 };
 
         ok &= tx_memtable_insert(overlay.memtable, &key, tx_key_hash(&key), i, key.data, 8) ==
               TXKV_OK;
     }
+    overlay.memtable->keeps = false;
     (void)pthread_mutex_unlock(&overlay.core.overlay_mutex);
     tx_store_release_64(&overlay.published, to);
     return ok;
+}
+
+static bool
+enter(uint64_t from, uint64_t to)
+{
+    return enter_group(from, to, false);
 }
 
 /* Nodes that a snapshot sees, or UINT64_MAX when they are not in order. */
@@ -123,6 +131,26 @@ a_memtable_that_links_needs_no_scan(void **state)
     set_up(2, true);
     assert_true(enter(0, KEYS));
     assert_int_equal(count_up(&overlay.memtable->linked, UINT64_MAX), KEYS);
+    assert_int_equal(overlay.memtable->has_loose, 0);
+    tear_down();
+}
+
+static void
+a_large_transaction_waits_for_the_next_scan_also_where_one_has_been(void **state)
+{
+    const struct tx_skiplist *list;
+
+    (void)state;
+    set_up(5, false);
+    assert_true(enter(0, KEYS / 4));
+    list = tx_order_for_scan(&overlay.core, overlay.memtable);
+    assert_true(enter_group(KEYS / 4, KEYS / 2, true));
+    assert_int_equal(count_up(list, UINT64_MAX), KEYS / 4);
+    assert_true(enter(KEYS / 2, KEYS));
+    assert_int_equal(count_up(list, UINT64_MAX), KEYS / 4 + KEYS / 2);
+    assert_ptr_equal(tx_order_for_scan(&overlay.core, overlay.memtable), list);
+    assert_int_equal(count_up(list, UINT64_MAX), KEYS);
+    assert_int_equal(count_down(list, UINT64_MAX), KEYS);
     assert_int_equal(overlay.memtable->has_loose, 0);
     tear_down();
 }
@@ -252,7 +280,7 @@ scan(void *arg)
 
 /*
  * Goal: a scan finds every key of its snapshot in order, whenever it comes, while the writer goes
- * on and other scans put the same keys in order [M16].
+ * on, large transactions of it too, and other scans put the same keys in order [M16].
  * Method: each round begins with an unscanned memtable; scanners come at different times, some at
  * the same, and count.
  */
@@ -273,7 +301,7 @@ scans_beside_the_writer_find_all_that_was_published(void **state)
         for (uint64_t at = 0, to; at < KEYS; at = to) {
             random = random * 6364136223846793005u + 1442695040888963407u;
             to = tx_min_u64(KEYS, at + 1 + (random >> 33) % GROUP_MAX);
-            ok &= enter(at, to);
+            ok &= enter_group(at, to, random >> 63 == 0);
         }
         for (uint64_t i = 0; i < SCANNERS; i++)
             (void)pthread_join(scanners[i].thread, NULL);
@@ -290,6 +318,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_put_in_order_before_a_scan_and_everything_from_then_on),
         cmocka_unit_test(a_memtable_that_links_needs_no_scan),
+        cmocka_unit_test(a_large_transaction_waits_for_the_next_scan_also_where_one_has_been),
         cmocka_unit_test(a_walk_links_nothing_and_leaves_no_word_that_there_was_a_scan),
         cmocka_unit_test(a_walk_comes_to_linked_and_to_loose_nodes),
         cmocka_unit_test(a_walk_without_memory_to_sort_links_all),

@@ -154,6 +154,37 @@ operations_decode_to_what_was_encoded(void **state)
     assert_int_equal(tx_op_next(&p, end, &op), TXKV_NOTFOUND);
 }
 
+/* Method: lengths and numbers around each length of a varint, read in both ways. */
+static void
+an_operation_is_read_as_one_of_this_process_as_from_a_disk(void **state)
+{
+    static const uint32_t numbers[] = { 1,       127,      128,       16383,     16384,
+                                        2097151, 2097152u, 268435455, 268435456, 4294967295u };
+    static uint8_t buffer[300000], key[TXKV_KEY_BYTES_MAX];
+    uint8_t *key_at, *value_at;
+
+    (void)state;
+    for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        for (uint32_t j = 0; j < 9; j++) {
+            const uint32_t key_bytes = (uint32_t)tx_min_u64(numbers[j], sizeof key);
+            const uint32_t value_bytes = j % 3 == 0 ? 0 : numbers[j % 4];
+            const enum tx_op_kind kind = j == 5 ? TX_OP_DELETE : TX_OP_PUT;
+            const uint8_t *p = buffer;
+            struct tx_op op, same;
+
+            (void)tx_op_encode(buffer, kind, numbers[i], key, key_bytes, value_bytes, &key_at,
+                               &value_at);
+            assert_int_equal(tx_op_next(&p, buffer + sizeof buffer, &op), TXKV_OK);
+            same = tx_op_at(buffer);
+            assert_int_equal(same.kind, op.kind);
+            assert_int_equal(same.table, op.table);
+            assert_ptr_equal(same.key, op.key);
+            assert_int_equal(same.key_bytes, op.key_bytes);
+            assert_ptr_equal(same.value, op.value);
+            assert_int_equal(same.value_bytes, op.value_bytes);
+        }
+}
+
 static enum txkv_rc
 first_op(const uint8_t *bytes, size_t n)
 {
@@ -319,6 +350,7 @@ main(void)
         cmocka_unit_test(zeros_are_absent),
         cmocka_unit_test(a_seal_with_a_body_or_an_unknown_type_is_damaged),
         cmocka_unit_test(operations_decode_to_what_was_encoded),
+        cmocka_unit_test(an_operation_is_read_as_one_of_this_process_as_from_a_disk),
         cmocka_unit_test(operations_that_cannot_be_are_refused),
         cmocka_unit_test(a_prepared_record_is_a_note_and_operations),
         cmocka_unit_test(a_decision_names_the_record_it_is_about),

@@ -23,7 +23,7 @@ setup(void **state)
 {
     (void)state;
     live_before = tx_mem_live();
-    tx_writeset_init(&set);
+    tx_writeset_init(&set, NULL);
     return 0;
 }
 
@@ -70,13 +70,14 @@ find(const char *key, const char *value)
 {
     const struct tx_key k = key_of(key);
     const struct tx_write *write = tx_writeset_find(&set, &k, tx_key_hash(&k));
-    const uint8_t *data = write == NULL ? NULL : tx_write_value(&set, write);
+    struct tx_op op;
 
     if (write == NULL)
         return MISSING;
-    if (data == NULL)
+    op = tx_write_op(&set, write);
+    if (op.value == NULL)
         return DELETED;
-    return write->value_bytes == strlen(value) && memcmp(data, value, write->value_bytes) == 0
+    return op.value_bytes == strlen(value) && memcmp(op.value, value, op.value_bytes) == 0
                ? EQUAL
                : DIFFERENT;
 }
@@ -145,8 +146,8 @@ the_record_holds_every_write_in_order(void **state)
         (void)snprintf(key, sizeof key, "key%d", i % 1000);
         write_one(key, i % 7 == 0 ? NULL : key);
     }
-    p = set.record + TX_RECORD_HEADER_BYTES;
-    end = set.record + set.record_used;
+    p = set.record.at + TX_RECORD_HEADER_BYTES;
+    end = set.record.at + set.record_used;
     for (int i = 0; i < 3000; i++) {
         (void)snprintf(key, sizeof key, "key%d", i % 1000);
         assert_int_equal(tx_op_next(&p, end, &op), TXKV_OK);
@@ -296,6 +297,51 @@ a_large_set_is_prepared_in_key_order_without_superseded_writes(void **state)
     assert_null(set.order);
 }
 
+/* Goal: a large set that was about to be committed, and was not, goes on as any other.
+ * Method: its hash table is given back; then it is asked, without memory too, undone and added to.
+ */
+static void
+a_large_set_has_no_table_after_prepare_and_makes_one_when_it_is_asked(void **state)
+{
+    enum { KEYS = 40000 };
+    struct tx_writeset_mark mark = { 0 };
+    char key[16];
+
+    (void)state;
+    for (int i = 0; i < KEYS + 2000; i++) {
+        if (i == KEYS)
+            mark = tx_writeset_mark(&set);
+        (void)snprintf(key, sizeof key, "k%d", i < KEYS ? i : i - KEYS + 1000);
+        write_one(key, i < KEYS ? key : "later");
+    }
+    tx_writeset_prepare(&set);
+    assert_null(set.order);
+    assert_null(set.slots);
+    tx_mem_fail_at(1, true);
+    assert_int_equal(find("k39999", "k39999"), EQUAL);
+    assert_int_equal(find("k1000", "later"), EQUAL);
+    assert_int_equal(find("k40000", ""), MISSING);
+    assert_int_equal(try_write("new", ""), TXKV_NOMEM);
+    tx_writeset_undo(&set, mark);
+    assert_int_equal(find("k1000", "k1000"), EQUAL);
+    tx_mem_fail_at(0, false);
+    assert_int_equal(find("k2999", "k2999"), EQUAL);
+    assert_non_null(set.slots);
+    assert_int_equal(set.slots_used, KEYS);
+    tx_writeset_prepare(&set);
+    assert_null(set.slots);
+    write_one("k5", "newest");
+    write_one("new", "");
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "k%d", i);
+        assert_int_equal(find(key, i == 5 ? "newest" : key), EQUAL);
+    }
+    assert_int_equal(find("new", ""), EQUAL);
+    tx_writeset_prepare(&set);
+    tx_writeset_undo(&set, (struct tx_writeset_mark){ TX_RECORD_HEADER_BYTES, 0 });
+    assert_int_equal(find("k5", "newest"), MISSING);
+}
+
 static void
 a_set_in_order_needs_no_order(void **state)
 {
@@ -394,7 +440,7 @@ a_reset_set_is_empty_and_usable(void **state)
     memset(large, 'x', sizeof large - 1);
     write_one("a", large);
     tx_writeset_reset(&set);
-    assert_null(set.record); /* a large buffer is given back */
+    assert_null(set.record.at); /* a large buffer is given back */
     write_one("a", "1");
     assert_int_equal(find("a", "1"), EQUAL);
 }
@@ -413,6 +459,7 @@ main(void)
         TEST(a_list_made_after_an_undo_is_right),
         TEST(the_lists_keys_stay_when_the_record_moves),
         TEST(a_large_set_is_prepared_in_key_order_without_superseded_writes),
+        TEST(a_large_set_has_no_table_after_prepare_and_makes_one_when_it_is_asked),
         TEST(a_set_in_order_needs_no_order),
         TEST(a_record_beyond_4_gib_is_too_big),
         TEST(a_write_without_memory_changes_nothing),
