@@ -10,8 +10,12 @@
 #include "os.h"
 #include "pace.h"
 #include "rows.h"
+#include "tree_scout.h"
 
-enum { GROW_WAIT_MS = 1000 };
+enum {
+    GROW_WAIT_MS = 1000,
+    LOOK_AHEAD = 4096 /* rows: their pages are to be in memory still when it is their turn */
+};
 
 /* One checkpoint on its way. */
 struct job {
@@ -157,26 +161,46 @@ write_row(struct job *job, struct tx_tree_batch *batch, const struct tx_row *row
                              row->value_bytes, map_full, err);
 }
 
+/* While the row `at` is written, the pages of those behind it are asked for. */
+static void
+look_ahead(struct tx_tree_scout *scout, const struct tx_row *rows, uint32_t count, uint32_t at,
+           uint32_t *looked)
+{
+    for (; *looked < count && *looked < at + LOOK_AHEAD; ++*looked) {
+        const struct tx_row *row = &rows[*looked];
+
+        tx_tree_scout_look(scout, row->table, row->key, row->key_bytes);
+    }
+    if (*looked == count)
+        tx_tree_scout_flush(scout);
+}
+
 static enum txkv_rc
 write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct txkv_error *err)
 {
-    const struct tx_row *row;
+    struct tx_tree_scout *scout = tx_tree_scout_begin(job->checkpoint->core->tree);
+    const struct tx_row *rows;
     enum txkv_rc rc = TXKV_OK;
     uint32_t count, table = 0;
     bool dropped = false;
 
     job->report.rows_put = job->report.rows_deleted = 0;
     tx_rows_rewind(job->rows);
-    while (rc == TXKV_OK && (count = tx_rows_next(job->rows, &row)) > 0) {
-        for (; count > 0 && rc == TXKV_OK; row++, count--) {
-            if (row->table != table) {
-                table = row->table;
+    while (rc == TXKV_OK && (count = tx_rows_next(job->rows, &rows)) > 0) {
+        uint32_t looked = 0;
+
+        for (uint32_t i = 0; i < count && rc == TXKV_OK; i++) {
+            if (scout != NULL)
+                look_ahead(scout, rows, count, i, &looked);
+            if (rows[i].table != table) {
+                table = rows[i].table;
                 dropped = is_dropped(job, table);
             }
             if (!dropped)
-                rc = write_row(job, batch, row, map_full, err);
+                rc = write_row(job, batch, &rows[i], map_full, err);
         }
     }
+    tx_tree_scout_end(scout); /* before the map can grow */
     return rc;
 }
 
@@ -212,7 +236,6 @@ write_all(struct job *job, struct txkv_error *err)
         /* Committers that wait for this checkpoint with a snapshot open must give up first. */
         tx_store_release_32(&core->map_must_grow, 1);
         tx_event_signal(&core->drained);
-        tx_rows_rewind(job->rows); /* it may be reading */
         rc = tx_tree_grow(core->tree, GROW_WAIT_MS, err);
         if (rc == TXKV_OK) {
             tx_store_release_32(&core->map_must_grow, 0);

@@ -36,7 +36,7 @@ enum {
 };
 
 enum { TX_PAGE_BRANCH = 1, TX_PAGE_LEAF = 2, TX_PAGE_META = 8 }; /* a page's flags */
-enum { TX_DB_INTEGER_KEYS = 8 };             /* a database's */
+enum { TX_DB_INTEGER_KEYS = 8 };                                 /* a database's */
 
 #define TX_NO_PAGE UINT64_MAX
 

@@ -10,12 +10,10 @@
 
 #include "mem.h"
 #include "os.h"
-#include "tree_scout.h"
 
 enum {
     STRETCHES = 2,         /* while there is a thread, else one */
     THREAD_FROM = 16384,   /* keys: fewer are not worth a thread */
-    SCOUT_FROM = 256,      /* keys: of fewer each may as well be waited for */
     FEW_BYTES = 256 << 10, /* of a stretch, where it may be as short as that */
     LAST_BYTES =
         8 << 20,      /* else, or a part of the log; and a part of what LMDB's dirty pages have */
@@ -28,7 +26,6 @@ enum {
 };
 
 struct tx_rows {
-    struct tx_tree *tree;
     struct tx_memtable *const *memtables;
     uint32_t count;
     uint64_t from_lsn, keys, log_bytes;
@@ -45,8 +42,6 @@ struct tx_rows {
     uint64_t bytes_filled;       /* of rows */
     bool few;                    /* the next stretch is short */
     uint64_t bytes_uncopied;     /* of rows since the log's pages were let go of */
-
-    struct tx_tree_scout *scout; /* or NULL */
 
     pthread_mutex_t mutex;
     pthread_cond_t filled_more, read_more;
@@ -133,15 +128,6 @@ stretch_bytes(const struct tx_rows *rows)
                                                (dirty < DIRTY_BYTES ? OF_DIRTY : OF_DIRTY_LONG);
 }
 
-static void
-look_ahead(struct tx_tree_scout *scout, const struct tx_stretch *stretch)
-{
-    for (uint32_t i = 0; i < stretch->count; i++)
-        tx_tree_scout_look(scout, stretch->rows[i].table, stretch->rows[i].key,
-                           stretch->rows[i].key_bytes);
-    tx_tree_scout_flush(scout);
-}
-
 /* The first stretch tells whether rows come in the log's order. Then each maps its own part of the
  * log alone, and short ones stay in the processor's cache. */
 static void
@@ -163,8 +149,6 @@ fill(struct tx_rows *rows, struct tx_stretch *stretch)
     rows->few = near > stretch->count / 2;
     rows->bytes_filled += stretch->bytes;
     tx_stretch_copy(stretch);
-    if (rows->scout != NULL)
-        look_ahead(rows->scout, stretch);
 }
 
 static void *
@@ -224,8 +208,6 @@ static void
 start(struct tx_rows *rows)
 {
     rows->started = true;
-    if (rows->keys >= SCOUT_FROM)
-        rows->scout = tx_tree_scout_begin(rows->tree);
     rows->has_thread = rows->stretch_count == STRETCHES &&
                        tx_os_thread(&rows->thread, thread_main, rows, "txkv-rows", NULL) == TXKV_OK;
 }
@@ -233,21 +215,14 @@ start(struct tx_rows *rows)
 static void
 end_thread(struct tx_rows *rows)
 {
+    if (!rows->has_thread)
+        return;
     (void)pthread_mutex_lock(&rows->mutex);
     rows->ending = true;
     (void)pthread_cond_signal(&rows->read_more);
     (void)pthread_mutex_unlock(&rows->mutex);
     (void)pthread_join(rows->thread, NULL);
     rows->has_thread = false;
-}
-
-static void
-stop(struct tx_rows *rows)
-{
-    if (rows->has_thread)
-        end_thread(rows);
-    tx_tree_scout_end(rows->scout);
-    rows->scout = NULL;
 }
 
 /* The stretch that the thread has filled after the last one, which is given back. */
@@ -284,7 +259,7 @@ tx_rows_next(struct tx_rows *rows, const struct tx_row **out)
 void
 tx_rows_rewind(struct tx_rows *rows)
 {
-    stop(rows);
+    end_thread(rows);
     rows->started = rows->ended = rows->all_filled = rows->ending = false;
     rows->read = rows->filled = rows->freed = 0;
     rows->few = true;
@@ -305,7 +280,6 @@ tx_rows_create(struct tx_core *core, struct tx_memtable *const *memtables, uint3
     (void)pthread_mutex_init(&rows->mutex, NULL); /* cannot fail with default attributes */
     (void)pthread_cond_init(&rows->filled_more, NULL);
     (void)pthread_cond_init(&rows->read_more, NULL);
-    rows->tree = core->tree;
     rows->memtables = memtables;
     rows->from_lsn = from_lsn;
     rows->count = count;
@@ -331,7 +305,7 @@ tx_rows_free(struct tx_rows *rows)
 {
     if (rows == NULL)
         return;
-    stop(rows);
+    end_thread(rows);
     for (uint32_t i = 0; i < rows->count && rows->walks != NULL; i++)
         tx_order_walk_end(&rows->walks[i]);
     free_stretches(rows);

@@ -14,7 +14,6 @@
 #include "../../src/mem.h"
 #include "../../src/os.h"
 #include "../../src/rows.h"
-#include "../../src/tree_private.h"
 
 enum {
     KEYS = 60000,
@@ -23,8 +22,6 @@ enum {
     MEMTABLES = 3,
     VALUE_MAX = 100000
 };
-
-static struct tx_tree no_tree; /* nothing is in LMDB */
 
 /* What a checkpoint has: frozen memtables, newest first, and what is in them. */
 struct overlay {
@@ -73,7 +70,6 @@ set_up(void **state)
     (void)state;
     live = tx_mem_live();
     memset(&overlay, 0, sizeof overlay);
-    overlay.core.tree = &no_tree;
     (void)pthread_mutex_init(&overlay.core.overlay_mutex, NULL);
     (void)pthread_mutex_init(&overlay.core.order_mutex, NULL);
     for (uint64_t i = 0; i < VALUE_MAX; i++)
