@@ -126,12 +126,21 @@ struct made {
     uint32_t rows, value_bytes;
 };
 
+static bool
+store_path(char path[PATH_BYTES], const struct run *r, enum fixture fixture, enum engine store)
+{
+    static const char *const names[] = { "empty",  "loaded",  "sized", "growing",
+                                         "logged", "columns", "killed" };
+    bool bare = (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> r->engine & 1u;
+    int n = snprintf(path, PATH_BYTES, "%s/data/%s-%s", r->config->dir,
+                     bare ? "bare" : names[fixture], engine_name(r->config, store));
+    return n >= 0 && n < PATH_BYTES;
+}
+
 /* Have the run's store in place: a fresh directory, or the fixture that its work reads. */
 static bool
 prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
-    static const char *const names[] = { "empty",  "loaded",  "sized", "growing",
-                                         "logged", "columns", "killed" };
     enum engine store = owner_of(r->engine);
     enum fixture fixture = r->work->fixture;
     /* What is in SQLite's log only waits to be in its file, where reads are quicker. */
@@ -139,9 +148,7 @@ prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
         fixture = FIXTURE_LOADED;
     r->fixture = fixture;
     bool bare = (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> r->engine & 1u;
-    int n = snprintf(r->store, sizeof(r->store), "%s/data/%s-%s", r->config->dir,
-                     bare ? "bare" : names[fixture], engine_name(r->config, store));
-    if (n < 0 || (size_t)n >= sizeof(r->store))
+    if (!store_path(r->store, r, fixture, store))
         return false;
     if (bare || fixture == FIXTURE_EMPTY) {
         test_dir_remove(r->store);
@@ -170,11 +177,27 @@ prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
     return true;
 }
 
+/* The stores of two engines may be too large for one memory. */
+static void
+make_place(const struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
+{
+    char path[PATH_BYTES];
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (!made[r->fixture][e].done || e == (int)owner_of(r->engine))
+            continue;
+        store_path(path, r, r->fixture, (enum engine)e);
+        limit_forget(path);
+    }
+    limit_recall(r->store);
+}
+
 /* In less memory where the work says so. */
 static bool
-measure(struct run *r)
+measure(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     char group[PATH_BYTES];
+    if (r->work->large)
+        make_place(r, made);
     if (r->work->memory_mb == 0)
         return in_child(r, r->work->measure, false, NULL);
     if (!limit_make(group, r->work->memory_mb)) {
@@ -198,7 +221,7 @@ run_once(struct run *r, struct report *report, struct made made[FIXTURE_COUNT][E
         memcpy(version, r->result->txkv_version, sizeof(version));
         memset(r->result, 0, sizeof(*r->result));
         memcpy(r->result->txkv_version, version, sizeof(version));
-        ok = measure(r);
+        ok = measure(r, made);
     }
     if (ok)
         (void)fprintf(stderr, "bench: %-20s run %d  %-20s %14.1f %s\n", r->work->name, r->round + 1,

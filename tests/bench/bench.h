@@ -356,6 +356,8 @@ bool limit_enter(const char *group);
 void limit_remove(const char *group);
 /* Let go of the pages in memory of the directory's files, which must be synced. */
 void limit_forget(const char *dir);
+/* Bring them into memory. */
+void limit_recall(const char *dir);
 
 /* ---- report.c ---- */
 

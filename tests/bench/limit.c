@@ -67,8 +67,8 @@ limit_remove(const char *group)
         (void)nanosleep(&moment, NULL);
 }
 
-void
-limit_forget(const char *dir)
+static void
+each_file(const char *dir, void (*fn)(int fd))
 {
     DIR *d = opendir(dir);
     struct dirent *entry;
@@ -78,10 +78,36 @@ limit_forget(const char *dir)
         (void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd >= 0) {
-            (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            fn(fd);
             (void)close(fd);
         }
     }
     if (d)
         (void)closedir(d);
+}
+
+static void
+forget(int fd)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void
+recall(int fd)
+{
+    static char buffer[1 << 20];
+    while (read(fd, buffer, sizeof(buffer)) > 0)
+        continue;
+}
+
+void
+limit_forget(const char *dir)
+{
+    each_file(dir, forget);
+}
+
+void
+limit_recall(const char *dir)
+{
+    each_file(dir, recall);
 }

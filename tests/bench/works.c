@@ -322,7 +322,7 @@ const struct work bench_works[] = {
       .workers = 1, .random_keys = true, .after = "checkpoint", .measure = measure_load,
       .goal = { .ratios = { { ENGINE_SQLITE, 2.5 } }, .peak_to_data_max = 3 } },
     { .name = "load-10m", .title = "10,000,000 rows in one transaction, random keys",
-      .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_EMPTY, .sync = "full",
+      .unit = "rows/s", .engines = ENGINES_TXKV, .fixture = FIXTURE_EMPTY, .sync = "full",
       .workers = 1, .rows = 10000000, .random_keys = true, .after = "checkpoint", .extra = true,
       .measure = measure_load, .goal = { .peak_mb_max = 2048 } },
     { .name = "checkpoint", .title = "checkpoint of all rows, logged in random order",
