@@ -87,8 +87,11 @@ grow_file(struct tx_room *room, uint64_t bytes, struct txkv_error *err)
     uint8_t *map;
     const enum txkv_rc rc = extend(room, room->fd, room->bytes, bytes, &map, err);
 
-    if (rc != TXKV_OK)
+    if (rc != TXKV_OK) {
+        /* What was found of the space is not kept from others. */
+        (void)!tx_os.ftruncate(room->fd, (off_t)room->bytes);
         return rc;
+    }
     (void)tx_os.munmap(room->at, room->bytes);
     room->at = map;
     room->bytes = bytes;
