@@ -60,12 +60,13 @@ advise(struct tx_tree *tree)
     MDB_txn *txn;
     uint8_t *map;
 
-    if (tree->map_lost || !tree->known_pages)
+    if (tree->map_lost)
         return;
     (void)mdb_env_info(tree->env, &info);
     bytes = (info.me_last_pgno + 1) * TX_PAGE_BYTES;
+    tx_store_relaxed_32(&tree->scarce, bytes > tree->memory_bytes / 2);
     scattered = tx_load_relaxed_64(&tree->copies) == 0 && bytes > tree->memory_bytes / 2;
-    if (scattered == tree->scattered)
+    if (!tree->known_pages || scattered == tree->scattered)
         return;
     if (mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &txn) != 0)
         return;
@@ -89,7 +90,7 @@ tx_tree_advise(struct tx_tree *tree)
 uint64_t
 tx_tree_scarce_memory(const struct tx_tree *tree)
 {
-    return tx_load_relaxed_32(&tree->scattered) != 0 ? tree->memory_bytes : 0;
+    return tx_load_relaxed_32(&tree->scarce) != 0 ? tree->memory_bytes : 0;
 }
 
 void

@@ -7,7 +7,8 @@
  * a file of more than half of the memory that the process may use is marked as read at random, page
  * by page; and what is read in order - a range, a scan, a large value, a copy - says so itself.
  *
- * It is all advice: nothing but time depends on it, so failures are ignored. Layer 4:
+ * It is all advice: nothing but time depends on it, so failures are ignored. That the memory is
+ * scarce is told to others as well (tx_tree_scarce_memory). Layer 4:
  * tree_private.h.
  */
 #ifndef TX_TREE_AHEAD_H

@@ -69,7 +69,8 @@ struct tx_tree {
     uint64_t read_count;
     bool map_lost; /* the file could not be mapped again: the gate stays closed */
 
-    /* tree_ahead.h. Any thread [relaxed]: they decide nothing but what the kernel is told. */
+    /* tree_ahead.h. Any thread [relaxed]. */
+    uint32_t scarce;    /* the file takes more than half of the memory */
     uint64_t copies;    /* that read the whole map from one end to the other */
     uint32_t scattered; /* the map is read page by page; changed under lock */
 };

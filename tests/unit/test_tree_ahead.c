@@ -180,7 +180,8 @@ a_reader_alone_notices_that_the_file_has_grown(void **state)
     tx_tree_close(tree);
 }
 
-static bool marked_in_copy;
+static bool marked_in_copy, scarce_in_copy;
+static struct tx_tree *copied_tree;
 
 static void
 look_at_mark(void *arg, uint64_t bytes)
@@ -188,6 +189,7 @@ look_at_mark(void *arg, uint64_t bytes)
     (void)arg;
     (void)bytes;
     marked_in_copy |= is_marked();
+    scarce_in_copy &= tx_tree_scarce_memory(copied_tree) == 2 * MIB;
 }
 
 static void
@@ -211,8 +213,11 @@ a_copy_is_read_in_order(void **state)
     assert_true(is_marked());
     (void)begin(read);
     marked_in_copy = false;
+    scarce_in_copy = true;
+    copied_tree = tree;
     OK(tx_tree_copy(read, path, &watch, &bytes, &err));
     assert_false(marked_in_copy);
+    assert_true(scarce_in_copy); /* commits and checkpoints go on beside it */
     assert_true(is_marked());
     tx_tree_read_end(read);
     tx_tree_read_free(read);
