@@ -120,12 +120,6 @@ is_below(const struct tx_node *node, const struct target *target)
     return is_below_key(node, &target->key, target->prefix);
 }
 
-bool
-tx_node_below(const struct tx_node *a, const struct tx_node *b)
-{
-    return is_below_key(a, &b->key, b->prefix);
-}
-
 static inline bool
 is_found(struct gap gap, const struct target *target)
 {

@@ -83,10 +83,6 @@ int tx_key_compare(const struct tx_key *a, const struct tx_key *b);
 /* The first bytes of a key as tx_node keeps them. */
 void tx_key_prefix(const struct tx_key *key, uint64_t prefix[TX_PREFIX_WORDS]);
 
-/* Whether a node's key is below another's. The keys themselves are looked at only when their first
- * bytes are the same. */
-bool tx_node_below(const struct tx_node *a, const struct tx_node *b);
-
 /* Whether two nodes, or what looks like one in key and prefix, have the same key. */
 bool tx_node_same_key(const struct tx_node *a, const struct tx_node *b);
 
