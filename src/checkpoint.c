@@ -27,7 +27,6 @@ struct job {
     uint32_t count;
     struct tx_rows *rows; /* in them */
     struct tx_catalog_delta delta;
-    uint64_t bytes; /* of what was moved: tx_memtable_bytes */
     struct txkv_checkpoint_report report;
 };
 
@@ -267,6 +266,7 @@ run_job(struct job *job, struct txkv_error *err)
 {
     struct tx_checkpoint *checkpoint = job->checkpoint;
     struct tx_core *core = checkpoint->core;
+    uint64_t began_us, bytes = 0;
     enum txkv_rc rc;
 
     job->from_lsn = tx_checkpoint_lsn(core);
@@ -281,14 +281,19 @@ run_job(struct job *job, struct txkv_error *err)
     }
     if (tx_rows_create(core, job->memtables, job->count, job->from_lsn, &job->rows) != TXKV_OK)
         return tx_fail_nomem(err);
+    began_us = tx_os_now_us();
     rc = write_all(job, err);
+    /* Its thread looks at memtables, which others may remove from here on. */
+    tx_rows_free(job->rows);
+    job->rows = NULL;
     if (rc != TXKV_OK)
         return rc;
     for (uint32_t i = 0; i < job->count; i++) {
         job->report.transactions += job->memtables[i]->records;
         job->report.bytes += job->memtables[i]->log_bytes;
-        job->bytes += tx_memtable_bytes(job->memtables[i]);
+        bytes += tx_memtable_bytes(job->memtables[i]);
     }
+    tx_pace_note(core, bytes, tx_os_now_us() - began_us);
     install(job);
     return trim(job, err);
 }
@@ -325,7 +330,6 @@ note_result(struct tx_core *core, const struct job *job, enum txkv_rc rc,
     if (rc != TXKV_OK) {
         tx_count(&core->counters.checkpoints_failed, 1);
     } else if (job->to_lsn != job->from_lsn) {
-        tx_pace_note(core, job->bytes, report->duration_us);
         tx_count(&core->counters.checkpoints, 1);
         tx_count(&core->counters.checkpoint_us_total, report->duration_us);
         tx_count(&core->counters.checkpoint_rows, report->rows_put + report->rows_deleted);
@@ -349,7 +353,6 @@ tx_checkpoint_run(struct tx_checkpoint *checkpoint, uint64_t seen_lsn,
     job.report.duration_us = tx_os_now_us() - job.report.duration_us;
     note_result(checkpoint->core, &job, rc, &own);
     (void)pthread_mutex_unlock(&checkpoint->mutex);
-    tx_rows_free(job.rows);
     tx_free(job.memtables);
     tx_catalog_delta_free(&job.delta);
     tx_tree_archive_free(&job.archive);

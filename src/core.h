@@ -89,7 +89,6 @@ struct tx_core {
     uint64_t flush_lsn;
     /* Bytes of memory and log that wait for a checkpoint. The writer stores. */
     uint64_t overlay_bytes;
-    uint64_t pace_bytes; /* pace.h. Any thread loads, a checkpoint stores; relaxed. */
 
     /* Signalled when a checkpoint has freed overlay memory. */
     struct tx_event drained;

@@ -4,9 +4,11 @@
 #include "pace.h"
 
 enum {
-    PACE_MIN_BYTES = 1 << 20, /* less makes checkpoints of little but their fixed costs */
-    TOLD_MIN_BYTES = PACE_MIN_BYTES / 4, /* a smaller checkpoint tells nothing of the others */
-    MEMORY_PART = 64 /* a row of 280 bytes there, at the worst, holds a page of 4096 in memory */
+    LEAST_BYTES = 1 << 20, /* less makes checkpoints of little but their fixed costs */
+    LEAST_PART = 16,       /* and so does less than this part of overlay_limit */
+    MEMORY_PART = 64, /* a row of 280 bytes there, at the worst, holds a page of 4096 in memory */
+    TIME_PART = 4,    /* of stall_timeout */
+    TIME_MIN_US = 1000000 /* who waits for less does not mind failing */
 };
 
 /* What the memory allows for: all, unless data.mdb is too large for it. */
@@ -15,25 +17,36 @@ memory_part(const struct tx_core *core)
 {
     const uint64_t memory_bytes = tx_tree_scarce_memory(core->tree);
 
-    return memory_bytes == 0 ? UINT64_MAX : tx_max_u64(memory_bytes / MEMORY_PART, PACE_MIN_BYTES);
+    return memory_bytes == 0 ? UINT64_MAX : tx_max_u64(memory_bytes / MEMORY_PART, LEAST_BYTES);
+}
+
+static void
+set(struct tx_core *core, uint64_t bytes)
+{
+    bytes = tx_min_u64(bytes, memory_part(core));
+    tx_store_relaxed_64(&core->shared->pace_bytes, bytes == UINT64_MAX ? 0 : bytes);
 }
 
 void
 tx_pace_start(struct tx_core *core)
 {
-    tx_store_relaxed_64(&core->pace_bytes, memory_part(core));
+    if (!core->readonly) /* the shared page is not for writing then */
+        set(core, tx_pace_bytes(core));
 }
 
 void
 tx_pace_note(struct tx_core *core, uint64_t bytes, uint64_t us)
 {
-    const uint64_t time_us = tx_load_relaxed_64(&core->limits.stall_timeout_us) / 2;
-    const double pace = (double)bytes / (double)tx_max_u64(us, 1) * (double)time_us;
-    uint64_t limit = memory_part(core);
+    const uint64_t time_us = tx_load_relaxed_64(&core->limits.stall_timeout_us) / TIME_PART;
+    const uint64_t most = tx_load_relaxed_64(&core->limits.overlay_limit);
+    const uint64_t least = tx_max_u64(most / LEAST_PART, LEAST_BYTES);
+    uint64_t pace = tx_pace_bytes(core);
 
-    if (bytes < TOLD_MIN_BYTES)
-        return;
-    if (time_us > 0 && pace < (double)limit)
-        limit = tx_max_u64((uint64_t)pace, PACE_MIN_BYTES);
-    tx_store_relaxed_64(&core->pace_bytes, limit);
+    if (time_us < TIME_MIN_US)
+        pace = UINT64_MAX;
+    else if (us > time_us && bytes >= least / 4) /* a smaller one tells nothing of the others */
+        pace = tx_max_u64((uint64_t)((double)bytes / (double)us * (double)time_us), least);
+    else if (us < time_us / 2)
+        pace = pace < most / 2 ? 2 * pace : UINT64_MAX;
+    set(core, pace);
 }

@@ -42,7 +42,7 @@
 #include "error.h"
 
 /* Of struct tx_shared; another one cannot be shared with. */
-#define TX_SHARED_LAYOUT 3u
+#define TX_SHARED_LAYOUT 4u
 
 enum tx_shared_lock {
     TX_LOCK_APPEND,
@@ -109,6 +109,10 @@ struct tx_shared {
     uint64_t sync_sleepers;
     /* LMDB's id of the newest checkpoint that has begun to commit [T3]. */
     uint64_t commit_txn;
+
+    /* How many bytes may wait for a checkpoint (pace.h); 0: as many as the options say. Any process
+     * stores and loads it, relaxed. */
+    uint64_t pace_bytes;
 
     /* ---- the right of way (way.h) ---- */
 

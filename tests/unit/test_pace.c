@@ -28,35 +28,46 @@ a_quick_checkpoint_leaves_the_options_alone(void **state)
 {
     (void)state;
     assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
-    tx_pace_note(core(), 64 * MIB, SECOND_US);
+    tx_pace_note(core(), 64 * MIB, 2 * SECOND_US);
     assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
     assert_true(tx_pace_checkpoint_bytes(core()) == 64 * (uint64_t)MIB);
     tx_pace_note(core(), 64 * MIB, 0);
     assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
 }
 
+/* stall_timeout_ms is 10,000. */
 static void
-a_slow_one_lets_half_of_stall_timeout_wait(void **state)
+a_slow_one_lets_wait_what_goes_in_a_quarter_of_stall_timeout(void **state)
 {
     (void)state;
-    tx_pace_note(core(), 64 * MIB, 4 * SECOND_US);
-    assert_true(tx_pace_limit(core()) == 80 * (uint64_t)MIB);
-    assert_true(tx_pace_checkpoint_bytes(core()) == 20 * (uint64_t)MIB);
-    assert_true(stat_of("overlay_bytes_limit") == 80 * MIB);
-    tx_pace_note(core(), 1000, 60 * SECOND_US); /* it has waited for something else */
-    assert_true(tx_pace_limit(core()) == 80 * (uint64_t)MIB);
-    tx_pace_note(core(), 2 * MIB, 3600 * (uint64_t)SECOND_US);
-    assert_true(tx_pace_limit(core()) == MIB); /* no less than that */
-    tx_pace_note(core(), 300 * KIB, SECOND_US / 100);
-    assert_true(tx_pace_limit(core()) == 150000 * (uint64_t)KIB); /* and up again */
+    tx_pace_note(core(), 128 * MIB, 5 * SECOND_US);
+    assert_true(tx_pace_limit(core()) == 64 * (uint64_t)MIB);
+    assert_true(tx_pace_checkpoint_bytes(core()) == 16 * (uint64_t)MIB);
+    assert_true(stat_of("overlay_bytes_limit") == 64 * MIB);
+    tx_pace_note(core(), MIB, 60 * SECOND_US); /* it has waited for something else */
+    assert_true(tx_pace_limit(core()) == 64 * (uint64_t)MIB);
+    tx_pace_note(core(), 32 * MIB, 2 * SECOND_US); /* neither slow nor quick */
+    assert_true(tx_pace_limit(core()) == 64 * (uint64_t)MIB);
+    tx_pace_note(core(), 32 * MIB, 3600 * (uint64_t)SECOND_US);
+    assert_true(tx_pace_limit(core()) == 16 * (uint64_t)MIB); /* no less than that */
+    for (uint64_t mib = 32; mib <= 256; mib *= 2) {
+        tx_pace_note(core(), MIB, SECOND_US);
+        assert_true(tx_pace_limit(core()) == mib * MIB); /* and up again */
+    }
+    assert_true(tx_pace_bytes(core()) == UINT64_MAX);
 }
 
 static void
-who_does_not_wait_is_not_slowed_down(void **state)
+who_waits_for_a_short_time_is_not_slowed_down(void **state)
 {
     (void)state;
+    tx_pace_note(core(), 32 * MIB, 3600 * (uint64_t)SECOND_US);
+    assert_true(tx_pace_limit(core()) < 256 * (uint64_t)MIB);
+    tx_store_relaxed_64(&core()->limits.stall_timeout_us, SECOND_US);
+    tx_pace_note(core(), 32 * MIB, 3600 * (uint64_t)SECOND_US);
+    assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
     tx_store_relaxed_64(&core()->limits.stall_timeout_us, 0);
-    tx_pace_note(core(), MIB, 3600 * (uint64_t)SECOND_US);
+    tx_pace_note(core(), 32 * MIB, 3600 * (uint64_t)SECOND_US);
     assert_true(tx_pace_limit(core()) == 256 * (uint64_t)MIB);
 }
 
@@ -154,8 +165,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(a_quick_checkpoint_leaves_the_options_alone),
-        STORE_TEST(a_slow_one_lets_half_of_stall_timeout_wait),
-        STORE_TEST(who_does_not_wait_is_not_slowed_down),
+        STORE_TEST(a_slow_one_lets_wait_what_goes_in_a_quarter_of_stall_timeout),
+        STORE_TEST(who_waits_for_a_short_time_is_not_slowed_down),
         STORE_TEST(a_store_that_outgrows_the_memory_gets_a_part_of_it),
         STORE_TEST(its_checkpoints_ask_for_the_pages_that_they_change),
         STORE_TEST(its_map_grows_all_the_same),
