@@ -450,16 +450,16 @@ is_named(const struct work *work, const char *part)
 static bool
 is_wanted(const struct config *config, const struct work *work)
 {
-    char parts[PATH_BYTES];
-    char *rest = NULL;
     if (!config->only)
         return !work->large && (config->full || !work->extra);
-    (void)snprintf(parts, sizeof(parts), "%s", config->only);
-    for (char *part = strtok_r(parts, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
-        if (is_named(work, part))
-            return true;
-    }
-    return false;
+    char *parts = strdup(config->only);
+    char *rest = NULL;
+    bool wanted = false;
+    for (char *part = parts ? strtok_r(parts, ",", &rest) : NULL; part && !wanted;
+         part = strtok_r(NULL, ",", &rest))
+        wanted = is_named(work, part);
+    free(parts);
+    return wanted;
 }
 
 int
