@@ -3,8 +3,8 @@
  * key order.
  *
  * In key order the nodes, and the keys and values in the log, are spread over memory, and reading
- * them is waiting for it. So of many rows a second thread collects them, in stretches, while the first
- * one writes those before into LMDB.
+ * them is waiting for it. So of many rows a second thread collects them, in stretches, while the
+ * first one writes those before into LMDB.
  *
  * Threads: one at a time calls what is here. Layer 6: order.h, core.h.
  */
