@@ -103,21 +103,14 @@ tx_node_same_key(const struct tx_node *a, const struct tx_node *b)
 }
 
 static inline bool
-is_below_key(const struct tx_node *node, const struct tx_key *key,
-             const uint64_t prefix[TX_PREFIX_WORDS])
-{
-    if (node->key.table != key->table)
-        return node->key.table < key->table;
-    for (int i = 0; i < TX_PREFIX_WORDS; i++)
-        if (node->prefix[i] != prefix[i])
-            return node->prefix[i] < prefix[i];
-    return compare_from(&node->key, key, TX_PREFIX_BYTES) < 0;
-}
-
-static inline bool
 is_below(const struct tx_node *node, const struct target *target)
 {
-    return is_below_key(node, &target->key, target->prefix);
+    if (node->key.table != target->key.table)
+        return node->key.table < target->key.table;
+    for (int i = 0; i < TX_PREFIX_WORDS; i++)
+        if (node->prefix[i] != target->prefix[i])
+            return node->prefix[i] < target->prefix[i];
+    return compare_from(&node->key, &target->key, TX_PREFIX_BYTES) < 0;
 }
 
 static inline bool
