@@ -42,6 +42,17 @@ key_of(const void *arg, uint32_t index)
     return loose->nodes[index]->key;
 }
 
+/* What of a memtable is not linked, not collected yet. */
+static struct loose
+loose_of(const struct tx_memtable *memtable, bool takes_writes)
+{
+    return (struct loose){
+        .frozen = takes_writes || !tx_memtable_is_large(memtable) ? NULL : memtable,
+        .chain = memtable->loose,
+        .room = (uint32_t)tx_load_relaxed_64(&memtable->keys),
+    };
+}
+
 /* Without memory they are counted, and linked in the order in which they come, which takes
  * longer. */
 static void
@@ -108,14 +119,12 @@ link_stretch(struct tx_memtable *memtable, struct loose *loose)
 static void
 link_loose(struct tx_core *core, struct tx_memtable *memtable)
 {
-    struct loose loose = { .count = 0 };
+    struct loose loose;
     bool takes_writes;
 
     (void)pthread_mutex_lock(&core->overlay_mutex);
     takes_writes = tx_views_current(&core->views)->memtables[0] == memtable;
-    loose.frozen = takes_writes || !tx_memtable_is_large(memtable) ? NULL : memtable;
-    loose.chain = memtable->loose;
-    loose.room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
+    loose = loose_of(memtable, takes_writes);
     memtable->loose = NULL;
     (void)pthread_mutex_unlock(&core->overlay_mutex);
     collect(&loose);
@@ -160,16 +169,6 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
 
 /* ---- a walk without a list ---- */
 
-/* The nodes of a memtable none of which is linked. Under order_mutex. */
-static void
-take_loose(const struct tx_memtable *memtable, struct loose *loose)
-{
-    loose->frozen = tx_memtable_is_large(memtable) ? memtable : NULL;
-    loose->chain = memtable->loose;
-    loose->room = (uint32_t)tx_load_relaxed_64(&memtable->keys);
-    collect(loose);
-}
-
 /* The nodes in the items' order, in the items' memory. */
 static struct tx_node **
 nodes_in_order(struct loose *loose)
@@ -193,8 +192,10 @@ tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable, struct t
     if (tx_load_acquire_32(&memtable->has_loose) != 0) { /* [M16] */
         (void)pthread_mutex_lock(&core->order_mutex);
         if (tx_load_acquire_32(&memtable->has_loose) != 0 &&
-            tx_skiplist_first(&memtable->linked) == NULL)
-            take_loose(memtable, &loose);
+            tx_skiplist_first(&memtable->linked) == NULL) {
+            loose = loose_of(memtable, false);
+            collect(&loose);
+        }
         (void)pthread_mutex_unlock(&core->order_mutex);
     }
     if (loose.nodes != NULL) {
