@@ -40,6 +40,32 @@ enum { TX_DB_INTEGER_KEYS = 8 };                                 /* a database's
 
 #define TX_NO_PAGE UINT64_MAX
 
+/* How many nodes a branch or a leaf lists, if `lower` is what it can be. */
+static inline uint32_t
+tx_pages_nodes(const uint8_t *page)
+{
+    return (tx_get_u16(page + TX_AT_LOWER) - TX_PAGE_HEADER) / 2;
+}
+
+static inline const uint8_t *
+tx_pages_node(const uint8_t *page, uint32_t i)
+{
+    return page + tx_get_u16(page + TX_PAGE_HEADER + 2 * i);
+}
+
+static inline uint32_t
+tx_pages_key_bytes(const uint8_t *node)
+{
+    return tx_get_u16(node + 6);
+}
+
+/* Of a branch's node. */
+static inline uint64_t
+tx_pages_child(const uint8_t *node)
+{
+    return (uint64_t)tx_get_u32(node) | (uint64_t)tx_get_u16(node + 4) << 32;
+}
+
 struct tx_pages_db {
     uint64_t branches, leaves, overflows, pairs, root;
     uint32_t flags, depth;

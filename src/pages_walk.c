@@ -92,30 +92,6 @@ claim(struct tx_pages *p, uint64_t page, uint64_t count)
 
 /* ---- pages ---- */
 
-static uint32_t
-node_count(const uint8_t *page)
-{
-    return (tx_get_u16(page + TX_AT_LOWER) - TX_PAGE_HEADER) / 2;
-}
-
-static const uint8_t *
-node_at(const uint8_t *page, uint32_t i)
-{
-    return page + tx_get_u16(page + TX_PAGE_HEADER + 2 * i);
-}
-
-static uint32_t
-key_bytes(const uint8_t *node)
-{
-    return tx_get_u16(node + 6);
-}
-
-static uint64_t
-child_page(const uint8_t *node)
-{
-    return (uint64_t)tx_get_u32(node) | (uint64_t)tx_get_u16(node + 4) << 32;
-}
-
 /* Bytes of a node that lies at `at` in the page; 0: it cannot be one. */
 static uint32_t
 node_bytes(const uint8_t *page, uint32_t at, bool is_leaf)
@@ -124,9 +100,9 @@ node_bytes(const uint8_t *page, uint32_t at, bool is_leaf)
     uint64_t bytes;
 
     if (at % 2 != 0 || at < tx_get_u16(page + AT_UPPER) || at > TX_PAGE_BYTES - TX_NODE_HEADER ||
-        key_bytes(node) > TX_TREE_KEY_BYTES_MAX)
+        tx_pages_key_bytes(node) > TX_TREE_KEY_BYTES_MAX)
         return 0;
-    bytes = TX_NODE_HEADER + (uint64_t)key_bytes(node);
+    bytes = TX_NODE_HEADER + (uint64_t)tx_pages_key_bytes(node);
     if (is_leaf)
         bytes += (tx_get_u16(node + 4) & NODE_BIG) != 0 ? 8 : tx_get_u32(node);
     bytes = tx_round_up(bytes, 2);
@@ -146,13 +122,13 @@ check_page(const uint8_t *page, uint64_t number, bool is_leaf)
         return is_leaf ? "is no leaf" : "is no branch";
     if (lower < TX_PAGE_HEADER || lower % 2 != 0 || lower > upper || upper > TX_PAGE_BYTES)
         return "has impossible bounds";
-    count = node_count(page);
+    count = tx_pages_nodes(page);
     if (count < (is_leaf ? 1 : 2))
         return "is too empty";
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t bytes = node_bytes(page, tx_get_u16(page + TX_PAGE_HEADER + 2 * i), is_leaf);
 
-        if (bytes == 0 || (is_leaf && key_bytes(node_at(page, i)) == 0))
+        if (bytes == 0 || (is_leaf && tx_pages_key_bytes(tx_pages_node(page, i)) == 0))
             return "has a node that cannot be";
         used += bytes;
     }
@@ -226,7 +202,7 @@ push(struct walk *w, uint64_t number)
     *(is_leaf ? &w->found.leaves : &w->found.branches) += 1;
     w->stack[w->level].page = number;
     w->stack[w->level].at = 0;
-    w->stack[w->level].count = node_count(page);
+    w->stack[w->level].count = tx_pages_nodes(page);
     w->level++;
 }
 
@@ -298,7 +274,7 @@ visit_node(struct walk *w, uint64_t page, const uint8_t *node, struct txkv_error
     const uint32_t flags = tx_get_u16(node + 4);
     const bool is_main = w->db == &w->p->meta.main_db;
     struct tx_pages_pair pair = { .key = node + TX_NODE_HEADER,
-                                  .key_bytes = key_bytes(node),
+                                  .key_bytes = tx_pages_key_bytes(node),
                                   .value_bytes = tx_get_u32(node) };
     enum txkv_rc rc = TXKV_OK;
 
@@ -327,14 +303,14 @@ static enum txkv_rc
 step(struct walk *w, struct txkv_error *err)
 {
     const uint32_t level = w->level - 1, i = w->stack[level].at++;
-    const uint8_t *node = node_at(w->p->buffers[level], i);
+    const uint8_t *node = tx_pages_node(w->p->buffers[level], i);
 
     if (level + 1 == w->db->depth)
         return visit_node(w, w->stack[level].page, node, err);
     /* The first key of a branch stands for everything below the second, and has no meaning. */
-    if (i > 0 && !raise_bound(w, node + TX_NODE_HEADER, key_bytes(node), true))
+    if (i > 0 && !raise_bound(w, node + TX_NODE_HEADER, tx_pages_key_bytes(node), true))
         add_walk_problem(w, w->stack[level].page, "has a key out of order");
-    push(w, child_page(node));
+    push(w, tx_pages_child(node));
     return TXKV_OK;
 }
 

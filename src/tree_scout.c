@@ -79,21 +79,25 @@ enter_table(struct tx_tree_scout *scout, uint32_t table)
     scout->depth = db.depth;
 }
 
-/* Like memcmp of the node's key with this one. */
-static int
-compare_node(const uint8_t *page, uint32_t at, const uint8_t *key, uint32_t key_bytes)
+/* Node `at` of a page, or NULL: it does not lie within it. */
+static const uint8_t *
+node_within(const uint8_t *page, uint32_t at)
 {
-    const uint32_t offset = tx_get_u16(page + TX_PAGE_HEADER + 2 * at);
-    uint32_t bytes;
-    int order;
+    const uint8_t *node = tx_pages_node(page, at), *end = page + TX_PAGE_BYTES;
 
-    if (offset > TX_PAGE_BYTES - TX_NODE_HEADER)
-        return 1;
-    bytes = tx_get_u16(page + offset + 6);
-    if (offset + TX_NODE_HEADER + bytes > TX_PAGE_BYTES)
-        return 1;
-    order = memcmp(page + offset + TX_NODE_HEADER, key, bytes < key_bytes ? bytes : key_bytes);
-    return order != 0 ? order : (bytes > key_bytes) - (bytes < key_bytes);
+    return node <= end - TX_NODE_HEADER && node + TX_NODE_HEADER + tx_pages_key_bytes(node) <= end
+               ? node
+               : NULL;
+}
+
+/* Whether a node's key is above this one. */
+static bool
+is_above(const uint8_t *node, const uint8_t *key, uint32_t key_bytes)
+{
+    const uint32_t bytes = tx_pages_key_bytes(node);
+    const int order = memcmp(node + TX_NODE_HEADER, key, tx_min_u64(bytes, key_bytes));
+
+    return order != 0 ? order > 0 : bytes > key_bytes;
 }
 
 /* The child of a branch page under which the key belongs, or TX_NO_PAGE. */
@@ -101,26 +105,24 @@ static uint64_t
 child_for(const uint8_t *page, const uint8_t *key, uint32_t key_bytes)
 {
     const uint32_t lower = tx_get_u16(page + TX_AT_LOWER);
-    uint32_t low = 0, high, offset;
+    uint32_t low = 0, high;
     const uint8_t *node;
 
     if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != TX_PAGE_BRANCH || lower < TX_PAGE_HEADER + 2 ||
         lower > TX_PAGE_BYTES)
         return TX_NO_PAGE;
-    high = (lower - TX_PAGE_HEADER) / 2;
+    high = tx_pages_nodes(page);
     while (high - low > 1) { /* the first node's key is empty: less than all */
         const uint32_t middle = low + (high - low) / 2;
 
-        if (compare_node(page, middle, key, key_bytes) > 0)
+        node = node_within(page, middle);
+        if (node == NULL || is_above(node, key, key_bytes))
             high = middle;
         else
             low = middle;
     }
-    offset = tx_get_u16(page + TX_PAGE_HEADER + 2 * low);
-    if (offset > TX_PAGE_BYTES - TX_NODE_HEADER)
-        return TX_NO_PAGE;
-    node = page + offset;
-    return tx_get_u32(node) | (uint64_t)tx_get_u16(node + 4) << 32;
+    node = node_within(page, low);
+    return node == NULL ? TX_NO_PAGE : tx_pages_child(node);
 }
 
 void
