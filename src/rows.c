@@ -103,7 +103,7 @@ next_row(struct tx_rows *rows, struct tx_row *row)
 static void
 let_go_of_log(struct tx_rows *rows, const struct tx_row *row)
 {
-    rows->bytes_uncopied += (uint64_t)row->key_bytes + row->value_bytes;
+    rows->bytes_uncopied += tx_row_bytes(row);
     if (rows->bytes_uncopied < LET_GO_BYTES)
         return;
     rows->bytes_uncopied = 0;

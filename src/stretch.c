@@ -152,19 +152,13 @@ tx_stretch_clear(struct tx_stretch *stretch, uint64_t bytes)
     stretch->bytes = 0;
 }
 
-static uint64_t
-bytes_of(const struct tx_row *row)
-{
-    return (uint64_t)row->key_bytes + row->value_bytes;
-}
-
 void
 tx_stretch_add(struct tx_stretch *stretch, const struct tx_row *row)
 {
     assert(tx_stretch_has_room(stretch));
     stretch->rows[stretch->count++] = *row;
     /* Of those that are not copied one may be longer than the stretch. */
-    stretch->bytes = tx_min_u64(stretch->bytes + bytes_of(row), stretch->bytes_max);
+    stretch->bytes = tx_min_u64(stretch->bytes + tx_row_bytes(row), stretch->bytes_max);
 }
 
 /* Which part of the log an address is in; 0 when it is in none. */
@@ -291,7 +285,7 @@ copy_all(struct tx_stretch *stretch, bool values)
         struct tx_row *row = &stretch->rows[n];
 
         row->place = (uint32_t)place;
-        place += tx_stretch_is_copied(stretch, row) ? bytes_of(row) : 0;
+        place += tx_stretch_is_copied(stretch, row) ? tx_row_bytes(row) : 0;
     }
     for (uint32_t part = 0; part < stretch->parts; part++) {
         const uint32_t end = stretch->ends[part];

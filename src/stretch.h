@@ -64,12 +64,17 @@ tx_stretch_has_room(const struct tx_stretch *stretch)
 /* Add a row, whose bytes stand in a segment of the memtables. There is room for it. */
 void tx_stretch_add(struct tx_stretch *stretch, const struct tx_row *row);
 
+static inline uint64_t
+tx_row_bytes(const struct tx_row *row)
+{
+    return (uint64_t)row->key_bytes + row->value_bytes;
+}
+
 /* Whether a row of the stretch is a copy, once they have been made. */
 static inline bool
 tx_stretch_is_copied(const struct tx_stretch *stretch, const struct tx_row *row)
 {
-    return stretch->copies != NULL &&
-           (uint64_t)row->key_bytes + row->value_bytes <= TX_STRETCH_ROW_MAX;
+    return stretch->copies != NULL && tx_row_bytes(row) <= TX_STRETCH_ROW_MAX;
 }
 
 /* Copy the rows: from here on they point to the copies, until the next clear. */
