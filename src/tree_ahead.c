@@ -18,7 +18,6 @@ enum {
     NEAR_PAGES = 8,  /* leaves that follow each other may have others between them */
     AHEAD_FIRST = 8, /* pages; twice as many with each leaf that follows */
     AHEAD_MOST = 64, /* 256 KiB */
-    VALUE_PAGES = 8  /* a smaller one is read page by page as well */
 };
 
 /* The map's first byte as a transaction sees it, or NULL. */
@@ -55,17 +54,16 @@ static void
 advise(struct tx_tree *tree)
 {
     MDB_envinfo info;
-    uint64_t bytes;
-    uint32_t scattered;
+    uint32_t scarce, scattered;
     MDB_txn *txn;
     uint8_t *map;
 
     if (tree->map_lost)
         return;
     (void)mdb_env_info(tree->env, &info);
-    bytes = (info.me_last_pgno + 1) * TX_PAGE_BYTES;
-    tx_store_relaxed_32(&tree->scarce, bytes > tree->memory_bytes / 2);
-    scattered = tx_load_relaxed_64(&tree->copies) == 0 && bytes > tree->memory_bytes / 2;
+    scarce = (info.me_last_pgno + 1) * TX_PAGE_BYTES > tree->memory_bytes / 2;
+    tx_store_relaxed_32(&tree->scarce, scarce);
+    scattered = scarce && tx_load_relaxed_64(&tree->copies) == 0;
     if (!tree->known_pages || scattered == tree->scattered)
         return;
     if (mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &txn) != 0)
@@ -169,9 +167,7 @@ tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward)
 }
 
 void
-tx_tree_read_value(const struct tx_tree *tree, const uint8_t *value, uint32_t bytes)
+tx_tree_ask_for(const uint8_t *value, uint32_t bytes)
 {
-    if (bytes < VALUE_PAGES * TX_PAGE_BYTES || tx_load_relaxed_32(&tree->scattered) == 0)
-        return;
     ask_for(value - (uintptr_t)value % TX_PAGE_BYTES, value + bytes);
 }

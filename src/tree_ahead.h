@@ -14,6 +14,7 @@
 #ifndef TX_TREE_AHEAD_H
 #define TX_TREE_AHEAD_H
 
+#include "atomic.h"
 #include "tree_private.h"
 
 /*
@@ -35,7 +36,18 @@ uint8_t *tx_tree_map(const struct tx_tree_read *read, uint64_t *pages);
  * it. */
 void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
 
-/* A value that lies in pages of its own is going to be read. */
-void tx_tree_read_value(const struct tx_tree *tree, const uint8_t *value, uint32_t bytes);
+/* Bytes of a value: a smaller one is read page by page as well. */
+#define TX_TREE_VALUE_AHEAD (32u << 10)
+
+/* Ask for all pages of a value. */
+void tx_tree_ask_for(const uint8_t *value, uint32_t bytes);
+
+/* A value is going to be read. Inline, for every look-up comes here. */
+static inline void
+tx_tree_read_value(const struct tx_tree *tree, const uint8_t *value, uint32_t bytes)
+{
+    if (bytes >= TX_TREE_VALUE_AHEAD && tx_load_relaxed_32(&tree->scattered) != 0)
+        tx_tree_ask_for(value, bytes);
+}
 
 #endif /* TX_TREE_AHEAD_H */
