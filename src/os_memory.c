@@ -7,7 +7,6 @@
  * group's own path may name what is not visible there; the visible root is looked at in any case.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

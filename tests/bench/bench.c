@@ -38,10 +38,9 @@ static const char usage_text[] =
     "  --peer-sql FILE   the SQL by which it makes a table kv(key, value), run on each "
     "connection:\n"
     "                {dir} stands for the directory of the run, {sync} for full or normal\n"
-    "  --full        everything but the works marked -: about an hour. Without it, and without "
-    "--only: the works marked "
-    "*,\n"
-    "                by SQLite, txkv and the engines that their goals name\n";
+    "  --full        everything but the works marked -: about an hour. Without it, and without\n"
+    "                --only: the works marked *, by SQLite, txkv and the engines that their goals "
+    "name\n";
 
 _Noreturn void
 run_fail(struct run *r, const char *format, ...)
@@ -126,14 +125,20 @@ struct made {
     uint32_t rows, value_bytes;
 };
 
+/* Whether the engine has no store to be filled. */
+static bool
+is_bare(enum engine engine)
+{
+    return (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> engine & 1u;
+}
+
 static bool
 store_path(char path[PATH_BYTES], const struct run *r, enum fixture fixture, enum engine store)
 {
     static const char *const names[] = { "empty",  "loaded",  "sized", "growing",
                                          "logged", "columns", "killed" };
-    bool bare = (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> r->engine & 1u;
     int n = snprintf(path, PATH_BYTES, "%s/data/%s-%s", r->config->dir,
-                     bare ? "bare" : names[fixture], engine_name(r->config, store));
+                     is_bare(r->engine) ? "bare" : names[fixture], engine_name(r->config, store));
     return n >= 0 && n < PATH_BYTES;
 }
 
@@ -147,10 +152,9 @@ prepare_store(struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
     if (fixture == FIXTURE_LOGGED && store != ENGINE_TXKV)
         fixture = FIXTURE_LOADED;
     r->fixture = fixture;
-    bool bare = (ENGINES_BARE | ENGINE_BIT(EMPTY)) >> r->engine & 1u;
     if (!store_path(r->store, r, fixture, store))
         return false;
-    if (bare || fixture == FIXTURE_EMPTY) {
+    if (is_bare(r->engine) || fixture == FIXTURE_EMPTY) {
         test_dir_remove(r->store);
         return true;
     }
@@ -183,10 +187,9 @@ make_place(const struct run *r, struct made made[FIXTURE_COUNT][ENGINE_COUNT])
 {
     char path[PATH_BYTES];
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        if (!made[r->fixture][e].done || e == (int)owner_of(r->engine))
-            continue;
-        store_path(path, r, r->fixture, (enum engine)e);
-        limit_forget(path);
+        if (made[r->fixture][e].done && e != (int)owner_of(r->engine) &&
+            store_path(path, r, r->fixture, (enum engine)e))
+            limit_forget(path);
     }
     limit_recall(r->store);
 }
