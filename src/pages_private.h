@@ -27,16 +27,18 @@ enum {
     TX_PAGE_BYTES = 4096,
     TX_PAGE_HEADER = 16,
     TX_DB_BYTES = 48,
-    TX_TREE_KEY_BYTES_MAX = 511,
-    TX_TREE_DEPTH_MAX = 32,
+    TX_PAGES_KEY_BYTES_MAX = 511,
+    TX_PAGES_DEPTH_MAX = 32,
     TX_METAS = 2,
     TX_NODE_HEADER = 8,
     TX_AT_PAGE_FLAGS = 10,
     TX_AT_LOWER = 12
 };
 
-enum { TX_PAGE_BRANCH = 1, TX_PAGE_LEAF = 2, TX_PAGE_META = 8 }; /* a page's flags */
-enum { TX_DB_INTEGER_KEYS = 8 };                                 /* a database's */
+/* Flags: of a page, a node, a database. */
+enum { TX_PAGE_BRANCH = 1, TX_PAGE_LEAF = 2, TX_PAGE_OVERFLOW = 4, TX_PAGE_META = 8 };
+enum { TX_NODE_BIG = 1, TX_NODE_DB = 2 };
+enum { TX_DB_INTEGER_KEYS = 8 };
 
 #define TX_NO_PAGE UINT64_MAX
 
@@ -71,7 +73,7 @@ struct tx_pages_db {
     uint32_t flags, depth;
     bool walked;
     uint32_t name_bytes;
-    char name[TX_TREE_KEY_BYTES_MAX + 1];
+    char name[TX_PAGES_KEY_BYTES_MAX + 1];
 };
 
 struct tx_pages_meta {
@@ -93,7 +95,7 @@ struct tx_pages {
     uint8_t *value; /* of overflow pages */
     uint64_t value_room;
     struct tx_pages_report report;
-    uint8_t buffers[TX_TREE_DEPTH_MAX]
+    uint8_t buffers[TX_PAGES_DEPTH_MAX]
                    [TX_PAGE_BYTES]; /* the pages from the root to where a walk is */
 };
 

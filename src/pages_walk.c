@@ -17,10 +17,6 @@
 
 enum { AT_UPPER = 14 };
 
-/* More flags of pages, and those of nodes. */
-enum { PAGE_BRANCH = 1, PAGE_OVERFLOW = 4 };
-enum { NODE_BIG = 1, NODE_DB = 2 };
-
 /* A walk over one database. */
 struct walk {
     struct tx_pages *p;
@@ -31,10 +27,10 @@ struct walk {
     struct {
         uint64_t page;
         uint32_t at, count;
-    } stack[TX_TREE_DEPTH_MAX];
+    } stack[TX_PAGES_DEPTH_MAX];
     struct tx_pages_db found; /* counted */
     /* No key may be below this one, nor, unless `may_equal`, equal to it. */
-    uint8_t bound[TX_TREE_KEY_BYTES_MAX];
+    uint8_t bound[TX_PAGES_KEY_BYTES_MAX];
     uint32_t bound_bytes;
     bool has_bound, may_equal;
     bool damaged;
@@ -100,11 +96,11 @@ node_bytes(const uint8_t *page, uint32_t at, bool is_leaf)
     uint64_t bytes;
 
     if (at % 2 != 0 || at < tx_get_u16(page + AT_UPPER) || at > TX_PAGE_BYTES - TX_NODE_HEADER ||
-        tx_pages_key_bytes(node) > TX_TREE_KEY_BYTES_MAX)
+        tx_pages_key_bytes(node) > TX_PAGES_KEY_BYTES_MAX)
         return 0;
     bytes = TX_NODE_HEADER + (uint64_t)tx_pages_key_bytes(node);
     if (is_leaf)
-        bytes += (tx_get_u16(node + 4) & NODE_BIG) != 0 ? 8 : tx_get_u32(node);
+        bytes += (tx_get_u16(node + 4) & TX_NODE_BIG) != 0 ? 8 : tx_get_u32(node);
     bytes = tx_round_up(bytes, 2);
     return bytes <= TX_PAGE_BYTES - at ? (uint32_t)bytes : 0;
 }
@@ -118,7 +114,7 @@ check_page(const uint8_t *page, uint64_t number, bool is_leaf)
 
     if (tx_get_u64(page) != number)
         return "has another page's number";
-    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != (is_leaf ? TX_PAGE_LEAF : PAGE_BRANCH))
+    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != (is_leaf ? TX_PAGE_LEAF : TX_PAGE_BRANCH))
         return is_leaf ? "is no leaf" : "is no branch";
     if (lower < TX_PAGE_HEADER || lower % 2 != 0 || lower > upper || upper > TX_PAGE_BYTES)
         return "has impossible bounds";
@@ -214,7 +210,7 @@ overflow_count(struct tx_pages *p, uint64_t page)
 
     if (page >= p->file_pages ||
         !tx_pages_read_bytes(p, page * TX_PAGE_BYTES, header, sizeof header) ||
-        tx_get_u64(header) != page || tx_get_u16(header + TX_AT_PAGE_FLAGS) != PAGE_OVERFLOW)
+        tx_get_u64(header) != page || tx_get_u16(header + TX_AT_PAGE_FLAGS) != TX_PAGE_OVERFLOW)
         return 0;
     return tx_get_u32(header + TX_AT_LOWER);
 }
@@ -265,7 +261,7 @@ tx_pages_read_db(const uint8_t *at, uint64_t last_page, struct tx_pages_db *db)
         return db->depth == 0 && db->pairs == 0 && db->branches == 0 && db->leaves == 0 &&
                db->overflows == 0;
     return db->root >= TX_METAS && db->root <= last_page && db->depth >= 1 &&
-           db->depth <= TX_TREE_DEPTH_MAX && db->pairs > 0;
+           db->depth <= TX_PAGES_DEPTH_MAX && db->pairs > 0;
 }
 
 static enum txkv_rc
@@ -283,17 +279,18 @@ visit_node(struct walk *w, uint64_t page, const uint8_t *node, struct txkv_error
         add_walk_problem(w, page, "has a key out of order");
         return TXKV_OK;
     }
-    if ((flags & ~(uint32_t)(is_main ? NODE_BIG | NODE_DB : NODE_BIG)) != 0 ||
-        flags == (NODE_BIG | NODE_DB) || (flags == NODE_DB && pair.value_bytes != TX_DB_BYTES)) {
+    if ((flags & ~(uint32_t)(is_main ? TX_NODE_BIG | TX_NODE_DB : TX_NODE_BIG)) != 0 ||
+        flags == (TX_NODE_BIG | TX_NODE_DB) ||
+        (flags == TX_NODE_DB && pair.value_bytes != TX_DB_BYTES)) {
         add_walk_problem(w, page, "has a node of an unknown kind");
         return TXKV_OK;
     }
     pair.value = pair.key + pair.key_bytes;
-    if (flags == NODE_BIG)
+    if (flags == TX_NODE_BIG)
         pair.value = read_overflow(w, tx_get_u64(pair.value), pair.value_bytes, &rc);
     if (rc == TXKV_NOMEM)
         return tx_fail_nomem(err);
-    if (is_main && flags != NODE_DB)
+    if (is_main && flags != TX_NODE_DB)
         return TXKV_OK;
     return pair.value == NULL || w->visit == NULL ? TXKV_OK : w->visit(w->arg, &pair, err);
 }

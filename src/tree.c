@@ -186,7 +186,7 @@ refuse_foreign(const char *dir, const char *name, struct txkv_error *err)
     return rc;
 }
 
-/* Whether the library and its pages are those that tree_leaf.h knows. */
+/* Whether the library and its pages are those that pages_private.h describes. */
 static bool
 knows_pages(const struct tx_tree *tree)
 {
@@ -446,6 +446,7 @@ remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
                            tree->dir, bytes);
         (void)tx_os.munmap(probe, bytes);
     }
+    tx_store_relaxed_64(&tree->map_moves, tree->map_moves + 1);
     e = mdb_env_set_mapsize(tree->env, bytes);
     if (e == 0) {
         tx_store_relaxed_32(&tree->scattered, 0); /* nobody has told anything of this map */

@@ -143,7 +143,7 @@ goes_on(const uint8_t *last, const uint8_t *page, bool backward)
 void
 tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward)
 {
-    const uint8_t *page = cursor->leaf.page;
+    const uint8_t *page = cursor->walk.leaf;
     struct tx_tree_run *runs = cursor->runs, run;
     size_t at = 0;
 

@@ -32,7 +32,7 @@ void tx_tree_advise_copy(struct tx_tree *tree, bool begins);
  * not known. */
 uint8_t *tx_tree_map(const struct tx_tree_read *read, uint64_t *pages);
 
-/* Of a cursor that has just entered a leaf page (tree_leaf.h) of a marked map: ask for those behind
+/* Of a cursor that has just entered a leaf page of a marked map: ask for those behind
  * it. */
 void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
 

@@ -9,6 +9,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 
+#include "pages_private.h"
 #include "tree.h"
 
 /* Keys of the "meta" database; tree_meta.c says what stands under them. */
@@ -37,7 +38,7 @@ struct tx_tree {
     /* Fixed after open. */
     MDB_env *env;
     char *dir;
-    bool known_pages;      /* LMDB's are as tree_leaf.h takes them to be */
+    bool known_pages;      /* LMDB's are as pages_private.h says */
     uint64_t memory_bytes; /* tx_os_memory_limit */
     MDB_dbi main_dbi, meta_dbi, long_dbi;
     struct tx_tree_meta meta;
@@ -67,7 +68,8 @@ struct tx_tree {
     /* Under lock. */
     struct tx_tree_read *reads; /* all that exist */
     uint64_t read_count;
-    bool map_lost; /* the file could not be mapped again: the gate stays closed */
+    uint64_t map_moves; /* how often the map was made anew; reads load it [T1] */
+    bool map_lost;      /* the file could not be mapped again: the gate stays closed */
 
     /* tree_ahead.h. Any thread [relaxed]. */
     uint32_t scarce;    /* the file takes more than half of the memory */
@@ -75,24 +77,50 @@ struct tx_tree {
     uint32_t scattered; /* the map is read page by page; changed under lock */
 };
 
+enum { TX_TREE_ROOTS = 8 };
+
 struct tx_tree_read {
     /* Its thread writes, tx_tree_grow reads [T1]: 1 while it may look at the map. */
     uint32_t active TX_ALIGNED;
     struct tx_tree *tree;
-    MDB_txn *txn;                /* NULL before the first begin */
-    uint64_t txn_id;             /* LMDB's, of the last begin; 0 before */
-    uint64_t base;               /* the checkpoint LSN in that transaction */
-    uint64_t begins;             /* how often it has begun */
+    MDB_txn *txn;    /* NULL before the first begin */
+    uint64_t txn_id; /* LMDB's, of the last begin; 0 before */
+    uint64_t base;   /* the checkpoint LSN in that transaction */
+    uint64_t begins; /* how often it has begun */
+    /* What walks begin with, known for one transaction and one place of the map: tree_walk.h. */
+    const uint8_t *map; /* NULL: not known */
+    uint64_t map_pages, map_txn, map_moves;
+    struct tx_tree_root {
+        uint64_t page;
+        uint32_t table, depth;   /* table 0: none */
+    } roots[TX_TREE_ROOTS];      /* by the table's number, the one that was asked for last */
     struct tx_tree_cursor *kept; /* closed cursors */
     struct tx_tree_read *prev, *next;
 };
 
-/* The leaf page that a cursor visits without LMDB: tree_leaf.h. */
-struct tx_tree_leaf {
+/* A table's pages as a read sees them. */
+struct tx_tree_pages {
+    const uint8_t *map;
+    uint64_t count; /* pages that there can be in the map */
+    uint64_t root;  /* TX_NO_PAGE: the table is empty */
+    uint32_t depth; /* pages from the root to a leaf */
+};
+
+struct tx_tree_branch {
     const uint8_t *page;
-    uint32_t count;   /* of its nodes; 0: none is visited so */
-    uint32_t at;      /* the node that the cursor stands on */
-    uint32_t entered; /* and where LMDB's does */
+    uint32_t count; /* of its nodes */
+    uint32_t at;    /* the node that was taken */
+};
+
+/* A place in a table's pages: tree_walk.h. */
+struct tx_tree_walk {
+    struct tx_tree_pages pages;
+    const uint8_t *leaf;
+    uint32_t count;                                /* of its nodes; 0: no step is taken within it */
+    uint32_t at;                                   /* the node that is visited */
+    bool looked;                                   /* for the leaf that follows, */
+    const uint8_t *ahead;                          /* which is this one, if it is known */
+    struct tx_tree_branch way[TX_PAGES_DEPTH_MAX]; /* from the root, without the leaf */
 };
 
 /* Leaf pages that a cursor visits follow each other in the file in a few ascending runs, which take
@@ -107,13 +135,12 @@ enum { TX_TREE_RUNS = 4 };
 struct tx_tree_cursor {
     struct tx_tree_read *read;
     struct tx_tree_cursor *next; /* among the kept ones */
-    MDB_cursor *mdb;             /* NULL while LMDB does not have the table */
-    uint64_t renewed;            /* the read's `begins` that mdb belongs to */
+    uint64_t renewed;            /* the read's `begins` for which it was opened last */
     uint32_t table;
-    bool placed;               /* false before a seek and off either end */
-    bool stepped;              /* since the seek */
-    struct tx_tree_pair found; /* what the seek came to */
-    struct tx_tree_leaf leaf;
+    bool placed;                           /* false before a seek and off either end */
+    bool walks;                            /* it reads LMDB's pages itself: */
+    struct tx_tree_walk walk;              /* here */
+    MDB_cursor *mdb;                       /* or LMDB does; NULL while it does not have the table */
     struct tx_tree_run runs[TX_TREE_RUNS]; /* the one visited last first */
     uint32_t depth;                        /* of its key, in nodes: tree_long.h; 0 for short keys */
     struct tx_tree_path *path;             /* NULL before the first long key */
@@ -195,6 +222,9 @@ tx_tree_handle_dbi(uint64_t handle)
     return (MDB_dbi)(handle & ((1u << TX_TREE_DBI_BITS) - 1));
 }
 
+/* The handle of a table that the read can see, or 0. */
+uint64_t tx_tree_visible_handle(const struct tx_tree_read *read, uint32_t table);
+
 /* LMDB's parameters are not const, and what they point at is never written. */
 static inline MDB_val
 tx_tree_val(const void *data, size_t bytes)
@@ -202,6 +232,13 @@ tx_tree_val(const void *data, size_t bytes)
     MDB_val v = { bytes, (void *)(uintptr_t)data };
 
     return v;
+}
+
+static inline struct tx_tree_pair
+tx_tree_pair_of(const MDB_val *key, const MDB_val *value)
+{
+    return (struct tx_tree_pair){ key->mv_data, (uint32_t)key->mv_size, value->mv_data,
+                                  (uint32_t)value->mv_size };
 }
 
 #endif /* TX_TREE_PRIVATE_H */

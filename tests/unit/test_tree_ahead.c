@@ -259,10 +259,10 @@ walk(struct tx_tree *tree, bool backward, double *asked_for_each)
     while ((backward ? tx_tree_cursor_prev(c, &pair, &err) : tx_tree_cursor_next(c, &pair, &err)) ==
            TXKV_OK) {
         rows++;
-        if (c->leaf.count > 0 && c->leaf.page != page) {
+        if (c->walk.count > 0 && c->walk.leaf != page) {
             const size_t now = call_count;
 
-            page = c->leaf.page;
+            page = c->walk.leaf;
             pages++;
             call_count = before; /* what had been asked for then */
             early += is_asked_for(page);
