@@ -382,8 +382,9 @@ find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map 
     return bytes - 1 - columns == total;
 }
 
-bool
-tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+/* tx_row_find, which the first column that is asked for of a row has without a call. */
+__attribute__((always_inline)) static inline bool
+find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 {
     const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
     uint32_t total = 0;
@@ -403,6 +404,12 @@ tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     if (columns <= BLOCK || bytes <= (columns + BLOCK - 1) / BLOCK * BLOCK)
         return find_each(row, bytes, columns, map);
     return find_blocks(row, bytes, columns, map);
+}
+
+bool
+tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    return find(row, bytes, map);
 }
 
 /* The type of a column, and where its bytes are: not as a struct, which goes through memory. */
@@ -480,14 +487,30 @@ give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *r
     }
 }
 
-int
-tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column)
+static inline void
+give_column(sqlite3_context *context, const struct tx_row_map *map, size_t column)
 {
     uint32_t at;
-    const uint32_t type = spot_of(map, (size_t)column, &at);
+    const uint32_t type = spot_of(map, column, &at);
 
     if (type != TYPE_NULL)
         give(context, type, map->values + at, map->row);
+}
+
+int
+tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column)
+{
+    give_column(context, map, (size_t)column);
+    return SQLITE_OK;
+}
+
+int
+tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                   struct tx_row_map *map, int column)
+{
+    if (!find(row, bytes, map))
+        return SQLITE_CORRUPT_VTAB;
+    give_column(context, map, (size_t)column);
     return SQLITE_OK;
 }
 

@@ -475,9 +475,11 @@ give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 __attribute__((noinline)) static int
 give_first(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
-    const int rc = decode_value(cursor, txkv_cursor_value(cursor->walk));
+    const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
+    const int rc = tx_row_find_result(context, value.data, value.bytes, &cursor->map, column);
 
-    return rc == SQLITE_OK ? tx_row_result(context, &cursor->map, column) : rc;
+    cursor->decoded = rc == SQLITE_OK;
+    return rc == SQLITE_OK ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
 }
 
 __attribute__((noinline)) static int
