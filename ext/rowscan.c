@@ -14,15 +14,14 @@
 
 /* A cursor of the store on one of the table's ranges of keys. */
 static int
-open_walk(struct tx_cursor *cursor, int path, struct txkv_cursor **out)
+open_walk(struct tx_cursor *cursor, int path)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    struct txkv_error err;
     const enum txkv_rc rc = txkv_cursor_open(
         table->link->session, path == 0 ? table->number : table->relation->index_numbers[path - 1],
-        out, &err);
+        &cursor->walk, &cursor->err);
 
-    return rc == TXKV_OK ? SQLITE_OK : tx_table_fail(table, rc, &err);
+    return rc == TXKV_OK ? SQLITE_OK : tx_table_fail(table, rc, &cursor->err);
 }
 
 static int
@@ -33,7 +32,7 @@ prepare_walk(struct tx_cursor *cursor, int path)
         cursor->walk = NULL;
     }
     cursor->path = path;
-    return cursor->walk == NULL ? open_walk(cursor, path, &cursor->walk) : SQLITE_OK;
+    return cursor->walk == NULL ? open_walk(cursor, path) : SQLITE_OK;
 }
 
 /* Sets the cursor's state from what the store answered to a seek or a step. */
