@@ -285,6 +285,7 @@ find_any(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     for (uint64_t i = columns; i < (uint64_t)map->count; i++)
         spots[i] = (struct tx_row_spot){ TYPE_NULL, 0 };
     map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
     map->row = row;
     map->values = p;
     return (size_t)(end - p) == total;
@@ -317,6 +318,7 @@ find_each(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
     for (struct tx_row_spot *const end = map->spots + map->count; spot < end; spot++)
         *spot = (struct tx_row_spot){ TYPE_NULL, 0 };
     map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
     map->row = row;
     map->values = p;
     return (size_t)(row + bytes - p) == total;
@@ -367,6 +369,34 @@ find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, u
     return true;
 }
 
+/* tx_row_find where one type of a block, of a long text or blob, has two bytes, as in many tables.
+ * The two are taken out, so that each column has its place in the block again. */
+__attribute__((noinline)) static bool
+find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    const __m128i all = first_bytes(_mm_loadu_si128((const void *)(row + 1)), columns + 1);
+    const unsigned seconds = (unsigned)_mm_movemask_epi8(all); /* that have a second byte */
+    const unsigned wide = (unsigned)__builtin_ctz(seconds);
+    const uint32_t type = (row[1 + wide] & 0x7fu) | (uint32_t)row[2 + wide] << 7;
+    const __m128i moved = _mm_srli_si128(all, 1);
+    const __m128i types =
+        _mm_or_si128(first_bytes(all, wide), _mm_xor_si128(moved, first_bytes(moved, wide + 1)));
+    const __m128i sizes = bytes_of_short_types(types);
+
+    if (seconds != 1u << wide || type < sizeof(bytes_of_short_type))
+        return find_each(row, bytes, columns, map);
+    _mm_storeu_si128((void *)map->sizes, sizes);
+    map->before[0] = 0;
+    map->columns = wide;
+    map->rest = TX_ROW_REST_WIDE;
+    map->wide_type = type;
+    map->wide_bytes = (uint32_t)bytes_of_type(type);
+    map->all_columns = (uint32_t)columns;
+    map->row = row;
+    map->values = row + 2 + columns;
+    return bytes - 2 - columns == map->wide_bytes + sum_of_bytes(sizes);
+}
+
 /* tx_row_find for more columns than one block has. */
 __attribute__((noinline)) static bool
 find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
@@ -377,6 +407,7 @@ find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map 
         if (!find_block(row, i, columns - i < BLOCK ? columns - i : BLOCK, map, &total))
             return find_each(row, bytes, columns, map);
     map->columns = (uint32_t)columns;
+    map->rest = TX_ROW_REST_NULL;
     map->row = row;
     map->values = row + 1 + columns;
     return bytes - 1 - columns == total;
@@ -394,6 +425,7 @@ find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     if (columns >= BLOCK_MIN && columns <= BLOCK && bytes > BLOCK &&
         columns <= (size_t)map->count && find_block(row, 0, columns, map, &total)) {
         map->columns = (uint32_t)columns;
+        map->rest = TX_ROW_REST_NULL;
         map->row = row;
         map->values = row + 1 + columns;
         return bytes - 1 - columns == total;
@@ -401,6 +433,8 @@ find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes ||
         columns > (size_t)map->count)
         return find_any(row, bytes, map);
+    if (columns >= BLOCK_MIN && columns < BLOCK && bytes > BLOCK)
+        return find_wide(row, bytes, columns, map);
     if (columns <= BLOCK || bytes <= (columns + BLOCK - 1) / BLOCK * BLOCK)
         return find_each(row, bytes, columns, map);
     return find_blocks(row, bytes, columns, map);
@@ -412,22 +446,34 @@ tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     return find(row, bytes, map);
 }
 
+static inline uint32_t
+bytes_before(const struct tx_row_map *map, size_t column)
+{
+    const __m128i sizes = _mm_loadu_si128((const void *)(map->sizes + column / BLOCK * BLOCK));
+
+    return map->before[column / BLOCK] + sum_of_bytes(first_bytes(sizes, column % BLOCK));
+}
+
 /* The type of a column, and where its bytes are: not as a struct, which goes through memory. */
 static inline uint32_t
 spot_of(const struct tx_row_map *map, size_t column, uint32_t *at)
 {
-    __m128i sizes;
-
     *at = 0;
     if (column < map->columns) {
-        sizes = _mm_loadu_si128((const void *)(map->sizes + column / BLOCK * BLOCK));
-        *at = map->before[column / BLOCK] + sum_of_bytes(first_bytes(sizes, column % BLOCK));
+        *at = bytes_before(map, column);
         return map->row[1 + column];
     }
-    if (map->columns > 0)
+    if (map->rest == TX_ROW_REST_SPOTS) {
+        *at = map->spots[column].at;
+        return map->spots[column].type;
+    }
+    if (map->rest == TX_ROW_REST_NULL || column >= map->all_columns)
         return TYPE_NULL;
-    *at = map->spots[column].at;
-    return map->spots[column].type;
+    *at = bytes_before(map, column);
+    if (column == map->columns)
+        return map->wide_type;
+    *at += map->wide_bytes;
+    return map->row[2 + column];
 }
 
 struct tx_row_spot

@@ -36,19 +36,28 @@ struct tx_row_spot {
 /* More columns than a row has whose number of them is no varint. */
 #define TX_ROW_MAP_COLUMNS 64
 
+/* What tx_row_find knows of the columns behind the first ones. */
+enum tx_row_rest {
+    TX_ROW_REST_NULL,  /* the row has none */
+    TX_ROW_REST_SPOTS, /* all spots have been filled; there are no first ones */
+    TX_ROW_REST_WIDE   /* the next one has a type of two bytes, and those behind it of one */
+};
+
 /*
  * Where a row's columns are. Either all spots have been filled, or the row's types have one byte
- * each, and a spot is worked out when it is asked for.
+ * each, but for one, and a spot is worked out when it is asked for.
  */
 struct tx_row_map {
     struct tx_row_spot *spots; /* room for `count`, the caller's */
     int count;
     /* Set by tx_row_find. */
-    uint32_t columns;      /* whose types have one byte; 0: the spots have been filled */
-    const uint8_t *row;    /* the row */
-    const uint8_t *values; /* where in it spots count from */
-    uint32_t before[TX_ROW_MAP_COLUMNS / 16]; /* bytes of the columns before each 16 */
-    uint8_t sizes[TX_ROW_MAP_COLUMNS];        /* of each column */
+    uint32_t columns; /* the first ones, whose types have one byte */
+    enum tx_row_rest rest;
+    uint32_t wide_type, wide_bytes, all_columns; /* TX_ROW_REST_WIDE */
+    const uint8_t *row;                          /* the row */
+    const uint8_t *values;                       /* where in it spots count from */
+    uint32_t before[TX_ROW_MAP_COLUMNS / 16];    /* bytes of the columns before each 16 */
+    uint8_t sizes[TX_ROW_MAP_COLUMNS];           /* of each column; 0 of the wide one */
 };
 
 /*
