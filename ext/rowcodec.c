@@ -533,31 +533,28 @@ give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *r
     }
 }
 
-static inline void
-give_column(sqlite3_context *context, const struct tx_row_map *map, size_t column)
+__attribute__((always_inline)) static inline int
+give_column(sqlite3_context *context, const struct tx_row_map *map, int column)
 {
     uint32_t at;
-    const uint32_t type = spot_of(map, column, &at);
+    const uint32_t type = spot_of(map, (size_t)column, &at);
 
     if (type != TYPE_NULL)
         give(context, type, map->values + at, map->row);
+    return SQLITE_OK;
 }
 
 int
 tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column)
 {
-    give_column(context, map, (size_t)column);
-    return SQLITE_OK;
+    return give_column(context, map, column);
 }
 
 int
 tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
                    struct tx_row_map *map, int column)
 {
-    if (!find(row, bytes, map))
-        return SQLITE_CORRUPT_VTAB;
-    give_column(context, map, (size_t)column);
-    return SQLITE_OK;
+    return find(row, bytes, map) ? give_column(context, map, column) : SQLITE_CORRUPT_VTAB;
 }
 
 void
