@@ -16,8 +16,13 @@ enum tx_row_state {
     TX_ROW_LOST  /* there was no memory to copy it */
 };
 
-/* Where a table's own cursor has a column from. From 0 on: an integer at that place of the key. */
-enum tx_source { TX_SOURCE_ROW = -1, TX_SOURCE_ANY = -2 };
+/* Where walk on the table has a column from. */
+enum tx_source {
+    TX_SOURCE_ROW,  /* it stands in the row */
+    TX_SOURCE_KEY,  /* an integer that is the key */
+    TX_SOURCE_PART, /* an integer in a key of several values */
+    TX_SOURCE_ANY
+};
 
 struct tx_cursor {
     sqlite3_vtab_cursor base;          /* first: SQLite's view of it */
@@ -35,17 +40,17 @@ struct tx_cursor {
     bool may_update;        /* xColumn may be called for an UPDATE */
 
     /* Of a table with declared columns. */
-    int path;                  /* what walk is on: 0 the table, else an index, from 1 */
-    struct txkv_cursor *rows;  /* on the table, where walk is on an index; NULL: not opened yet */
-    bool row_found;            /* rows stands on the row that walk's entry is of */
-    bool disturbed;            /* the connection has written since walk was placed */
-    bool decoded;              /* primary, values and spots are of the row */
-    struct txkv_bytes primary; /* its key */
+    int path;                 /* what walk is on: 0 the table, else an index, from 1 */
+    struct txkv_cursor *rows; /* on the table, where walk is on an index; NULL: not opened yet */
+    bool row_found;           /* rows stands on the row that walk's entry is of */
+    bool disturbed;           /* the connection has written since walk was placed */
+    bool decoded;             /* map is of the row */
+    bool plain;               /* a live row's columns are where `sources` says: in walk's entry */
+    uint8_t *sources;         /* one for each column and the hidden one, an enum tx_source */
+    struct tx_row_map map;
 
-    struct tx_row_spot *spots; /* one for each column that rows have */
-    int spot_count;
-    int16_t *sources;      /* one for each column, an enum tx_source */
-    const uint8_t *values; /* where spots count from */
+    struct txkv_error
+        err; /* of the store's calls for a row: not in their frames, which are short */
 };
 
 static inline struct tx_table *

@@ -211,32 +211,71 @@ number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
     return false; /* a row's note can be any two bits */
 }
 
-bool
-tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out)
+/* 1 to 8 bytes as the first ones of a big-endian number. Loads overlap, so that there is no loop,
+ * whose end could not be foretold. */
+static inline uint64_t
+order_of_bytes(const uint8_t *p, size_t n)
 {
-    enum { MANTISSA_BITS = 52, ONE = 1023 }; /* ONE: the exponent of 1.0 */
-    uint64_t order = 0, mantissa, exponent, integer;
-    unsigned fraction_bits;
+    const size_t middle = n / 2, last = n - 1;
+    uint32_t high, low;
+
+    if (n < 4)
+        return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) |
+               (uint64_t)p[last] << (56 - 8 * last);
+    memcpy(&high, p, sizeof(high));
+    memcpy(&low, p + n - sizeof(low), sizeof(low));
+    return (uint64_t)be32toh(high) << 32 | (uint32_t)((uint64_t)be32toh(low) << (64 - 8 * n));
+}
+
+/* The integer of 1 to 2^53 - 1 that a positive double is whose order that is; false: it is none. */
+static inline bool
+positive_of_order(uint64_t order, uint64_t *out)
+{
+    enum { MANTISSA_BITS = 52, ONE = 0x800 + 1023 }; /* ONE: sign and exponent of 1.0 */
+    const uint64_t exponent = (order >> MANTISSA_BITS) - ONE;
+    const uint64_t mantissa = order << (63 - MANTISSA_BITS) | SIGN_BIT; /* with its first one */
+
+    if (exponent > MANTISSA_BITS)
+        return false;
+    *out = mantissa >> (63 - exponent);
+    return mantissa << exponent << 1 == 0;
+}
+
+static inline bool
+integer_of_key(const uint8_t *key, size_t bytes, int64_t *out)
+{
+    uint64_t order, integer;
 
     if (bytes < 2 || bytes > 9 || key[0] != TAG_NUMBER || key[bytes - 1] == 0)
         return false;
-    for (size_t i = 1; i < bytes; i++)
-        order = order << 8 | key[i];
-    order <<= 8 * (9 - bytes);
-    if (order == SIGN_BIT) {
-        *out = 0;
+    order = order_of_bytes(key + 1, bytes - 1);
+    if (positive_of_order(order, &integer)) {
+        *out = (int64_t)integer;
         return true;
     }
-    /* What double_of_order and a conversion give, without leaving the integer registers. */
-    mantissa = (order & SIGN_BIT) != 0 ? order & ~SIGN_BIT : ~order & ~SIGN_BIT;
-    exponent = mantissa >> MANTISSA_BITS;
-    if (exponent < ONE || exponent > ONE + MANTISSA_BITS)
+    if (positive_of_order(~order, &integer)) {
+        *out = -(int64_t)integer;
+        return true;
+    }
+    *out = 0;
+    return order == SIGN_BIT;
+}
+
+bool
+tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out)
+{
+    return integer_of_key(key, bytes, out);
+}
+
+bool
+tx_key_integer_result(sqlite3_context *context, const uint8_t *key, size_t bytes)
+{
+    int64_t integer;
+
+    if (!integer_of_key(key, bytes, &integer))
         return false;
-    mantissa = mantissa - (exponent << MANTISSA_BITS) + (UINT64_C(1) << MANTISSA_BITS);
-    fraction_bits = (unsigned)(ONE + MANTISSA_BITS - exponent);
-    integer = mantissa >> fraction_bits;
-    *out = (order & SIGN_BIT) != 0 ? (int64_t)integer : -(int64_t)integer;
-    return integer << fraction_bits == mantissa;
+    sqlite3_result_int64(context, integer);
+    return true;
 }
 
 bool
@@ -258,16 +297,13 @@ bool
 tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum tx_key_note note)
 {
     struct tx_cell cell;
-    int64_t integer;
 
     if (note == TX_KEY_AS_IS && bytes > 0 && bytes <= TXKV_KEY_BYTES_MAX && key[0] == TAG_TEXT) {
         tx_text_result(context, key + 1, bytes - 1);
         return true;
     }
-    if (note == TX_KEY_AS_IS && tx_key_integer(key, bytes, &integer)) {
-        sqlite3_result_int64(context, integer);
+    if (note == TX_KEY_AS_IS && tx_key_integer_result(context, key, bytes))
         return true;
-    }
     if (!tx_key_cell(key, bytes, note, &cell))
         return false;
     tx_cell_result(context, &cell);

@@ -78,6 +78,9 @@ bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
  */
 bool tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out);
 
+/* The same, given to SQLite as a result; nothing is given when it is false. */
+bool tx_key_integer_result(sqlite3_context *context, const uint8_t *key, size_t bytes);
+
 /* The same as a cell, whose bytes are the key's. */
 bool tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_cell *out);
 

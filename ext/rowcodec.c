@@ -9,6 +9,7 @@
 #include "rowcodec.h"
 
 #include <assert.h>
+#include <emmintrin.h>
 #include <endian.h>
 #include <string.h>
 
@@ -23,7 +24,10 @@ enum {
     TYPE_ZERO = 10,
     TYPE_ONE = 11,
     TYPE_BLOB = 12, /* even ones are blobs, odd ones texts */
-    TYPE_TEXT = 13
+    TYPE_TEXT = 13,
+
+    BLOCK = 16,   /* types that are looked at together */
+    BLOCK_MIN = 4 /* what a row has to have for that */
 };
 
 static uint32_t
@@ -196,6 +200,19 @@ get_integer(uint64_t type, const uint8_t *p)
     return (int64_t)(v << unused_bits) >> unused_bits; /* extends the sign */
 }
 
+/* The same where bytes before it may be looked at, from `row` on: of eight bytes that end where the
+ * integer does it is what an arithmetic shift leaves. */
+static inline int64_t
+get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
+{
+    uint64_t v;
+
+    if (type > TYPE_INT_MAX || (size_t)(p + type - row) < sizeof(v))
+        return get_integer(type, p);
+    memcpy(&v, p + type - sizeof(v), sizeof(v));
+    return (int64_t)le64toh(v) >> (64 - 8 * type);
+}
+
 static inline double
 get_real(const uint8_t *p)
 {
@@ -245,14 +262,14 @@ get_columns(const uint8_t *row, const uint8_t *end, uint64_t *columns)
 
 /* tx_row_find for any row. */
 __attribute__((noinline)) static bool
-find_any(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
-         const uint8_t **values)
+find_any(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 {
     const uint8_t *end = row + bytes;
+    struct tx_row_spot *spots = map->spots;
     uint64_t columns, total = 0;
     const uint8_t *p = get_columns(row, end, &columns);
 
-    if (p == NULL || columns > (uint64_t)count)
+    if (p == NULL || columns > (uint64_t)map->count)
         return false;
     for (uint64_t i = 0; i < columns; i++) {
         uint64_t type;
@@ -265,24 +282,24 @@ find_any(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
         if (total > bytes)
             return false; /* so the type of a good row has not been cut: the row is shorter */
     }
-    for (uint64_t i = columns; i < (uint64_t)count; i++)
+    for (uint64_t i = columns; i < (uint64_t)map->count; i++)
         spots[i] = (struct tx_row_spot){ TYPE_NULL, 0 };
-    *values = p;
+    map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
+    map->row = row;
+    map->values = p;
     return (size_t)(end - p) == total;
 }
 
-bool
-tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spots,
-            const uint8_t **values)
+/* The same where each type has one byte, or two, and the number of columns, not 0, has been looked
+ * at. */
+__attribute__((noinline)) static bool
+find_each(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
 {
-    const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
     const uint8_t *p = row + 1;
-    struct tx_row_spot *spot = spots, *const stop = spots + columns;
+    struct tx_row_spot *spot = map->spots, *const stop = map->spots + columns;
     uint32_t total = 0;
 
-    /* Nearly every row: each type has one byte, or two. All checks but the last are find_any's. */
-    if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes || columns > (size_t)count)
-        return find_any(row, bytes, count, spots, values);
     do {
         uint32_t type = *p++, size;
 
@@ -291,17 +308,193 @@ tx_row_find(const uint8_t *row, size_t bytes, int count, struct tx_row_spot *spo
         } else {
             /* What the other types need at least must still be there. */
             if (row + bytes - p <= stop - spot - 1 || *p >= 0x80)
-                return find_any(row, bytes, count, spots, values);
+                return find_any(row, bytes, map);
             type = (type & 0x7f) | (uint32_t)*p++ << 7;
             size = (uint32_t)bytes_of_type(type);
         }
         *spot++ = (struct tx_row_spot){ type, total };
         total += size;
     } while (spot < stop);
-    for (int i = (int)columns; i < count; i++)
-        spots[i] = (struct tx_row_spot){ TYPE_NULL, 0 };
-    *values = p;
+    for (struct tx_row_spot *const end = map->spots + map->count; spot < end; spot++)
+        *spot = (struct tx_row_spot){ TYPE_NULL, 0 };
+    map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
+    map->row = row;
+    map->values = p;
     return (size_t)(row + bytes - p) == total;
+}
+
+/* The first n, at most 16, of 16 bytes. */
+static inline __m128i
+first_bytes(__m128i bytes, size_t n)
+{
+    static const uint8_t masks[2 * BLOCK] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                              0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+    return _mm_and_si128(bytes, _mm_loadu_si128((const void *)(masks + BLOCK - n)));
+}
+
+static inline uint32_t
+sum_of_bytes(__m128i bytes)
+{
+    const __m128i sums = _mm_sad_epu8(bytes, _mm_setzero_si128()); /* of each 8 */
+
+    return (uint32_t)_mm_cvtsi128_si32(sums) + (uint32_t)_mm_extract_epi16(sums, 4);
+}
+
+/* bytes_of_short_type of each; of other types anything. */
+static inline __m128i
+bytes_of_short_types(__m128i types)
+{
+    const __m128i numbers = _mm_and_si128(types, _mm_cmplt_epi8(types, _mm_set1_epi8(TYPE_ZERO)));
+    const __m128i above = _mm_subs_epu8(types, _mm_set1_epi8(TYPE_BLOB));
+    const __m128i halves = _mm_and_si128(_mm_srli_epi16(above, 1), _mm_set1_epi8(0x7f));
+
+    return _mm_or_si128(_mm_min_epu8(numbers, _mm_set1_epi8(TYPE_INT_MAX)), halves);
+}
+
+/* Looks at the types of up to 16 columns from `first` on. False when one has a second byte. */
+static inline bool
+find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
+{
+    const __m128i types = first_bytes(_mm_loadu_si128((const void *)(row + 1 + first)), n);
+    __m128i sizes;
+
+    if (_mm_movemask_epi8(types) != 0)
+        return false;
+    sizes = bytes_of_short_types(types);
+    _mm_storeu_si128((void *)(map->sizes + first), sizes);
+    map->before[first / BLOCK] = *total;
+    *total += sum_of_bytes(sizes);
+    return true;
+}
+
+/* tx_row_find where one type of a block, of a long text or blob, has two bytes, as in many tables.
+ * The two are taken out, so that each column has its place in the block again. */
+__attribute__((noinline)) static bool
+find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    const __m128i all = first_bytes(_mm_loadu_si128((const void *)(row + 1)), columns + 1);
+    const unsigned seconds = (unsigned)_mm_movemask_epi8(all); /* that have a second byte */
+    const unsigned wide = (unsigned)__builtin_ctz(seconds);
+    const uint32_t type = (row[1 + wide] & 0x7fu) | (uint32_t)row[2 + wide] << 7;
+    const __m128i moved = _mm_srli_si128(all, 1);
+    const __m128i types =
+        _mm_or_si128(first_bytes(all, wide), _mm_xor_si128(moved, first_bytes(moved, wide + 1)));
+    const __m128i sizes = bytes_of_short_types(types);
+
+    if (seconds != 1u << wide || type < sizeof(bytes_of_short_type))
+        return find_each(row, bytes, columns, map);
+    _mm_storeu_si128((void *)map->sizes, sizes);
+    map->before[0] = 0;
+    map->columns = wide;
+    map->rest = TX_ROW_REST_WIDE;
+    map->wide_type = type;
+    map->wide_bytes = (uint32_t)bytes_of_type(type);
+    map->all_columns = (uint32_t)columns;
+    map->row = row;
+    map->values = row + 2 + columns;
+    return bytes - 2 - columns == map->wide_bytes + sum_of_bytes(sizes);
+}
+
+/* tx_row_find for more columns than one block has. */
+__attribute__((noinline)) static bool
+find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    uint32_t total = 0;
+
+    for (size_t i = 0; i < columns; i += BLOCK)
+        if (!find_block(row, i, columns - i < BLOCK ? columns - i : BLOCK, map, &total))
+            return find_each(row, bytes, columns, map);
+    map->columns = (uint32_t)columns;
+    map->rest = TX_ROW_REST_NULL;
+    map->row = row;
+    map->values = row + 1 + columns;
+    return bytes - 1 - columns == total;
+}
+
+/* tx_row_find, which the first column that is asked for of a row has without a call. */
+__attribute__((always_inline)) static inline bool
+find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    const size_t columns = bytes == 0 ? 0 : row[0] >> COLUMNS_SHIFT;
+    uint32_t total = 0;
+
+    /* Types are looked at 16 together, which for few is too much, and must not go beyond the row.
+     * All checks but the last are find_any's. */
+    if (columns >= BLOCK_MIN && columns <= BLOCK && bytes > BLOCK &&
+        columns <= (size_t)map->count && find_block(row, 0, columns, map, &total)) {
+        map->columns = (uint32_t)columns;
+        map->rest = TX_ROW_REST_NULL;
+        map->row = row;
+        map->values = row + 1 + columns;
+        return bytes - 1 - columns == total;
+    }
+    if (columns == 0 || columns == COLUMNS_INLINE || columns >= bytes ||
+        columns > (size_t)map->count)
+        return find_any(row, bytes, map);
+    if (columns >= BLOCK_MIN && columns < BLOCK && bytes > BLOCK)
+        return find_wide(row, bytes, columns, map);
+    if (columns <= BLOCK || bytes <= (columns + BLOCK - 1) / BLOCK * BLOCK)
+        return find_each(row, bytes, columns, map);
+    return find_blocks(row, bytes, columns, map);
+}
+
+bool
+tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    return find(row, bytes, map);
+}
+
+static inline uint32_t
+bytes_before(const struct tx_row_map *map, size_t column)
+{
+    const __m128i sizes = _mm_loadu_si128((const void *)(map->sizes + column / BLOCK * BLOCK));
+
+    return map->before[column / BLOCK] + sum_of_bytes(first_bytes(sizes, column % BLOCK));
+}
+
+/* The type of a column, and where its bytes are: not as a struct, which goes through memory. */
+static inline uint32_t
+spot_of(const struct tx_row_map *map, size_t column, uint32_t *at)
+{
+    *at = 0;
+    if (column < map->columns) {
+        *at = bytes_before(map, column);
+        return map->row[1 + column];
+    }
+    if (map->rest == TX_ROW_REST_SPOTS) {
+        *at = map->spots[column].at;
+        return map->spots[column].type;
+    }
+    if (map->rest == TX_ROW_REST_NULL || column >= map->all_columns)
+        return TYPE_NULL;
+    *at = bytes_before(map, column);
+    if (column == map->columns)
+        return map->wide_type;
+    *at += map->wide_bytes;
+    return map->row[2 + column];
+}
+
+struct tx_row_spot
+tx_row_spot(const struct tx_row_map *map, int column)
+{
+    struct tx_row_spot spot;
+
+    assert(column >= 0 && column < map->count);
+    spot.type = spot_of(map, (size_t)column, &spot.at);
+    return spot;
+}
+
+/* Not inline, for its room. */
+__attribute__((noinline)) static bool
+find_any_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, const uint8_t **values)
+{
+    struct tx_row_map map = { .spots = spot, .count = 1 };
+    const bool good = find_any(row, bytes, &map);
+
+    *values = map.values;
+    return good;
 }
 
 bool
@@ -311,36 +504,66 @@ tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, cons
     const uint8_t *p;
 
     if (bytes < 3 || row[0] >> COLUMNS_SHIFT != 1)
-        return tx_row_find(row, bytes, 1, spot, values);
+        return find_any_one(row, bytes, spot, values);
     type = row[1];
     p = row + 2;
     if (type >= sizeof(bytes_of_short_type)) {
         type = (type & 0x7f) | (uint32_t)*p++ << 7;
         if (type >= 1 << 14) /* it has a third byte */
-            return tx_row_find(row, bytes, 1, spot, values);
+            return find_any_one(row, bytes, spot, values);
     }
     *spot = (struct tx_row_spot){ type, 0 };
     *values = p;
     return bytes_of_type(type) == (size_t)(row + bytes - p);
 }
 
+/* `row` is where the row begins, or another place before the values that may be looked at. */
+static inline void
+give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
+{
+    if (type < TYPE_BLOB) {
+        if (type == TYPE_REAL)
+            sqlite3_result_double(context, get_real(p));
+        else
+            sqlite3_result_int64(context, get_integer_of_row(type, row, p));
+    } else if (type % 2 == 0) {
+        sqlite3_result_blob64(context, p, bytes_of_type(type), SQLITE_TRANSIENT);
+    } else {
+        tx_text_result(context, p, bytes_of_type(type));
+    }
+}
+
+__attribute__((always_inline)) static inline int
+give_column(sqlite3_context *context, const struct tx_row_map *map, int column)
+{
+    uint32_t at;
+    const uint32_t type = spot_of(map, (size_t)column, &at);
+
+    if (type != TYPE_NULL)
+        give(context, type, map->values + at, map->row);
+    return SQLITE_OK;
+}
+
+int
+tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column)
+{
+    return give_column(context, map, column);
+}
+
+int
+tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                   struct tx_row_map *map, int column)
+{
+    return find(row, bytes, map) ? give_column(context, map, column) : SQLITE_CORRUPT_VTAB;
+}
+
 void
 tx_row_spot_result(sqlite3_context *context, struct tx_row_spot spot, const uint8_t *values)
 {
-    const uint8_t *p = values + spot.at;
-
-    if (spot.type < TYPE_BLOB) {
-        if (spot.type == TYPE_NULL)
-            sqlite3_result_null(context);
-        else if (spot.type == TYPE_REAL)
-            sqlite3_result_double(context, get_real(p));
-        else
-            sqlite3_result_int64(context, get_integer(spot.type, p));
-    } else if (spot.type % 2 == 0) {
-        sqlite3_result_blob64(context, p, bytes_of_type(spot.type), SQLITE_TRANSIENT);
-    } else {
-        tx_text_result(context, p, bytes_of_type(spot.type));
-    }
+    if (spot.type == TYPE_NULL)
+        sqlite3_result_null(context);
+    else
+        give(context, spot.type, values + spot.at, values);
 }
 
 bool

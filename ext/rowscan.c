@@ -14,15 +14,14 @@
 
 /* A cursor of the store on one of the table's ranges of keys. */
 static int
-open_walk(struct tx_cursor *cursor, int path, struct txkv_cursor **out)
+open_walk(struct tx_cursor *cursor, int path)
 {
     struct tx_table *table = tx_cursor_table(cursor);
-    struct txkv_error err;
     const enum txkv_rc rc = txkv_cursor_open(
         table->link->session, path == 0 ? table->number : table->relation->index_numbers[path - 1],
-        out, &err);
+        &cursor->walk, &cursor->err);
 
-    return rc == TXKV_OK ? SQLITE_OK : tx_table_fail(table, rc, &err);
+    return rc == TXKV_OK ? SQLITE_OK : tx_table_fail(table, rc, &cursor->err);
 }
 
 static int
@@ -33,23 +32,24 @@ prepare_walk(struct tx_cursor *cursor, int path)
         cursor->walk = NULL;
     }
     cursor->path = path;
-    return cursor->walk == NULL ? open_walk(cursor, path, &cursor->walk) : SQLITE_OK;
+    return cursor->walk == NULL ? open_walk(cursor, path) : SQLITE_OK;
 }
 
 /* Sets the cursor's state from what the store answered to a seek or a step. */
 static int
-arrive(struct tx_cursor *cursor, enum txkv_rc rc, const struct txkv_error *err)
+arrive(struct tx_cursor *cursor, enum txkv_rc rc)
 {
     cursor->row = rc == TXKV_OK ? TX_ROW_LIVE : TX_ROW_NONE;
     cursor->row_found = false;
     cursor->decoded = false;
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
-                                                : tx_table_fail(tx_cursor_table(cursor), rc, err);
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND
+               ? SQLITE_OK
+               : tx_table_fail(tx_cursor_table(cursor), rc, &cursor->err);
 }
 
 /* To the first row of the lists' next range that has one. */
 static enum txkv_rc
-next_range(struct tx_cursor *cursor, struct txkv_error *err)
+next_range(struct tx_cursor *cursor)
 {
     enum txkv_rc rc = TXKV_NOTFOUND;
 
@@ -58,20 +58,20 @@ next_range(struct tx_cursor *cursor, struct txkv_error *err)
         const struct txkv_range range = tx_rowrange_of(&cursor->ends, cursor->plan.reverse);
 
         if (tx_ends_lack_memory(&cursor->ends)) {
-            *err = (struct txkv_error){ .rc = TXKV_NOMEM };
+            cursor->err = (struct txkv_error){ .rc = TXKV_NOMEM };
             return TXKV_NOMEM;
         }
-        rc = txkv_cursor_seek(cursor->walk, &range, err);
+        rc = txkv_cursor_seek(cursor->walk, &range, &cursor->err);
     }
     return rc;
 }
 
 static enum txkv_rc
-next_entry(struct tx_cursor *cursor, struct txkv_error *err)
+next_entry(struct tx_cursor *cursor)
 {
-    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, err);
+    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, &cursor->err);
 
-    return rc == TXKV_NOTFOUND && cursor->has_lists ? next_range(cursor, err) : rc;
+    return rc == TXKV_NOTFOUND && cursor->has_lists ? next_range(cursor) : rc;
 }
 
 /*
@@ -86,25 +86,24 @@ merge_texts(struct tx_cursor *cursor)
     const struct txkv_range range = tx_rowrange_of(&cursor->ends, false);
     const int columns = plan->path == 0 ? key->count - 1 : key->count; /* with an end */
     const unsigned unsure = cursor->ends.unsure;
-    struct txkv_error err;
     enum txkv_rc rc;
     int sql_rc = tx_lists_begin(&cursor->lists);
 
     if (sql_rc != SQLITE_OK)
         return sql_rc;
-    rc = txkv_cursor_seek(cursor->walk, &range, &err);
+    rc = txkv_cursor_seek(cursor->walk, &range, &cursor->err);
     while (rc == TXKV_OK) {
         sql_rc = tx_lists_add_key(cursor->lists, txkv_cursor_key(cursor->walk), unsure, columns);
         if (sql_rc != SQLITE_OK)
             return sql_rc;
-        rc = txkv_cursor_next(cursor->walk, &err);
+        rc = txkv_cursor_next(cursor->walk, &cursor->err);
     }
     if (rc == TXKV_NOTFOUND) {
         tx_lists_sort_keys(cursor->lists);
         cursor->has_lists = true;
-        rc = next_range(cursor, &err);
+        rc = next_range(cursor);
     }
-    return arrive(cursor, rc, &err);
+    return arrive(cursor, rc);
 }
 
 /* ---- the row ---- */
@@ -150,18 +149,18 @@ look_for_row(struct tx_cursor *cursor, struct txkv_bytes key)
 {
     struct tx_table *table = tx_cursor_table(cursor);
     const struct txkv_range range = { .lo = key, .hi = key, .stay = true };
-    struct txkv_error err;
     enum txkv_rc rc;
 
     if (cursor->row_found)
         return SQLITE_OK;
     rc = cursor->rows != NULL
              ? TXKV_OK
-             : txkv_cursor_open_beside(cursor->walk, table->number, &cursor->rows, &err);
+             : txkv_cursor_open_beside(cursor->walk, table->number, &cursor->rows, &cursor->err);
     if (rc == TXKV_OK)
-        rc = txkv_cursor_seek(cursor->rows, &range, &err);
+        rc = txkv_cursor_seek(cursor->rows, &range, &cursor->err);
     cursor->row_found = rc == TXKV_OK;
-    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(table, rc, &err);
+    return rc == TXKV_OK || rc == TXKV_NOTFOUND ? SQLITE_OK
+                                                : tx_table_fail(table, rc, &cursor->err);
 }
 
 static int
@@ -201,7 +200,6 @@ is_entry_of_row(struct tx_cursor *cursor, struct txkv_bytes key, bool *is)
 __attribute__((noinline)) static int
 settle(struct tx_cursor *cursor)
 {
-    struct txkv_error err;
     enum txkv_rc rc = TXKV_OK;
 
     while (rc == TXKV_OK) {
@@ -216,10 +214,11 @@ settle(struct tx_cursor *cursor)
         if (sql_rc != SQLITE_OK || (cursor->row_found && is_there))
             return sql_rc;
         cursor->row_found = false;
-        rc = next_entry(cursor, &err);
+        rc = next_entry(cursor);
     }
     cursor->row = TX_ROW_NONE;
-    return rc == TXKV_NOTFOUND ? SQLITE_OK : tx_table_fail(tx_cursor_table(cursor), rc, &err);
+    return rc == TXKV_NOTFOUND ? SQLITE_OK
+                               : tx_table_fail(tx_cursor_table(cursor), rc, &cursor->err);
 }
 
 /* ---- the methods ---- */
@@ -230,8 +229,6 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     const struct tx_shape *shape = tx_table_shape(tx_cursor_table(cursor));
     const struct tx_rowplan *plan = &cursor->plan;
     struct txkv_range range;
-    struct txkv_error err;
-    enum txkv_rc store_rc;
     int rc;
 
     if (cursor->plan_number != number)
@@ -239,16 +236,15 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     cursor->plan_number = number;
     cursor->disturbed = false;
     cursor->has_lists = false;
+    cursor->plain = plan->path == 0 && !cursor->may_update;
     rc = prepare_walk(cursor, plan->path);
     if (rc == SQLITE_OK && count > 0)
         rc = tx_rowrange_make(shape, plan, arguments, &cursor->ends, &cursor->lists,
                               &cursor->has_lists);
     if (rc != SQLITE_OK)
         return rc;
-    if (cursor->has_lists) {
-        store_rc = next_range(cursor, &err);
-        return arrive(cursor, store_rc, &err);
-    }
+    if (cursor->has_lists)
+        return arrive(cursor, next_range(cursor));
     range = (struct txkv_range){ .descending = plan->reverse, .stay = true };
     if (count > 0) {
         if (cursor->ends.no_row)
@@ -257,18 +253,30 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
             return merge_texts(cursor);
         range = tx_rowrange_of(&cursor->ends, plan->reverse);
     }
-    store_rc = txkv_cursor_seek(cursor->walk, &range, &err);
-    return arrive(cursor, store_rc, &err);
+    return arrive(cursor, txkv_cursor_seek(cursor->walk, &range, &cursor->err));
+}
+
+/* Where walk's range has ended, or the store failed. */
+__attribute__((noinline)) static int
+leave_range(struct tx_cursor *cursor, enum txkv_rc rc)
+{
+    int sql_rc;
+
+    if (rc == TXKV_NOTFOUND && cursor->has_lists)
+        rc = next_range(cursor);
+    sql_rc = arrive(cursor, rc);
+    return cursor->disturbed && rc == TXKV_OK ? settle(cursor) : sql_rc;
 }
 
 int
 tx_rowscan_next(struct tx_cursor *cursor)
 {
-    struct txkv_error err;
-    const enum txkv_rc store_rc = next_entry(cursor, &err);
-    const int rc = arrive(cursor, store_rc, &err);
+    const enum txkv_rc rc = txkv_cursor_next(cursor->walk, &cursor->err);
 
-    return cursor->disturbed && store_rc == TXKV_OK ? settle(cursor) : rc;
+    if (rc != TXKV_OK)
+        return leave_range(cursor, rc);
+    (void)arrive(cursor, TXKV_OK);
+    return cursor->disturbed ? settle(cursor) : SQLITE_OK;
 }
 
 int
@@ -296,27 +304,17 @@ tx_rowscan_row(struct tx_cursor *cursor, struct txkv_bytes *key, struct txkv_byt
 static inline int
 decode_value(struct tx_cursor *cursor, struct txkv_bytes value)
 {
-    cursor->decoded =
-        tx_row_find(value.data, value.bytes, cursor->spot_count, cursor->spots, &cursor->values);
+    cursor->decoded = tx_row_find(value.data, value.bytes, &cursor->map);
     return cursor->decoded ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
 }
 
-/* The row's key and columns. */
 static int
 decode_row(struct tx_cursor *cursor)
 {
-    struct txkv_bytes value;
-    const int rc = tx_rowscan_row(cursor, &cursor->primary, &value);
+    struct txkv_bytes key, value;
+    const int rc = tx_rowscan_row(cursor, &key, &value);
 
     return rc == SQLITE_OK ? decode_value(cursor, value) : rc;
-}
-
-/* The same, where walk has the row. */
-static int
-decode_own_row(struct tx_cursor *cursor)
-{
-    cursor->primary = txkv_cursor_key(cursor->walk);
-    return decode_value(cursor, txkv_cursor_value(cursor->walk));
 }
 
 /* A column, of the primary key, that the row leaves to its key. Not inline, for its room. */
@@ -324,13 +322,15 @@ __attribute__((noinline)) static int
 give_of_key(struct tx_cursor *cursor, sqlite3_context *context, int place)
 {
     struct tx_table *table = tx_cursor_table(cursor);
+    struct txkv_bytes key;
     struct tx_tuple room;
     struct tx_cell cell;
+    int rc = row_key(cursor, &key);
 
-    int rc = SQLITE_OK;
-
+    if (rc != SQLITE_OK)
+        return rc;
     tx_tuple_init(&room);
-    if (tx_tuple_cell(cursor->primary, table->relation->shape->primary.count, place, &room, &cell))
+    if (tx_tuple_cell(key, table->relation->shape->primary.count, place, &room, &cell))
         tx_cell_result(context, &cell);
     else
         rc = room.no_memory ? SQLITE_NOMEM : fail_damaged(table);
@@ -435,8 +435,8 @@ give_hidden_key(struct tx_cursor *cursor, sqlite3_context *context)
     return rc;
 }
 
-/* Not inline, so that the way of a row whose columns have been found is short. */
-__attribute__((noinline)) static int
+/* A column of any row, wherever it is. */
+static int
 give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
@@ -451,41 +451,74 @@ give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
         rc = decode_row(cursor);
     if (rc != SQLITE_OK || given)
         return rc;
-    if (shape->columns[column].key_place >= 0 && tx_row_spot_is_null(cursor->spots[column]))
+    if (shape->columns[column].key_place >= 0 &&
+        tx_row_spot_is_null(tx_row_spot(&cursor->map, column)))
         return give_of_key(cursor, context, shape->columns[column].key_place);
-    tx_row_spot_result(context, cursor->spots[column], cursor->values);
-    return SQLITE_OK;
+    return tx_row_result(context, &cursor->map, column);
 }
 
-/* Not inline, so that the way of a table without declared columns is short. */
-__attribute__((noinline)) int
-tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+/*
+ * The ways of a column. They are not inline, and end in one another's place, so that each saves
+ * what it needs alone.
+ */
+
+__attribute__((noinline)) static int
+give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     if (cursor->may_update && sqlite3_vtab_nochange(context))
         return SQLITE_OK; /* an UPDATE that leaves the column as it is */
-    if (cursor->row == TX_ROW_LIVE && cursor->path == 0 && column < cursor->spot_count) {
-        const int source = cursor->sources[column];
+    return give_rare(cursor, context, column);
+}
 
-        if (source >= 0) {
-            const int count = tx_cursor_table(cursor)->relation->shape->primary.count;
-            int64_t integer;
+/* The first one that is asked for of a row that walk has. */
+__attribute__((noinline)) static int
+give_first(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
+    const int rc = tx_row_find_result(context, value.data, value.bytes, &cursor->map, column);
 
-            if (tx_tuple_integer(txkv_cursor_key(cursor->walk), count, source, &integer)) {
-                sqlite3_result_int64(context, integer);
-                return SQLITE_OK;
-            }
-        } else if (source == TX_SOURCE_ROW && !cursor->decoded) {
-            const int rc = decode_own_row(cursor);
+    cursor->decoded = rc == SQLITE_OK;
+    return rc == SQLITE_OK ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
+}
 
-            if (rc != SQLITE_OK)
-                return rc;
-        }
+__attribute__((noinline)) static int
+give_plain_key(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+
+    return tx_key_integer_result(context, key.data, key.bytes)
+               ? SQLITE_OK
+               : give_column(cursor, context, column);
+}
+
+__attribute__((noinline)) static int
+give_plain_part(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
+
+    return tx_tuple_integer_result(context, txkv_cursor_key(cursor->walk), shape->primary.count,
+                                   shape->columns[column].key_place)
+               ? SQLITE_OK
+               : give_column(cursor, context, column);
+}
+
+__attribute__((noinline)) int
+tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    if (!cursor->plain || cursor->row != TX_ROW_LIVE)
+        return give_column(cursor, context, column);
+    switch ((enum tx_source)cursor->sources[column]) {
+    case TX_SOURCE_ROW:
+        return cursor->decoded ? tx_row_result(context, &cursor->map, column)
+                               : give_first(cursor, context, column);
+    case TX_SOURCE_KEY:
+        return give_plain_key(cursor, context, column);
+    case TX_SOURCE_PART:
+        return give_plain_part(cursor, context, column);
+    case TX_SOURCE_ANY:
+        break;
     }
-    if (!cursor->decoded || column >= cursor->spot_count ||
-        tx_row_spot_is_null(cursor->spots[column]))
-        return give_rare(cursor, context, column);
-    tx_row_spot_result(context, cursor->spots[column], cursor->values);
-    return SQLITE_OK;
+    return give_column(cursor, context, column);
 }
 
 int

@@ -29,16 +29,16 @@ tx_scan_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info)
     return tx_rowplan_make(info, (struct tx_table *)vtab);
 }
 
-static int16_t
+static enum tx_source
 source_of(const struct tx_shape *shape, int column)
 {
     const struct tx_column *of = &shape->columns[column];
 
     if (of->key_place < 0)
         return TX_SOURCE_ROW;
-    return of->affinity == TX_AFFINITY_INTEGER || of->affinity == TX_AFFINITY_NUMERIC
-               ? (int16_t)of->key_place
-               : TX_SOURCE_ANY;
+    if (of->affinity != TX_AFFINITY_INTEGER && of->affinity != TX_AFFINITY_NUMERIC)
+        return TX_SOURCE_ANY;
+    return shape->primary.count == 1 ? TX_SOURCE_KEY : TX_SOURCE_PART;
 }
 
 static struct tx_cursor *
@@ -46,18 +46,21 @@ new_cursor(const struct tx_table *table)
 {
     const struct tx_shape *shape = table->relation == NULL ? NULL : table->relation->shape;
     struct tx_cursor *cursor = sqlite3_malloc(sizeof(*cursor));
+    int columns;
 
     if (cursor == NULL)
         return NULL;
     *cursor = (struct tx_cursor){ .row = TX_ROW_NONE, .plan_number = -1 };
-    cursor->spot_count = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
+    columns = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
     tx_ends_init(&cursor->ends);
-    cursor->spots = sqlite3_malloc64((sqlite3_uint64)cursor->spot_count *
-                                     (sizeof(*cursor->spots) + sizeof(*cursor->sources)));
-    if (cursor->spots != NULL) {
-        cursor->sources = (int16_t *)(cursor->spots + cursor->spot_count);
-        for (int i = 0; shape != NULL && i < cursor->spot_count; i++)
-            cursor->sources[i] = source_of(shape, i);
+    cursor->map.count = columns;
+    cursor->map.spots = sqlite3_malloc64((sqlite3_uint64)columns * sizeof(*cursor->map.spots) +
+                                         ((sqlite3_uint64)columns + 1) * sizeof(*cursor->sources));
+    if (cursor->map.spots != NULL) {
+        cursor->sources = (uint8_t *)(cursor->map.spots + columns);
+        for (int i = 0; shape != NULL && i < columns; i++)
+            cursor->sources[i] = (uint8_t)source_of(shape, i);
+        cursor->sources[columns] = TX_SOURCE_ANY;
         return cursor;
     }
     sqlite3_free(cursor);
@@ -92,7 +95,7 @@ tx_scan_free(struct tx_cursor *cursor)
     if (cursor == NULL)
         return;
     sqlite3_free(cursor->copy);
-    sqlite3_free(cursor->spots);
+    sqlite3_free(cursor->map.spots);
     tx_lists_free(cursor->lists);
     tx_ends_free(&cursor->ends);
     sqlite3_free(cursor);
@@ -182,9 +185,9 @@ give_value(struct tx_cursor *cursor, sqlite3_context *context)
     const struct txkv_bytes row =
         cursor->row == TX_ROW_KEPT ? cursor->value : txkv_cursor_value(cursor->walk);
 
-    if (!tx_row_find_one(row.data, row.bytes, cursor->spots, &cursor->values))
+    if (!tx_row_find_one(row.data, row.bytes, cursor->map.spots, &cursor->map.values))
         return refuse_damaged(cursor);
-    tx_row_spot_result(context, cursor->spots[0], cursor->values);
+    tx_row_spot_result(context, cursor->map.spots[0], cursor->map.values);
     return SQLITE_OK;
 }
 

@@ -199,14 +199,14 @@ tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple *out
     return true;
 }
 
-bool
-tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out)
+/* Value `place` of a key of `count` values, as its own key; false for what has a zero byte in it,
+ * or no end. */
+static inline bool
+find_plain_value(struct txkv_bytes key, int count, int place, struct txkv_bytes *out)
 {
-    const uint8_t *end = key.data + key.bytes, *p;
+    const uint8_t *end = key.data + key.bytes;
+    const uint8_t *p = tx_tuple_skip(key.data, end, place);
 
-    if (count == 1)
-        return tx_key_integer(key.data, key.bytes, out);
-    p = tx_tuple_skip(key.data, end, place);
     if (p == NULL)
         return false;
     if (place < count - 1) {
@@ -218,7 +218,22 @@ tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out)
             return false;
         end = zero;
     }
-    return tx_key_integer(p, (size_t)(end - p), out);
+    *out = (struct txkv_bytes){ p, (size_t)(end - p) };
+    return true;
+}
+
+bool
+tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out)
+{
+    return (count == 1 || find_plain_value(key, count, place, &key)) &&
+           tx_key_integer(key.data, key.bytes, out);
+}
+
+bool
+tx_tuple_integer_result(sqlite3_context *context, struct txkv_bytes key, int count, int place)
+{
+    return (count == 1 || find_plain_value(key, count, place, &key)) &&
+           tx_key_integer_result(context, key.data, key.bytes);
 }
 
 bool

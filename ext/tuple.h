@@ -127,6 +127,9 @@ bool tx_tuple_value(struct txkv_bytes key, int count, int place, struct tx_tuple
  */
 bool tx_tuple_integer(struct txkv_bytes key, int count, int place, int64_t *out);
 
+/* The same, given to SQLite as a result; nothing is given when it is false. */
+bool tx_tuple_integer_result(sqlite3_context *context, struct txkv_bytes key, int count, int place);
+
 /*
  * Value `place` of a key of `count` values; only one with an end may be NULL. Its bytes are in
  * `room`, or in the key. False when the key is damaged, or room->no_memory is true.

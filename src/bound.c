@@ -22,14 +22,11 @@ long_room(struct tx_bound *bound, size_t bytes)
 }
 
 enum txkv_rc
-tx_bound_copy(struct tx_bound *bound, struct txkv_bytes from, uint32_t table, struct tx_key *key,
-              struct txkv_error *err)
+tx_bound_copy_key(struct tx_bound *bound, struct txkv_bytes from, uint32_t table,
+                  struct tx_key *key, struct txkv_error *err)
 {
     uint8_t *to = bound->own;
 
-    *key = (struct tx_key){ NULL, 0, table };
-    if (from.data == NULL)
-        return TXKV_OK;
     if (from.bytes == 0 || from.bytes > TXKV_KEY_BYTES_MAX)
         return tx_fail(err, TXKV_MISUSE, "a bound has 1 to %u bytes, not %zu", TXKV_KEY_BYTES_MAX,
                        from.bytes);

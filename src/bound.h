@@ -33,12 +33,21 @@ tx_bound_free(struct tx_bound *bound)
         tx_free(bound->data);
 }
 
+/* tx_bound_copy of what is no open end. */
+TX_MUST_CHECK enum txkv_rc tx_bound_copy_key(struct tx_bound *bound, struct txkv_bytes from,
+                                             uint32_t table, struct tx_key *key,
+                                             struct txkv_error *err);
+
 /*
  * Copy a bound; *key is the copy, good until the next call, and its data NULL for an open end.
  * TXKV_MISUSE for what is no key.
  */
-TX_MUST_CHECK enum txkv_rc tx_bound_copy(struct tx_bound *bound, struct txkv_bytes from,
-                                         uint32_t table, struct tx_key *key,
-                                         struct txkv_error *err);
+TX_MUST_CHECK static inline enum txkv_rc
+tx_bound_copy(struct tx_bound *bound, struct txkv_bytes from, uint32_t table, struct tx_key *key,
+              struct txkv_error *err)
+{
+    *key = (struct tx_key){ NULL, 0, table };
+    return from.data == NULL ? TXKV_OK : tx_bound_copy_key(bound, from, table, key, err);
+}
 
 #endif /* TX_BOUND_H */

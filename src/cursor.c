@@ -432,12 +432,17 @@ txkv_cursor_key(const struct txkv_cursor *cursor)
     return (struct txkv_bytes){ cursor->key.data, cursor->key.bytes };
 }
 
+/* Not inline, so that the way of others' values is short. */
+__attribute__((noinline)) static struct txkv_bytes
+own_value(const struct txkv_cursor *cursor)
+{
+    return (struct txkv_bytes){ cursor->txn->writes.record.at + cursor->own_value_at,
+                                cursor->value.bytes };
+}
+
 struct txkv_bytes
 txkv_cursor_value(const struct txkv_cursor *cursor)
 {
     assert(cursor->place == ON_ROW);
-    if (cursor->own_value)
-        return (struct txkv_bytes){ cursor->txn->writes.record.at + cursor->own_value_at,
-                                    cursor->value.bytes };
-    return cursor->value;
+    return cursor->own_value ? own_value(cursor) : cursor->value;
 }

@@ -34,12 +34,9 @@ static bool
 give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
 {
     static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
-    const uint8_t *base;
+    struct tx_row_map map = { .spots = spots, .count = count };
 
-    if (!tx_row_find(row, bytes, count, spots, &base))
-        return false;
-    tx_row_spot_result(context, spots[index], base);
-    return true;
+    return tx_row_find(row, bytes, &map) && tx_row_result(context, &map, index) == SQLITE_OK;
 }
 
 static void
@@ -116,21 +113,24 @@ static void
 check_spots(const uint8_t *row, size_t bytes, int count)
 {
     static struct tx_row_spot spots[100];
-    const uint8_t *values;
-    const bool good = tx_row_find(row, bytes, count, spots, &values);
+    struct tx_row_map map = { .spots = spots, .count = count };
+    const bool good = tx_row_find(row, bytes, &map);
 
     check(good == tx_row_cells(row, bytes, count, cells));
     for (int i = 0; good && i < count; i++) {
-        check(tx_row_spot_is_null(spots[i]) == (cells[i].type == SQLITE_NULL));
+        const struct tx_row_spot spot = tx_row_spot(&map, i);
+
+        check(tx_row_spot_is_null(spot) == (cells[i].type == SQLITE_NULL));
         if (cells[i].type == SQLITE_TEXT || cells[i].type == SQLITE_BLOB)
-            check(values + spots[i].at == cells[i].data);
+            check(map.values + spot.at == cells[i].data);
     }
     if (count == 1) {
         struct tx_row_spot one;
         const uint8_t *value;
 
         check(tx_row_find_one(row, bytes, &one, &value) == good);
-        check(!good || (one.type == spots[0].type && value == values && one.at == 0));
+        check(!good ||
+              (one.type == tx_row_spot(&map, 0).type && value == map.values && one.at == 0));
     }
 }
 
