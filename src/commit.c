@@ -16,6 +16,7 @@
 
 enum {
     ROUNDS_MAX = 32, /* then a waiter leads on */
+    CALLS_MAX = 4,   /* transactions in a group that is synced and written by calls */
     WAIT_TURNS = 30  /* looks at a group that does not sync, before its waiters sleep */
 };
 
@@ -248,6 +249,18 @@ fail_all(struct tx_commit *commit, ck_stack_entry_t *stack, enum txkv_rc rc,
     }
 }
 
+/* Whether a drained stack is a few transactions that are synced. */
+static bool
+is_small_synced(ck_stack_entry_t *stack)
+{
+    bool synced = false;
+    uint32_t count = 0;
+
+    for (; stack != NULL && count <= CALLS_MAX; stack = stack->next, count++)
+        synced |= request_of(stack)->sync == TXKV_SYNC_FULL;
+    return synced && count <= CALLS_MAX;
+}
+
 /* Work off a drained stack; or only up to a transaction that was prepared, *prepared, and return
  * the rest. */
 static ck_stack_entry_t *
@@ -262,6 +275,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
         fail_all(commit, stack, rc, &err);
         return NULL;
     }
+    tx_log_write_by_calls(core->log, is_small_synced(stack));
     while (stack != NULL && batch.prepared_lsn == 0) {
         struct request *request = request_of(stack);
 
