@@ -1,11 +1,12 @@
 /*
  * log.c - appending to the log and making it durable.
  *
- * The writer copies records into the mapped tail segment: no system call and no lock of its own,
- * until a segment is full. A sync takes the segments between the durable LSN and its target one by
- * one, holding a reference on each and never the list's mutex while the disk works, so the writer
- * goes on appending. On Linux fdatasync writes the dirty pages of every shared mapping of the file,
- * whichever process wrote to them; the log depends on that and never calls msync.
+ * The writer copies records into the mapped tail segment: no lock of its own until a segment is
+ * full, and no system call but where tx_log_write_by_calls asks for them. A sync takes the segments
+ * between the durable LSN and its target one by one, holding a reference on each and never the
+ * list's mutex while the disk works, so the writer goes on appending. On Linux fdatasync writes the
+ * dirty pages of every shared mapping of the file, whichever process wrote to them; the log depends
+ * on that and never calls msync.
  *
  * A new segment's name must be durable before its records are acknowledged: the first sync that
  * reaches past named_lsn syncs the directory.
