@@ -16,6 +16,7 @@
 
 enum {
     ROUNDS_MAX = 32, /* then a waiter leads on */
+    CALLS_MAX = 4,   /* transactions in a group that is synced and written by calls */
     WAIT_TURNS = 30  /* looks at a group that does not sync, before its waiters sleep */
 };
 
@@ -248,6 +249,18 @@ fail_all(struct tx_commit *commit, ck_stack_entry_t *stack, enum txkv_rc rc,
     }
 }
 
+/* Whether a drained stack is a few transactions that are synced. */
+static bool
+is_small_synced(ck_stack_entry_t *stack)
+{
+    bool synced = false;
+    uint32_t count = 0;
+
+    for (; stack != NULL && count <= CALLS_MAX; stack = stack->next, count++)
+        synced |= request_of(stack)->sync == TXKV_SYNC_FULL;
+    return synced && count <= CALLS_MAX;
+}
+
 /* Work off a drained stack; or only up to a transaction that was prepared, *prepared, and return
  * the rest. */
 static ck_stack_entry_t *
@@ -262,6 +275,7 @@ work_off(struct tx_commit *commit, ck_stack_entry_t *stack, bool *prepared)
         fail_all(commit, stack, rc, &err);
         return NULL;
     }
+    tx_log_write_by_calls(core->log, is_small_synced(stack));
     while (stack != NULL && batch.prepared_lsn == 0) {
         struct request *request = request_of(stack);
 
@@ -300,24 +314,40 @@ hand_on(ck_stack_entry_t *stack)
     tx_event_signal(heir->done);
 }
 
+/* Both, the first one's requests first. */
+static ck_stack_entry_t *
+append(ck_stack_entry_t *stack, ck_stack_entry_t *more)
+{
+    ck_stack_entry_t *last = stack;
+
+    if (stack == NULL)
+        return more;
+    while (last->next != NULL)
+        last = last->next;
+    last->next = more;
+    return stack;
+}
+
 /*
  * Work off the stack until it is empty, or for ROUNDS_MAX rounds, or up to a prepared transaction,
- * and then hand it on. A request pushed after the last drain is not stranded: its owner pushed (a
- * full barrier) before it found `leading` taken; the leader gives `leading` back before it looks at
- * the stack once more, a full fence between. One of the two sees the other.
+ * or, of few committers, until one's own request is done; and then hand it on. A request pushed
+ * after the last drain is not stranded: its owner pushed (a full barrier) before it found `leading`
+ * taken; the leader gives `leading` back before it looks at the stack once more, a full fence
+ * between. One of the two sees the other.
  */
 static void
-lead(struct tx_commit *commit, ck_stack_entry_t *stack)
+lead(struct tx_commit *commit, ck_stack_entry_t *stack, const struct request *own)
 {
     struct tx_event_wakes wakes = { 0 };
     bool prepared = false;
 
     commit->wakes = &wakes;
     for (uint32_t round = 0;; round++) {
-        if (stack == NULL) {
+        const bool few = tx_gather_few(&commit->gather) > 0, served = own->outcome == FINISHED;
+
+        if (few ? !served : stack == NULL)
             tx_gather_wait(&commit->gather);
-            stack = tx_mpsc_drain(&commit->submitted);
-        }
+        stack = append(stack, tx_mpsc_drain(&commit->submitted));
         if (stack == NULL) {
             tx_store_release_32(&commit->leading, 0); /* [M11] */
             tx_fence_full();
@@ -326,7 +356,7 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack)
             commit->wakes = &wakes;
             continue;
         }
-        if (round >= ROUNDS_MAX || prepared) {
+        if (round >= ROUNDS_MAX || prepared || (few && served)) {
             hand_on(stack);
             break;
         }
@@ -347,7 +377,7 @@ submit(struct tx_commit *commit, struct request *request)
         tx_gather_announce(&commit->gather);
     tx_mpsc_push(&commit->submitted, &request->link); /* [M1] */
     if (try_lead(commit))
-        lead(commit, NULL);
+        lead(commit, NULL, request);
     for (;;) {
         const bool spin = tx_load_acquire_32(&commit->last_group_synced) == 0;
 
@@ -357,7 +387,7 @@ submit(struct tx_commit *commit, struct request *request)
             return request->rc;
         if (request->outcome == MUST_LEAD) {
             request->outcome = WAITING;
-            lead(commit, request->inherited);
+            lead(commit, request->inherited, request);
         }
     }
 }

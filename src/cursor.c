@@ -105,7 +105,40 @@ take_pair(struct txkv_cursor *cursor)
     return TXKV_OK;
 }
 
-/* next_row where LMDB alone has rows, as it has for most scans; not the first one after a seek. */
+/* The word at `at` as tx_key_prefix has it. */
+static inline uint64_t
+word_of(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return __builtin_bswap64(word);
+}
+
+/* Whether LMDB's pair comes before the overlay's next row, which is known. */
+static inline bool
+is_pair_first(const struct txkv_cursor *cursor)
+{
+    const struct tx_node *ahead = cursor->ahead;
+    const struct tx_tree_pair *pair = &cursor->pair;
+    const struct tx_key in_tree = { pair->key, pair->key_bytes, cursor->table };
+    int c;
+
+    if (pair->key == NULL)
+        return false;
+    if (pair->key_bytes >= TX_PREFIX_BYTES) {
+        for (uint32_t i = 0; i < TX_PREFIX_WORDS; i++) {
+            const uint64_t word = word_of(pair->key + i * sizeof word);
+
+            if (word != ahead->prefix[i])
+                return (word < ahead->prefix[i]) != cursor->descending;
+        }
+    }
+    c = tx_key_compare(&in_tree, &ahead->key);
+    return c != 0 && (c < 0) != cursor->descending;
+}
+
+/* next_row where LMDB alone has rows, as it has for many scans; not the first one after a seek. */
 static inline enum txkv_rc
 next_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
 {
@@ -126,18 +159,13 @@ first_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
     return next_in_tree(cursor, err);
 }
 
-/*
- * The next row of all sources. LMDB's cursor steps when its next pair is asked for, not before: who
- * wants one row has it from the seek.
- */
+/* The next row of all sources. */
 static enum txkv_rc
-next_row(struct txkv_cursor *cursor, struct txkv_error *err)
+merge_row(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
     bool deleted;
 
-    if (cursor->source_count == 0)
-        return cursor->pair_taken ? next_in_tree(cursor, err) : first_in_tree(cursor, err);
     for (;;) {
         if (cursor->pair_taken) {
             const enum txkv_rc rc = step_tree(cursor, err);
@@ -145,6 +173,8 @@ next_row(struct txkv_cursor *cursor, struct txkv_error *err)
             if (rc != TXKV_OK)
                 return lose_place(cursor, rc);
         }
+        if (cursor->ahead != NULL && is_pair_first(cursor))
+            return take_pair(cursor);
         if (!tx_cursor_take_next(cursor, &deleted) || is_outside(cursor, cursor->descending))
             return end_walk(cursor);
         if (!deleted && !(first_open && is_outside(cursor, !cursor->descending))) {
@@ -153,6 +183,23 @@ next_row(struct txkv_cursor *cursor, struct txkv_error *err)
             return TXKV_OK;
         }
     }
+}
+
+/* The first row after a seek. */
+static enum txkv_rc
+first_row(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    return cursor->source_count == 0 ? first_in_tree(cursor, err) : merge_row(cursor, err);
+}
+
+/*
+ * The next row. LMDB's cursor steps when its next pair is asked for, not before: who wants one row
+ * has it from the seek.
+ */
+static inline enum txkv_rc
+next_row(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    return cursor->source_count == 0 ? next_in_tree(cursor, err) : merge_row(cursor, err);
 }
 
 /* ---- what was read ---- */
@@ -370,7 +417,7 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     rc = tx_cursor_seek_sources(cursor, err);
     if (rc == TXKV_OK)
         rc = seek_tree(cursor, err);
-    return rc == TXKV_OK ? next_row(cursor, err) : rc;
+    return rc == TXKV_OK ? first_row(cursor, err) : rc;
 }
 
 enum txkv_rc
@@ -422,7 +469,7 @@ txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
     }
     if (tx_guarded(cursor->session))
         return next_row_guarded(cursor, err);
-    return cursor->source_count == 0 ? next_in_tree(cursor, err) : next_row(cursor, err);
+    return next_row(cursor, err);
 }
 
 struct txkv_bytes

@@ -41,6 +41,9 @@ struct txkv_cursor {
 
     struct source *sources; /* newest first */
     uint32_t source_count, source_room;
+    /* The overlay's next row, when the last one taken was LMDB's; NULL: it is to be looked for. It
+     * stays so until a source moves, which an own write can do at any time. */
+    const struct tx_node *ahead;
 
     /* The range; data points into the bounds, NULL for an open end. */
     struct tx_key lo, hi;

@@ -7,6 +7,11 @@
  * of what the last sync took. A committer that is alone was alone in the last group, and is not
  * waited with. Those who come no more are waited for once.
  *
+ * Few committers would miss each other for ever: of two, one comes while the other is synced, and
+ * leads or is led alone. So all of a few are waited for, those of the last group and those who came
+ * while it was synced; and a leader among them, who cannot come while it leads, gives its place to
+ * the others once its own request is done. Many are enough for a group without the last of them.
+ *
  * Threads: announce by any; the rest by the leader. Layer 6: atomic.h, os.h.
  */
 #ifndef TX_GATHER_H
@@ -14,12 +19,15 @@
 
 #include "atomic.h"
 
+#define TX_GATHER_FEW_MAX 4
+
 struct tx_gather {
     /* Atomic: requests that want a sync, ever. Orders nothing: a miscount costs a little time. */
     uint64_t arrived TX_ALIGNED;
     /* The leader's. */
     uint64_t drained; /* of them */
     uint64_t last;    /* in the last group that synced */
+    uint64_t came;    /* while it was synced */
     uint64_t wait_us; /* the most to wait now */
 };
 
@@ -27,6 +35,15 @@ static inline void
 tx_gather_announce(struct tx_gather *gather)
 {
     (void)tx_fetch_add_64(&gather->arrived, 1);
+}
+
+/* How many committers there seem to be, if they are few; else 0. */
+static inline uint64_t
+tx_gather_few(const struct tx_gather *gather)
+{
+    const uint64_t all = gather->last + gather->came;
+
+    return all > 1 && all <= TX_GATHER_FEW_MAX ? all : 0;
 }
 
 /* Before the queue is drained. */

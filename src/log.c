@@ -1,11 +1,12 @@
 /*
  * log.c - appending to the log and making it durable.
  *
- * The writer copies records into the mapped tail segment: no system call and no lock of its own,
- * until a segment is full. A sync takes the segments between the durable LSN and its target one by
- * one, holding a reference on each and never the list's mutex while the disk works, so the writer
- * goes on appending. On Linux fdatasync writes the dirty pages of every shared mapping of the file,
- * whichever process wrote to them; the log depends on that and never calls msync.
+ * The writer copies records into the mapped tail segment: no lock of its own until a segment is
+ * full, and no system call but where tx_log_write_by_calls asks for them. A sync takes the segments
+ * between the durable LSN and its target one by one, holding a reference on each and never the
+ * list's mutex while the disk works, so the writer goes on appending. On Linux fdatasync writes the
+ * dirty pages of every shared mapping of the file, whichever process wrote to them; the log depends
+ * on that and never calls msync.
  *
  * A new segment's name must be durable before its records are acknowledged: the first sync that
  * reaches past named_lsn syncs the directory.
@@ -25,7 +26,8 @@
 enum {
     SYNC_WAIT_US = 1000000,     /* for another process's sync; then this one syncs beside it */
     SYNC_WAIT_AGAIN_US = 10000, /* for one that has been waited for in vain */
-    SYNC_LOOK_US = 2000         /* in case that one died, who wakes nobody */
+    SYNC_LOOK_US = 2000,        /* in case that one died, who wakes nobody */
+    CALL_BYTES_MAX = 4096       /* a call that writes more makes pages that syncs write as one */
 };
 
 enum txkv_rc
@@ -170,19 +172,6 @@ tx_log_fail_stopped(const struct tx_log *log, struct txkv_error *err)
 
 /* ---- appending ---- */
 
-void
-tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t body_bytes)
-{
-    uint64_t check;
-
-    if (body_bytes > 0)
-        memcpy(at + TX_RECORD_HEADER_BYTES, body, body_bytes);
-    memcpy(at + sizeof check, header + sizeof check, TX_RECORD_HEADER_BYTES - sizeof check);
-    memcpy(&check, header, sizeof check);
-    /* For whoever finds the pages after this process is gone: all of the rest is there first. */
-    tx_store_release_64((uint64_t *)(void *)at, check);
-}
-
 /* Who may read the store's data may read its log. Who cannot, when this fails, says so. */
 static void
 let_others(const struct tx_log *log, const struct tx_segment *s)
@@ -276,7 +265,7 @@ roll(struct tx_log *log, uint64_t record_bytes, struct txkv_error *err)
     if (rc != TXKV_OK)
         return rc;
     if (has_room)
-        tx_log_put(old->map + (lsn - old->first_lsn), seal, NULL, 0);
+        tx_log_put(old->map + (lsn - old->first_lsn), seal);
     move_end(log, first_lsn + TX_SEGMENT_HEADER_BYTES, check);
     return TXKV_OK;
 }
@@ -292,10 +281,19 @@ tx_log_reserve(struct tx_log *log, uint64_t bytes, struct txkv_error *err)
     return rc;
 }
 
+void
+tx_log_write_by_calls(struct tx_log *log, bool by_calls)
+{
+    log->by_calls = by_calls;
+}
+
 enum txkv_rc
 tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
              struct tx_log_place *place, struct txkv_error *err)
 {
+    const uint8_t *body = record + TX_RECORD_HEADER_BYTES;
+    const uint32_t body_bytes = record_bytes - TX_RECORD_HEADER_BYTES;
+    uint64_t body_at;
     enum txkv_rc rc;
 
     *place = (struct tx_log_place){ .bytes = record_bytes };
@@ -309,8 +307,10 @@ tx_log_place(struct tx_log *log, const uint8_t *record, uint32_t record_bytes,
     place->lsn = log->end_lsn;
     place->segment = log->current;
     place->mapped = log->current->map + (place->lsn - log->current->first_lsn);
-    tx_segment_fill(place->segment, place->lsn - place->segment->first_lsn + TX_RECORD_HEADER_BYTES,
-                    record + TX_RECORD_HEADER_BYTES, record_bytes - TX_RECORD_HEADER_BYTES);
+    place->by_call = log->by_calls && record_bytes <= CALL_BYTES_MAX;
+    body_at = place->lsn - log->current->first_lsn + TX_RECORD_HEADER_BYTES;
+    if (!place->by_call || !tx_segment_write(log->current, body_at, body, body_bytes))
+        tx_segment_fill(log->current, body_at, body, body_bytes);
     return TXKV_OK;
 }
 
@@ -327,7 +327,8 @@ tx_log_finish(struct tx_log *log, const uint8_t *record, const struct tx_log_pla
         tx_record_make_void(header);
     check = tx_record_finish_header(header, place->lsn, tx_log_durable_lsn(log), log->end_check,
                                     log->store_id);
-    tx_log_put(place->mapped, header, NULL, 0);
+    if (!place->by_call || !tx_segment_write(s, place->lsn - s->first_lsn, header, sizeof header))
+        tx_log_put(place->mapped, header);
     move_end(log, place->lsn + place->bytes, check);
     tx_store_relaxed_64(&log->prepare_at_lsn, s->first_lsn + s->bytes / 2);
     tx_store_relaxed_64(&log->appended_bytes, log->appended_bytes + place->bytes);

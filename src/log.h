@@ -147,12 +147,21 @@ struct tx_log_place {
     uint8_t *mapped; /* where its first header byte will stand */
     struct tx_segment *segment;
     uint32_t bytes;
+    bool by_call;
 };
 TX_MUST_CHECK enum txkv_rc tx_log_place(struct tx_log *log, const uint8_t *record,
                                         uint32_t record_bytes, struct tx_log_place *place,
                                         struct txkv_error *err);
 void tx_log_finish(struct tx_log *log, const uint8_t *record, const struct tx_log_place *place,
                    bool is_void);
+
+/*
+ * tx_log_write_by_calls -- from here on write short records by calls, or again through the map. The
+ * next sync makes each page that was written to through the map read-only in every page table, and
+ * interrupts the processors for that; a call costs more than a store. So calls are for records of
+ * which a few are synced at a time. The same writer.
+ */
+void tx_log_write_by_calls(struct tx_log *log, bool by_calls);
 
 /*
  * tx_log_reserve -- have room for that many bytes of records in the current segment: going on in

@@ -7,6 +7,7 @@
 #define TX_LOG_PRIVATE_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "atomic.h"
 #include "log.h"
@@ -25,6 +26,7 @@ struct tx_log {
 
     /* The writer's only (log.h). */
     uint64_t end_check; /* the chain's value at end_lsn */
+    bool by_calls;      /* short records are written by calls, not through the map */
 
     /* The writer writes, any thread reads [relaxed]: they order nothing. */
     uint64_t end_lsn TX_ALIGNED; /* how far this process has read or written the log */
@@ -59,10 +61,19 @@ TX_MUST_CHECK enum txkv_rc tx_log_sync_file(const struct tx_segment *segment,
                                             struct txkv_error *err);
 
 /*
- * Copy a finished header and its body to the map. A process killed in between leaves no intact
- * record: the body comes first and the header's check last.
+ * Copy a finished header to the map, where its body stands already. A process killed in between
+ * leaves no intact record: the header's check comes last.
  */
-void tx_log_put(uint8_t *at, const uint8_t *header, const uint8_t *body, uint32_t body_bytes);
+static inline void
+tx_log_put(uint8_t *at, const uint8_t *header)
+{
+    uint64_t check;
+
+    memcpy(at + sizeof check, header + sizeof check, TX_RECORD_HEADER_BYTES - sizeof check);
+    memcpy(&check, header, sizeof check);
+    /* For whoever finds the pages after this process is gone: all of the rest is there first. */
+    tx_store_release_64((uint64_t *)(void *)at, check);
+}
 
 /* Write to each page of the range (bytes of the map) what stands there, so that the next sync
  * writes it, whatever an earlier one did. */

@@ -383,7 +383,7 @@ seal_tail(struct recovery *r, struct txkv_error *err)
     if (end_lsn - w->lsn >= TX_RECORD_HEADER_BYTES) {
         tx_record_finish_body(seal, TX_RECORD_SEAL, 0, w->store_id);
         w->check = tx_record_finish_header(seal, w->lsn, r->start_lsn, w->check, w->store_id);
-        tx_log_put(s->map + (w->lsn - s->first_lsn), seal, NULL, 0);
+        tx_log_put(s->map + (w->lsn - s->first_lsn), seal);
     }
     rc = sync_walked(w, s, err);
     w->lsn = end_lsn;

@@ -426,3 +426,9 @@ tx_segment_fill(const struct tx_segment *segment, uint64_t at, const uint8_t *fr
             tx_segment_unmap_pages(segment, at + done, at + done + step);
     }
 }
+
+bool
+tx_segment_write(const struct tx_segment *segment, uint64_t at, const uint8_t *from, uint64_t bytes)
+{
+    return segment->fd >= 0 && tx_os_write(segment->fd, from, bytes, (off_t)at) == (ssize_t)bytes;
+}

@@ -132,6 +132,11 @@ void tx_segment_unmap_pages(const struct tx_segment *segment, uint64_t from, uin
 void tx_segment_fill(const struct tx_segment *segment, uint64_t at, const uint8_t *from,
                      uint64_t bytes);
 
+/* The same by calls, which make no page of the map writable. False: they failed, and what of the
+ * bytes has been written is not known. */
+TX_MUST_CHECK bool tx_segment_write(const struct tx_segment *segment, uint64_t at,
+                                    const uint8_t *from, uint64_t bytes);
+
 /* Close the file, keep the map. By who alone may sync the segment. */
 void tx_segment_close_fd(struct tx_segment *segment);
 

@@ -452,6 +452,47 @@ commits_that_do_not_sync_forget_who_shared_the_last_sync(void **state)
     assert_int_equal(db->commit.gather.last, 0);
 }
 
+static pthread_t last_syncer;
+
+static int
+noted_fdatasync(int fd)
+{
+    const int e = hooked_fdatasync(fd);
+
+    last_syncer = pthread_self(); /* one sync at a time; looked at when all have been joined */
+    return e;
+}
+
+/* Goal: of two committers the one whose commit is done does not lead the other's, in which time it
+ * could come along. */
+static void
+a_leader_among_few_gives_its_place_away_when_it_is_served(void **state)
+{
+    struct committer leader, second = { .sync = TXKV_SYNC_FULL };
+    double syncs;
+
+    (void)state;
+    OK(txkv_session_open(db, &second.session, &err));
+    begin(second.session);
+    put(second.session, "b", "1");
+    begin(s1);
+    put(s1, "a", "1");
+    syncs = stat_of("fdatasyncs");
+    tx_os.fdatasync = noted_fdatasync;
+    start_leader(&leader, s1);
+    start_behind(&second.thread, run_committer, &second);
+    tx_store_release_32(&sync_held, 0);
+    join(&leader);
+    join(&second);
+    tx_os.fdatasync = hooked_fdatasync;
+    OK(leader.rc);
+    OK(second.rc);
+    assert_int_equal(stat_of("fdatasyncs") - syncs, 2);
+    assert_true(pthread_equal(last_syncer, second.thread));
+    txkv_session_close(second.session);
+    expect_scan(s2, "(,)", "a=1 b=1 ");
+}
+
 int
 main(void)
 {
@@ -468,6 +509,7 @@ main(void)
         STORE_TEST(a_snapshot_older_than_the_history_is_refused_if_what_it_read_matters),
         STORE_TEST(a_conflict_beside_a_new_table_does_not_hang),
         STORE_TEST(commits_that_do_not_sync_forget_who_shared_the_last_sync),
+        STORE_TEST(a_leader_among_few_gives_its_place_away_when_it_is_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,14 +33,12 @@ arrive(uint64_t count)
 }
 
 static void
-who_was_alone_or_with_one_is_not_waited_with(void **state)
+who_was_alone_is_not_waited_with(void **state)
 {
     (void)state;
     gather = (struct tx_gather){ .wait_us = LONG_US };
     assert_true(time_of_wait() < LONG_US / 2);
     gather.last = 1;
-    assert_true(time_of_wait() < LONG_US / 2);
-    gather.last = 2;
     assert_true(time_of_wait() < LONG_US / 2);
 }
 
@@ -78,6 +76,45 @@ after_a_group_without_any_nobody_is_waited_for(void **state)
     assert_true(time_of_wait() < LONG_US / 2);
 }
 
+static void
+of_a_few_all_are_waited_for(void **state)
+{
+    (void)state;
+    gather = (struct tx_gather){ .last = 1, .wait_us = SHORT_US };
+    arrive(2); /* the one that is synced, and one that comes meanwhile */
+    tx_gather_note(&gather, 1, 2 * SHORT_US);
+    assert_int_equal(tx_gather_few(&gather), 2);
+    assert_true(time_of_wait() >= 200);
+    arrive(1);
+    gather.wait_us = LONG_US;
+    assert_true(time_of_wait() < LONG_US / 2);
+    tx_gather_note(&gather, 2, 100);
+    assert_int_equal(tx_gather_few(&gather), 2);
+}
+
+static void
+who_is_alone_again_is_not_waited_with(void **state)
+{
+    (void)state;
+    gather = (struct tx_gather){ .last = 2, .wait_us = SHORT_US };
+    arrive(1);
+    assert_true(time_of_wait() >= SHORT_US); /* once */
+    tx_gather_note(&gather, 1, 100);
+    assert_int_equal(tx_gather_few(&gather), 0);
+    gather.wait_us = LONG_US;
+    assert_true(time_of_wait() < LONG_US / 2);
+}
+
+static void
+of_many_one_may_be_missing(void **state)
+{
+    (void)state;
+    gather = (struct tx_gather){ .last = TX_GATHER_FEW_MAX, .came = 1, .wait_us = LONG_US };
+    assert_int_equal(tx_gather_few(&gather), 0);
+    arrive(TX_GATHER_FEW_MAX - 1);
+    assert_true(time_of_wait() < LONG_US / 2);
+}
+
 static void *
 come_one_by_one(void *arg)
 {
@@ -94,7 +131,7 @@ the_wait_ends_when_the_last_one_comes(void **state)
     pthread_t thread;
 
     (void)state;
-    gather = (struct tx_gather){ .last = 4, .wait_us = 10 * LONG_US };
+    gather = (struct tx_gather){ .last = 3, .wait_us = 10 * LONG_US };
     assert_int_equal(pthread_create(&thread, NULL, come_one_by_one, NULL), 0);
     assert_true(time_of_wait() < 5 * LONG_US);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -104,7 +141,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_was_alone_or_with_one_is_not_waited_with),
+        cmocka_unit_test(who_was_alone_is_not_waited_with),
+        cmocka_unit_test(of_a_few_all_are_waited_for),
+        cmocka_unit_test(who_is_alone_again_is_not_waited_with),
+        cmocka_unit_test(of_many_one_may_be_missing),
         cmocka_unit_test(nobody_is_waited_for_when_all_but_one_are_there),
         cmocka_unit_test(who_does_not_come_is_waited_for_once_and_half_a_sync_at_most),
         cmocka_unit_test(after_a_group_without_any_nobody_is_waited_for),
