@@ -3,6 +3,7 @@
  */
 #include "cursor_private.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "expire.h"
@@ -112,7 +113,7 @@ word_of(const uint8_t *at)
     uint64_t word;
 
     memcpy(&word, at, sizeof word);
-    return __builtin_bswap64(word);
+    return be64toh(word);
 }
 
 /* Whether LMDB's pair comes before the overlay's next row, which is known. */

@@ -13,6 +13,7 @@
 #include "keysort.h"
 
 #include <stdlib.h>
+#include <endian.h>
 #include <string.h>
 
 #include "mem.h"
@@ -65,7 +66,7 @@ bytes_from(const struct tx_key *key, uint32_t at)
 
     if (key->bytes >= at + 8) {
         memcpy(&bytes, key->data + at, 8);
-        return __builtin_bswap64(bytes);
+        return be64toh(bytes);
     }
     for (uint32_t end = at + 8; at < end; at++)
         bytes = bytes << 8 | (at < key->bytes ? key->data[at] : 0);

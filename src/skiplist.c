@@ -20,6 +20,7 @@
  */
 #include "skiplist.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum { SPARSE_BITS = 2 };
@@ -82,7 +83,7 @@ tx_key_prefix(const struct tx_key *key, uint64_t prefix[TX_PREFIX_WORDS])
             memcpy(prefix, key->data, key->bytes);
     }
     for (int i = 0; i < TX_PREFIX_WORDS; i++)
-        prefix[i] = __builtin_bswap64(prefix[i]);
+        prefix[i] = be64toh(prefix[i]);
 }
 
 static inline bool
