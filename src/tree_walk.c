@@ -22,7 +22,21 @@ enter_map(struct tx_tree_read *read)
     return read->map != NULL;
 }
 
-/* Find the root of a table's pages, which LMDB keeps under the name of its database. */
+/* Whether the page that has these bytes stands where its number says. */
+static bool
+is_in_place(const struct tx_tree_read *read, const uint8_t *bytes)
+{
+    const uint8_t *page = bytes - (uintptr_t)bytes % TX_PAGE_BYTES;
+    const uint64_t number = tx_get_u64(page);
+
+    return number < read->map_pages &&
+           (uintptr_t)page == (uintptr_t)read->map + number * TX_PAGE_BYTES;
+}
+
+/*
+ * Find the root of a table's pages, which LMDB keeps under the name of its database. Where the map
+ * lies was told by a page of another database, and if that has a wrong number, this one denies it.
+ */
 static bool
 find_root(struct tx_tree_read *read, uint32_t table, struct tx_tree_root *root)
 {
@@ -36,7 +50,7 @@ find_root(struct tx_tree_read *read, uint32_t table, struct tx_tree_root *root)
     e = mdb_get(read->txn, read->tree->main_dbi, &key, &value);
     if (e == MDB_NOTFOUND)
         db = (struct tx_pages_db){ .root = TX_NO_PAGE };
-    else if (e != 0 || value.mv_size != TX_DB_BYTES ||
+    else if (e != 0 || value.mv_size != TX_DB_BYTES || !is_in_place(read, value.mv_data) ||
              !tx_pages_read_db(value.mv_data, read->map_pages - 1, &db) || db.flags != 0)
         return false;
     *root = (struct tx_tree_root){ .page = db.root, .table = table, .depth = db.depth };
@@ -158,7 +172,7 @@ search(const uint8_t *page, uint32_t low, uint32_t count, struct txkv_bytes key,
     return low;
 }
 
-/* In a leaf, whose nodes are seldom in the cache: the ones that the first three looks may be at are
+/* In a leaf, whose nodes are seldom in the cache: the ones that the first four looks may be at are
  * asked for together. */
 static uint32_t
 search_leaf(const uint8_t *page, uint32_t count, struct txkv_bytes key, bool *equal)
