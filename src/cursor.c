@@ -127,8 +127,8 @@ first_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
 }
 
 /*
- * The next row of all sources. LMDB's cursor steps when its next pair is asked for, not before: who
- * wants one row has it from the seek.
+ * The next row of all sources. The cursor over LMDB's rows steps when its next pair is asked for,
+ * not before: who wants one row has it from the seek.
  */
 static enum txkv_rc
 next_row(struct txkv_cursor *cursor, struct txkv_error *err)
