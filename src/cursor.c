@@ -194,8 +194,8 @@ first_row(struct txkv_cursor *cursor, struct txkv_error *err)
 }
 
 /*
- * The next row. LMDB's cursor steps when its next pair is asked for, not before: who wants one row
- * has it from the seek.
+ * The next row. The cursor over LMDB's rows steps when its next pair is asked for, not before: who
+ * wants one row has it from the seek.
  */
 static inline enum txkv_rc
 next_row(struct txkv_cursor *cursor, struct txkv_error *err)

@@ -119,7 +119,7 @@ uint64_t tx_tree_bytes(struct tx_tree_read *read, uint32_t table);
  * until tx_tree_read_end, but for a key of 511 bytes or more, which is valid until the next but one
  * step of the cursor; TXKV_NOTFOUND off either end, and from there until the next seek. NULL
  * key for seek_ge: the first pair; for seek_le: the last. Closed cursors are kept by their read for
- * the next tx_tree_cursor_open of the same table (mdb_cursor_renew).
+ * the next tx_tree_cursor_open of the same table.
  */
 struct tx_tree_pair {
     const uint8_t *key;

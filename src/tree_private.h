@@ -118,8 +118,7 @@ struct tx_tree_walk {
     const uint8_t *leaf;
     uint32_t count;                                /* of its nodes; 0: no step is taken within it */
     uint32_t at;                                   /* the node that is visited */
-    bool looked;                                   /* for the leaf that follows, */
-    const uint8_t *ahead;                          /* which is this one, if it is known */
+    const uint8_t *ahead;                          /* the leaf that follows; NULL: not known */
     struct tx_tree_branch way[TX_PAGES_DEPTH_MAX]; /* from the root, without the leaf */
 };
 

@@ -9,7 +9,7 @@
  * [T1] A read raises `active` (a full barrier), then loads `growing`; tx_tree_grow raises `growing`
  * (a full barrier), then loads every `active`. So one of the two sees the other, and no read looks
  * at the map while it moves. An idle read holds no page: mdb_txn_renew and mdb_cursor_renew start
- * again from the map's address.
+ * again from the map's address, and so do walks when it has moved (map_moves).
  *
  * [T2] A batch stores the handles of its new tables before it commits, so a read that begins at
  * that commit finds them. LMDB itself tells transactions of new handles a moment after the commit

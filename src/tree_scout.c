@@ -25,7 +25,7 @@ tx_tree_scout_begin(struct tx_tree *tree)
     struct tx_tree_scout *scout;
     uint64_t base;
 
-    if (tx_tree_scarce_memory(tree) == 0)
+    if (tx_tree_scarce_memory(tree) == 0 || !tree->known_pages)
         return NULL;
     scout = tx_zalloc(sizeof *scout);
     if (scout == NULL)

@@ -8,6 +8,7 @@
 #include "tree_ahead.h"
 
 #define NOT_FOUND UINT32_MAX /* a place in a page */
+enum { MARKS = 16 };         /* a leaf's nodes that are asked for together divide it by so many */
 
 /* ---- where a table's pages are ---- */
 
@@ -22,7 +23,21 @@ enter_map(struct tx_tree_read *read)
     return read->map != NULL;
 }
 
-/* Find the root of a table's pages, which LMDB keeps under the name of its database. */
+/* Whether the page that has these bytes stands where its number says. */
+static bool
+is_in_place(const struct tx_tree_read *read, const uint8_t *bytes)
+{
+    const uint8_t *page = bytes - (uintptr_t)bytes % TX_PAGE_BYTES;
+    const uint64_t number = tx_get_u64(page);
+
+    return number < read->map_pages &&
+           (uintptr_t)page == (uintptr_t)read->map + number * TX_PAGE_BYTES;
+}
+
+/*
+ * Find the root of a table's pages, which LMDB keeps under the name of its database. Where the map
+ * lies was told by a page of another database, and if that has a wrong number, this one denies it.
+ */
 static bool
 find_root(struct tx_tree_read *read, uint32_t table, struct tx_tree_root *root)
 {
@@ -36,7 +51,7 @@ find_root(struct tx_tree_read *read, uint32_t table, struct tx_tree_root *root)
     e = mdb_get(read->txn, read->tree->main_dbi, &key, &value);
     if (e == MDB_NOTFOUND)
         db = (struct tx_pages_db){ .root = TX_NO_PAGE };
-    else if (e != 0 || value.mv_size != TX_DB_BYTES ||
+    else if (e != 0 || value.mv_size != TX_DB_BYTES || !is_in_place(read, value.mv_data) ||
              !tx_pages_read_db(value.mv_data, read->map_pages - 1, &db) || db.flags != 0)
         return false;
     *root = (struct tx_tree_root){ .page = db.root, .table = table, .depth = db.depth };
@@ -158,15 +173,37 @@ search(const uint8_t *page, uint32_t low, uint32_t count, struct txkv_bytes key,
     return low;
 }
 
-/* In a leaf, whose nodes are seldom in the cache: the ones that the first three looks may be at are
- * asked for together. */
+/* In a leaf, whose nodes are seldom in the cache: the first four looks are at its marks, and at no
+ * node beside them, so that what has been asked for is what is looked at. */
 static uint32_t
 search_leaf(const uint8_t *page, uint32_t count, struct txkv_bytes key, bool *equal)
 {
-    if (count >= 16)
-        for (uint32_t i = 1; i < 16; i++)
-            __builtin_prefetch(tx_pages_node(page, count * i / 16));
-    return search(page, 0, count, key, equal);
+    uint32_t low = 0, high = count, at = 0;
+
+    if (count < MARKS)
+        return search(page, 0, count, key, equal);
+    for (uint32_t i = 1; i < MARKS; i++)
+        __builtin_prefetch(tx_pages_node(page, count * i / MARKS));
+    for (uint32_t half = MARKS / 2; half > 0; half /= 2) {
+        const uint32_t middle = count * (at + half) / MARKS;
+        const uint8_t *node = node_within(page, middle);
+        int order;
+
+        if (node == NULL)
+            return NOT_FOUND;
+        order = order_keys(node, key);
+        if (order == 0) {
+            *equal = true;
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+            at += half;
+        } else {
+            high = middle;
+        }
+    }
+    return search(page, low, high, key, equal);
 }
 
 /* The child of a branch under which the key belongs. The first node's key has no meaning: it is

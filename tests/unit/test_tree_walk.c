@@ -4,6 +4,9 @@
  */
 #include "tree_fixture.h"
 
+#include <fcntl.h>
+
+#include "../../src/tree_ahead.h"
 #include "../../src/tree_long.h"
 #include "../../src/tree_walk.h"
 
@@ -323,6 +326,53 @@ a_walk_answers_as_lmdb_does(void **state)
     }
 }
 
+/* ---- a file that changes while it is open ---- */
+
+/* Where the page stands in the file that has what "meta" says of the checkpoint. */
+static off_t
+find_meta_leaf(struct tx_tree_read *read)
+{
+    MDB_val key = tx_tree_val(TX_TREE_KEY_CHECKPOINT, sizeof TX_TREE_KEY_CHECKPOINT - 1), value;
+    uint64_t pages;
+    off_t at;
+
+    (void)begin(read);
+    assert_int_equal(mdb_get(read->txn, read->tree->meta_dbi, &key, &value), 0);
+    at = (const uint8_t *)value.mv_data - tx_tree_map(read, &pages);
+    tx_tree_read_end(read);
+    return at - at % TX_PAGE_BYTES;
+}
+
+/* Where the map lies is worked out from a page's number: a wrong one is not believed. */
+static void
+a_page_with_another_number_does_not_lead_out_of_the_map(void **state)
+{
+    struct tx_tree *tree = open_tree(16 * MIB);
+    struct tx_tree_read *read = new_read(tree);
+    static const uint64_t numbers[] = { 1u << 30, UINT64_MAX, 1000, 1, 0 };
+    static uint8_t key[ROOM];
+    const int fd = open(data_file, O_RDWR | O_CLOEXEC);
+    off_t at;
+
+    (void)state;
+    assert_true(fd >= 0);
+    fill_rows(tree);
+    at = find_meta_leaf(read);
+    for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
+        struct tx_tree_read *other = new_read(tree);
+        const uint8_t *value;
+        uint32_t bytes;
+
+        assert_int_equal(pwrite(fd, &numbers[n], sizeof *numbers, at), sizeof *numbers);
+        (void)begin(other);
+        OK(tx_tree_get(other, 1, key, make_key(0, key), &value, &bytes, &err));
+        tx_tree_read_free(other);
+    }
+    assert_int_equal(close(fd), 0); /* where it takes LMDB's locks away: nobody else has the file */
+    tx_tree_read_free(read);
+    tx_tree_close(tree);
+}
+
 /* ---- pages that are not what they should be ---- */
 
 enum { BRANCH_NODES = 4, PAGES = 1 + BRANCH_NODES };
@@ -498,6 +548,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_cursor_that_is_opened_again_sees_the_state_of_its_read,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_walk_answers_as_lmdb_does, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_page_with_another_number_does_not_lead_out_of_the_map,
+                                        make_dir, remove_dir),
         cmocka_unit_test(a_page_that_cannot_be_is_damage),
         cmocka_unit_test(a_node_that_cannot_be_is_damage),
         cmocka_unit_test(a_value_elsewhere_is_where_it_can_be),
