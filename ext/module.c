@@ -385,9 +385,13 @@ integrity(sqlite3_vtab *vtab, const char *schema, const char *name, int flags, c
         *problem = sqlite3_mprintf("%s.%s: %s", schema, name, message);
     else if (found != NULL)
         *problem = sqlite3_mprintf("%s.%s: %s", schema, name, found);
+    if (*problem == NULL && (rc != SQLITE_OK || found != NULL))
+        rc = SQLITE_NOMEM; /* it must not pass for "ok" */
+    else
+        rc = SQLITE_OK;
     sqlite3_free(found);
     sqlite3_free(message);
-    return SQLITE_OK;
+    return rc;
 }
 #define MODULE_VERSION 4
 #else
