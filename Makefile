@@ -3,6 +3,7 @@
 # Variables
 #   CC=gcc|clang  MODE=release|debug  SAN=address,undefined|thread  COV=1  V=1 (print commands)
 #   T=name (unit: one test; fuzz: targets)  FUZZ_SECONDS=60  CRASH_ROUNDS=200  SOAK_MINUTES=10  B="--help" (bench: its options)
+#   SQLITE_DIR=prefix of another SQLite than the system's: its include/, lib/ and, if it is there, bin/sqlite3
 #   PREFIX=/usr/local  LIBDIR=PREFIX/lib  DESTDIR=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -10,8 +11,9 @@ endif
 MODE ?= release
 SAN  ?=
 COV  ?=
+SQLITE_DIR ?=
 comma := ,
-VARIANT := $(notdir $(CC))-$(MODE)$(if $(SAN),-$(subst $(comma),+,$(SAN)))$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
+VARIANT := $(notdir $(CC))-$(MODE)$(if $(SAN),-$(subst $(comma),+,$(SAN)))$(if $(COV),-cov)$(if $(FUZZ),-fuzz)$(if $(SQLITE_DIR),-$(notdir $(abspath $(SQLITE_DIR))))
 OUT := build/$(VARIANT)
 Q := $(if $(V),,@)
 
@@ -30,7 +32,8 @@ ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointe
 ALL_CFLAGS += $(if $(findstring thread,$(SAN)),-DCK_USE_CC_BUILTINS=1)
 endif
 # Counters between the statements make gcc warn of what is not so; each file has its warnings in the other builds.
-ALL_CFLAGS += $(if $(COV),--coverage -fprofile-update=atomic -w) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
+ALL_CFLAGS += $(if $(COV),--coverage -fprofile-update=atomic -w) $(if $(FUZZ),-fsanitize=fuzzer-no-link)
+ALL_CFLAGS += $(SQLITE_DIR:%=-isystem %/include) $(CFLAGS)
 # A row passes from src/ to ext/ in calls of a few instructions, which gcc's link-time optimization
 # takes away from txkv.so. What else is linked from the objects takes the code in them, which is quick.
 # It warns of what it sees in functions out of several files; each file alone has had its warnings.
@@ -38,7 +41,7 @@ LTO := $(if $(filter gcc-release,$(VARIANT)),-flto=auto)
 NO_LTO := $(if $(LTO),-fno-lto)
 LIBS := -lck -llmdb -lxxhash
 HEADERS := ck_pr.h lmdb.h xxhash.h sqlite3ext.h
-LDFLAGS := -Wl,--as-needed $(NO_LTO) $(LDFLAGS)
+LDFLAGS := -Wl,--as-needed $(NO_LTO) $(if $(SQLITE_DIR),-L$(SQLITE_DIR)/lib -Wl$(comma)-rpath$(comma)$(abspath $(SQLITE_DIR))/lib) $(LDFLAGS)
 
 SRC := $(patsubst %.c,$(OUT)/%.o,$(wildcard src/*.c))
 EXT := $(patsubst %.c,$(OUT)/%.o,$(wildcard ext/*.c))
@@ -157,7 +160,7 @@ SAN_KINDS := model slt stress history $(if $(findstring thread,$(SAN)),,fault sw
 C_SUITES = $(foreach t,$(TESTS),'unit/$(notdir $(t))|$(RUN) $(t)') \
            $(foreach p,$(filter $(foreach k,$(SAN_KINDS),$(OUT)/tests/$(k)/%),$(PROGRAMS)), \
                '$(p:$(OUT)/tests/%=%)|$(RUN) $(p)')
-SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|OUT=$(OUT) sh $(s)') \
+SH_SUITES = $(foreach s,$(filter-out $(if $(COV),tests/install_test.sh),$(wildcard tests/*_test.sh tests/sql_conformance.sh)),'$(basename $(notdir $(s)))|$(if $(SQLITE_DIR),PATH=$(abspath $(SQLITE_DIR))/bin:$$PATH )OUT=$(OUT) sh $(s)') \
             $(if $(LIBFUZZER),'fuzz|$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2')
 LIBFUZZER := $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a)
 

@@ -478,8 +478,14 @@ int
 tx_check_table(struct txkv *store, uint32_t table, char **problem, char **message)
 {
     struct check check = { .store = store, .problems = sqlite3_str_new(NULL) };
-    const enum txkv_rc rc = run_check(&check, NULL, table);
+    enum txkv_rc rc = run_check(&check, NULL, table);
 
+    if (rc == TXKV_OK && check.tables == 0 && check.problem_count++ == 0)
+        sqlite3_str_appendall(check.problems, "\"the table was dropped from the store\"");
     *problem = sqlite3_str_finish(check.problems);
+    if (rc == TXKV_OK && check.problem_count > 0 && *problem == NULL) {
+        check.err = (struct txkv_error){ TXKV_NOMEM, "out of memory" };
+        rc = TXKV_NOMEM;
+    }
     return rc == TXKV_OK ? SQLITE_OK : tx_sql_fail(message, "txkv_check", rc, &check.err);
 }

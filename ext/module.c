@@ -381,13 +381,17 @@ integrity(sqlite3_vtab *vtab, const char *schema, const char *name, int flags, c
     if ((flags & 1) != 0)
         return SQLITE_OK;
     rc = tx_check_table(table->link->store, table->number, &found, &message);
-    if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK && rc != SQLITE_NOMEM)
         *problem = sqlite3_mprintf("%s.%s: %s", schema, name, message);
     else if (found != NULL)
         *problem = sqlite3_mprintf("%s.%s: %s", schema, name, found);
+    if (*problem != NULL)
+        rc = SQLITE_OK; /* a line among the problems, and the next table */
+    else if (found != NULL)
+        rc = SQLITE_NOMEM; /* it must not pass for "ok" */
     sqlite3_free(found);
     sqlite3_free(message);
-    return SQLITE_OK;
+    return rc;
 }
 #define MODULE_VERSION 4
 #else

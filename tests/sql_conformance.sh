@@ -15,6 +15,11 @@
 # makes a table of either kind in temp, `CHECKPOINT;` moves the store's rows into LMDB, and `REOPEN t;` drops t and
 # finds it again in the store. Both are nothing to the native tables.
 #
+# The expectations are those of SQLite 3.40. Of a newer SQLite, NAME.newer.diff holds what it prints otherwise, on
+# native tables too or in the words of its plans; 3.52 and 3.53 were tried. Its shell says "Error near line 1: text"
+# for "Runtime error near line 1: text (5)", which is compared without the words that only one of both has, and does
+# not trust a schema unless it is told to.
+#
 # Usage: tests/sql_conformance.sh [NAME ...]      TXKV_SO=path of the extension, SQLITE=the shell
 #        NAME: savepoints, twin/joins, or the path of a twin script elsewhere, with its .sql
 set -u
@@ -28,22 +33,33 @@ failed=0
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
+case $(echo 'SELECT abs(-9223372036854775808);' | "$shell" -batch -init /dev/null :memory: 2>&1) in
+Error*) words='s/^\([<> ]*\)Runtime error near/\1Error near/; /^[<> ]*Error near/s/ ([0-9]*)$//' ;;
+*) words='' ;;
+esac
+
 # run SCRIPT OUTPUT SED-PROGRAM: the script, edited, in an empty directory
 run() {
     rm -rf "$work/run"
     mkdir "$work/run"
     cp "$so" "$work/run/txkv.so"
     sed -e "s|@DIR@|$work/run|g" -e "$3" "$1" >"$work/script"
-    (cd "$work/run" && "$shell" -batch -init /dev/null :memory: <"$work/script") 2>&1 |
-        sed -e "s|$work/run|@DIR@|g" -e 's/LSN [0-9][0-9]*/LSN @/g' -e 's/offset [0-9]* (LSN/offset @ (LSN/' >"$2"
+    (cd "$work/run" && "$shell" -batch -init /dev/null -cmd 'PRAGMA trusted_schema = ON' :memory: <"$work/script") 2>&1 |
+        sed -e "s|$work/run|@DIR@|g" -e 's/LSN [0-9][0-9]*/LSN @/g' -e 's/offset [0-9]* (LSN/offset @ (LSN/' -e "$words" >"$2"
 }
 
 # check NAME HOW SED-PROGRAM: run and compare
 check() {
     [ -f "$root/sql/conformance/$1.sql" ] || { echo "$0: no script $1" >&2; exit 2; }
     run "$root/sql/conformance/$1.sql" "$work/output" "$3"
-    if diff -uN "$root/sql/conformance/$1.expected" "$work/output" >"$work/diff" 2>&1; then
+    newer=$root/sql/conformance/$1.newer.diff
+    sed -e "$words" "$root/sql/conformance/$1.expected" >"$work/expected"
+    diff -a "$work/expected" "$work/output" >"$work/differences"
+    if diff -uN "$work/expected" "$work/output" >"$work/diff" 2>&1; then
         echo "ok      $1$2"
+        passed=$((passed + 1))
+    elif [ -f "$newer" ] && cmp -s "$newer" "$work/differences"; then
+        echo "ok      $1$2, as a newer SQLite prints it"
         passed=$((passed + 1))
     else
         echo "FAILED  $1$2"
@@ -86,7 +102,7 @@ twin() {
         run "$work/$side.sql" "$work/$side" ""
     done
     diff -a "$work/native" "$work/txkv" >"$work/differences"
-    if [ -f "${1%.sql}.diff" ]; then cp "${1%.sql}.diff" "$work/expected"; else : >"$work/expected"; fi
+    if [ -f "${1%.sql}.diff" ]; then sed -e "$words" "${1%.sql}.diff" >"$work/expected"; else : >"$work/expected"; fi
     if [ ! -s "$work/native" ]; then
         echo "FAILED  $2: it prints nothing"
         failed=$((failed + 1))

@@ -35,7 +35,7 @@ SELECT a.name, b.name, (SELECT group_concat(value) FROM (SELECT value FROM kv WH
 SELECT name, (SELECT value FROM kv WHERE key >= t || 'b' ORDER BY key LIMIT 1), (SELECT value FROM kv WHERE key <= t || 'b' ORDER BY key DESC LIMIT 1) FROM long ORDER BY length(t);
 SELECT name, (SELECT n FROM doc WHERE c = 'u' || upper(t)), (SELECT n FROM doc WHERE c = 'U' || t || 'V') FROM long ORDER BY length(t);
 SELECT name, (SELECT group_concat(n) FROM doc WHERE a = t), (SELECT n FROM doc WHERE a = t AND b = x'02') FROM long ORDER BY length(t);
-SELECT length(b), group_concat(n) FROM (SELECT b, n FROM doc WHERE b >= zeroblob(500) ORDER BY b DESC, n) GROUP BY b;
+SELECT length(b), group_concat(n) FROM (SELECT b, n FROM doc WHERE b >= zeroblob(500) ORDER BY b DESC, n) GROUP BY b ORDER BY +b;
 SELECT value FROM kv WHERE key IN (zeroblob(1200), zeroblob(1201), zeroblob(1202)) ORDER BY key;
 -- UNIQUE and PRIMARY KEY
 INSERT INTO kv SELECT t, 0 FROM long WHERE name = 'k65536';

@@ -15,7 +15,7 @@ INSERT INTO input(v) VALUES(x''), (x'00'), (x'0000'), (x'ff'), (x'6100'), (zerob
 -- as a key: type and value are those that went in
 INSERT INTO kv SELECT v, n FROM input WHERE true;
 SELECT count(*), count(DISTINCT key) FROM kv;
-SELECT n, typeof(key), CASE WHEN length(key) > 50 THEN length(key) ELSE quote(key) END FROM input JOIN kv ON value = n ORDER BY n;
+SELECT n, typeof(key), CASE WHEN length(key) > 50 THEN length(key) WHEN typeof(key) = 'real' THEN printf('%.15g', key) WHEN key > '' AND key < ' ' THEN hex(key) ELSE quote(key) END FROM input JOIN kv ON value = n ORDER BY n;
 SELECT 'wrong', n FROM input JOIN kv ON value = n WHERE typeof(v) <> typeof(key) OR v IS NOT key OR quote(v) <> quote(key);
 -- the order is SQLite's own
 SELECT 'order', group_concat(value) FROM (SELECT value FROM kv ORDER BY key);
@@ -24,18 +24,18 @@ SELECT 'found', count(*) FROM input JOIN kv ON kv.key = input.v;
 -- as a value
 DELETE FROM kv;
 INSERT INTO kv SELECT n, v FROM input WHERE true;
-SELECT key, typeof(value), CASE WHEN length(value) > 50 THEN length(value) ELSE quote(value) END FROM kv ORDER BY key;
+SELECT key, typeof(value), CASE WHEN length(value) > 50 THEN length(value) WHEN typeof(value) = 'real' THEN printf('%.15g', value) WHEN value > '' AND value < ' ' THEN hex(value) ELSE quote(value) END FROM kv ORDER BY key;
 SELECT 'wrong', n FROM input JOIN kv ON key = n WHERE typeof(v) <> typeof(value) OR v IS NOT value OR quote(v) <> quote(value);
 -- one number in two types: which of them it was stays known
 DELETE FROM kv;
 INSERT INTO kv VALUES(5, 1), (6.0, 1), (-0.0, 1), (9007199254740992.0, 1), (-9223372036854775808.0, 1), (9223372036854775808.0, 1);
-SELECT typeof(key), quote(key) FROM kv ORDER BY key;
-SELECT typeof(key), quote(key) FROM kv WHERE key = 5.0;
-SELECT typeof(key), quote(key) FROM kv WHERE key = 6;
-SELECT typeof(key), quote(key) FROM kv WHERE key = 0;
+SELECT typeof(key), printf('%.15g', key) FROM kv ORDER BY key;
+SELECT typeof(key), printf('%.15g', key) FROM kv WHERE key = 5.0;
+SELECT typeof(key), printf('%.15g', key) FROM kv WHERE key = 6;
+SELECT typeof(key), printf('%.15g', key) FROM kv WHERE key = 0;
 SELECT count(*) FROM kv WHERE key = 9007199254740993;
 REPLACE INTO kv VALUES(6, 2), (5.0, 2), (0, 2);
-SELECT typeof(key), quote(key), value FROM kv ORDER BY key;
+SELECT typeof(key), printf('%.15g', key), value FROM kv ORDER BY key;
 -- large values
 DELETE FROM kv;
 INSERT INTO kv VALUES('blob', zeroblob(3000000)), ('text', hex(zeroblob(1000000))), ('null', NULL);

@@ -5,11 +5,11 @@ CREATE VIRTUAL TABLE temp.characters USING txkv('store', code INTEGER PRIMARY KE
 -- The files, as they are, into native tables.
 CREATE TABLE unicode_data(code, name, category, class, bidi, decomposition, decimal, digit, numeric, mirrored, old_name,
                           comment, upper, lower, title);
-.separator ;
+.separator ";"
 .import /usr/share/unicode/UnicodeData.txt unicode_data
 CREATE TABLE lines(range, block);
 .import "|grep ';' /usr/share/unicode/Blocks.txt | grep -v '^#'" lines
-.separator |
+.separator "|"
 
 -- Code points are hexadecimal: a table of those that occur, and their numbers.
 CREATE TABLE hex(digits TEXT PRIMARY KEY, number INT);

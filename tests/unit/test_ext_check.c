@@ -236,6 +236,83 @@ the_list_of_problems_is_bounded_and_their_number_is_not(void **state)
     close_both(db);
 }
 
+/* ---- PRAGMA integrity_check ---- */
+
+/* It asks virtual tables from 3.44 on, and this extension if its headers are of that age too. */
+static bool
+integrity_check_asks(void)
+{
+    return SQLITE_VERSION_NUMBER >= 3044000 && sqlite3_libversion_number() >= 3044000;
+}
+
+/* The whole answer begins so, or is "ok" from a SQLite that does not ask. */
+static void
+expect_integrity(sqlite3 *db, const char *pragma, const char *begin)
+{
+    const char *answer = ask(db, pragma);
+
+    if (!integrity_check_asks())
+        begin = "ok";
+    if (strncmp(answer, begin, strlen(begin)) != 0)
+        fail_msg("%s: %s, and not %s", pragma, answer, begin);
+}
+
+static void
+integrity_check_is_quiet_about_what_is_in_order_and_about_the_own_transaction(void **state)
+{
+    sqlite3 *db = open_damaged();
+
+    (void)state;
+    assert_string_equal(ask(db, "PRAGMA integrity_check"), "ok");
+    assert_string_equal(ask(db, "PRAGMA quick_check"), "ok");
+    must(db, "BEGIN; INSERT INTO u VALUES(7, 'seven'); DELETE FROM u WHERE id = 2");
+    assert_string_equal(ask(db, "PRAGMA integrity_check"), "ok");
+    must(db, "COMMIT");
+    assert_string_equal(ask(db, "SELECT count(*) || ' ' || sum(id) FROM u"), "3 11");
+    close_both(db);
+}
+
+static void
+integrity_check_finds_what_txkv_check_finds_and_quick_check_does_not_look(void **state)
+{
+    sqlite3 *db = open_damaged();
+
+    (void)state;
+    plant(number_of("u\x01"
+                    "1"),
+          "\x20x\0", 3, NULL, 0);
+    expect_integrity(db, "PRAGMA integrity_check",
+                     "temp.u: \"table u, key 1: the row has no entry in one of its indexes\",");
+    assert_string_equal(ask(db, "PRAGMA integrity_check(kv)"), "ok");
+    assert_string_equal(ask(db, "PRAGMA quick_check"), "ok");
+    close_both(db);
+}
+
+static void
+integrity_check_names_a_table_that_was_dropped_from_the_store(void **state)
+{
+    sqlite3 *db = open_damaged(), *other = open_db();
+
+    (void)state;
+    must(other, "SELECT txkv_drop('kv', 'u')");
+    expect_integrity(db, "PRAGMA integrity_check", "temp.u: \"the table was dropped");
+    sqlite3_close(other);
+    close_both(db);
+}
+
+static void
+integrity_check_finds_damage_of_the_file(void **state)
+{
+    sqlite3 *db = open_db();
+
+    (void)state;
+    must(db, "INSERT INTO kv VALUES('swapped-1', 1), ('swapped-2', 2), ('swapped-3', 3)");
+    must(db, "SELECT txkv_checkpoint('kv')");
+    exchange_in_file("swapped-1", "swapped-3");
+    expect_integrity(db, "PRAGMA integrity_check", "temp.kv: \"table of the store: ");
+    sqlite3_close(db);
+}
+
 int
 main(void)
 {
@@ -250,6 +327,10 @@ main(void)
         TEST(a_table_that_was_not_made_to_the_end_is_in_order),
         TEST(keys_that_were_exchanged_in_the_file_are_found),
         TEST(the_list_of_problems_is_bounded_and_their_number_is_not),
+        TEST(integrity_check_is_quiet_about_what_is_in_order_and_about_the_own_transaction),
+        TEST(integrity_check_finds_what_txkv_check_finds_and_quick_check_does_not_look),
+        TEST(integrity_check_names_a_table_that_was_dropped_from_the_store),
+        TEST(integrity_check_finds_damage_of_the_file),
     };
     int failed;
 

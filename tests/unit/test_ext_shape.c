@@ -161,7 +161,6 @@ static void
 check_conversion(struct values *values, const char *type, const char *literal)
 {
     sqlite3_stmt *native, *plain;
-    sqlite3_value *value;
     struct tx_cell cell, want;
     char sql[200];
 
@@ -173,13 +172,14 @@ check_conversion(struct values *values, const char *type, const char *literal)
     assert_int_equal(sqlite3_prepare_v2(values->db, "SELECT c FROM t", -1, &native, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(values->db, sql, -1, &plain, NULL), SQLITE_OK);
-    value = value_of_statement(plain);
-    assert_true(tx_cell_read(value, tx_affinity_of_type(type), &cell));
+    /* A value of the statement, as modules are given: newer versions (3.53) crash in
+     * sqlite3_value_numeric_type on what sqlite3_value_dup has made, which has no connection. */
+    assert_int_equal(sqlite3_step(plain), SQLITE_ROW);
+    assert_true(tx_cell_read(sqlite3_column_value(plain, 0), tx_affinity_of_type(type), &cell));
     assert_int_equal(sqlite3_step(native), SQLITE_ROW);
     assert_true(tx_cell_read(sqlite3_column_value(native, 0), TX_AFFINITY_BLOB, &want));
     sqlite3_snprintf(sizeof(sql), sql, "%s in %s", literal, type);
     assert_same_cell(&cell, &want, sql);
-    sqlite3_value_free(value);
     sqlite3_finalize(native);
     sqlite3_finalize(plain);
 }
