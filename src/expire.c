@@ -12,8 +12,8 @@
  *      application sees copies of a watched one: txkv_get's in the session's buffer, a cursor's row
  *      in the cursor's, both as long as txkv.h promises.
  *   2. `guard` is not TX_GUARD_OFF while a watched transaction is alive, whether or not its
- * snapshot has been ended. Only the session's thread changes it from and to TX_GUARD_OFF, so that
- *      thread's relaxed load is right.
+ *      snapshot has been ended. Only the session's thread changes it from and to TX_GUARD_OFF, so
+ *      that thread's relaxed load is right.
  *   3. A guarded call moves it from IDLE to IN_CALL before it looks, and back after it has looked
  *      for the last time. The checkpointer moves it from IDLE to TAKEN, ends, and moves it back. So
  *      one of the two has it; each move out of IDLE is a compare-and-swap that acquires what the

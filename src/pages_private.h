@@ -3,14 +3,19 @@
  *
  * The file, as LMDB 0.9 writes it on this kind of machine: pages of 4096 bytes, little-endian.
  *
- *   page      0 number (8), 8 pad (2), 10 flags (2), 12 lower (2), 14 upper (2), 16 offsets (2
- * each) up to lower, the nodes from upper to the end. Of overflow pages: 12 how many (4) node 0
- * size, or low bits of the child's page (4), 4 flags, or its high bits (2), 6 bytes of the key (2),
- * 8 key, then the value: itself, or the number of an overflow page database  0 pad (4), 4 flags
- * (2), 6 depth (2), 8 branch pages, leaf pages, overflow pages, pairs, root (8 each) meta pages 0
- * and 1, behind a page's 16 bytes: 0 magic (4), 4 version (4), 8 address (8), 16 map size (8), 24
- * the database of free pages, 72 the main database, 120 last page (8), 128 transaction (8), which
- * is even on page 0 and odd on page 1
+ * Where things stand (and how many bytes they have):
+ *
+ *   of a page        0 number (8), 8 pad (2), 10 flags (2), 12 lower (2), 14 upper (2),
+ *                    16 offsets (2 each) up to lower; the nodes from upper to the end
+ *   overflow pages   12 how many (4), 16 the value
+ *   of a node        0 size, or low bits of the child's page (4),
+ *                    4 flags, or its high bits (2), 6 bytes of the key (2), 8 key,
+ *                    then the value: itself, or the number of an overflow page
+ *   of a database    0 pad (4), 4 flags (2), 6 depth (2),
+ *                    8 branch pages, leaf pages, overflow pages, pairs, root (8 each)
+ *   of a meta page   behind a page's 16 bytes: 0 magic (4), 4 version (4), 8 address (8),
+ *   (0 and 1)        16 map size (8), 24 the database of free pages, 72 the main database,
+ *                    120 last page (8), 128 transaction (8), even on page 0 and odd on page 1
  *
  * The main database holds the others under their names. That of free pages has transactions as its
  * keys, and lists of page numbers as its values: how many, then the numbers, the highest first.

@@ -132,8 +132,7 @@ walk_on(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair)
     const uint8_t *leaf = cursor->walk.count > 0 ? cursor->walk.leaf : NULL;
     const int e = tx_tree_walk_on(&cursor->walk, backward, pair);
 
-    if (e == 0 && cursor->walk.leaf != leaf &&
-        tx_load_relaxed_32(&cursor->read->tree->scattered) != 0)
+    if (e == 0 && cursor->walk.leaf != leaf && cursor->walk.pages.scattered)
         tx_tree_read_ahead(cursor, backward);
     return e;
 }

@@ -8,8 +8,8 @@
  * it. Its value says how these go on:
  *
  *   0x01, varint, tail, row   one key alone: its other bytes, how many, and its value
- *   0x02, 8 bytes             two keys at least, at some time: they go on in the node of that
- * number
+ *   0x02, 8 bytes             two keys at least, at some time: they go on in the node of
+ *                             that number
  *
  * The nodes of all tables stand in one named database, "long". What is in a node has LMDB keys of
  *

@@ -104,6 +104,7 @@ struct tx_tree_pages {
     uint64_t count; /* pages that there can be in the map */
     uint64_t root;  /* TX_NO_PAGE: the table is empty */
     uint32_t depth; /* pages from the root to a leaf */
+    bool scattered; /* the map is read page by page: tree_ahead.h */
 };
 
 struct tx_tree_branch {

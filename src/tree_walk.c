@@ -73,7 +73,11 @@ tx_tree_walk_pages(struct tx_tree_read *read, uint32_t table, struct tx_tree_pag
         return false;
     if (root->table != table && !find_root(read, table, root))
         return false;
-    *pages = (struct tx_tree_pages){ read->map, read->map_pages, root->page, root->depth };
+    *pages = (struct tx_tree_pages){ .map = read->map,
+                                     .count = read->map_pages,
+                                     .root = root->page,
+                                     .depth = root->depth,
+                                     .scattered = tx_load_relaxed_32(&read->tree->scattered) != 0 };
     return true;
 }
 
@@ -90,8 +94,8 @@ page_at(const struct tx_tree_pages *pages, uint64_t number, uint32_t kind, uint3
         return NULL;
     page = pages->map + number * TX_PAGE_BYTES;
     lower = tx_get_u16(page + TX_AT_LOWER);
-    if (tx_get_u16(page + TX_AT_PAGE_FLAGS) != kind || lower < TX_PAGE_HEADER + 2 ||
-        lower > TX_PAGE_BYTES)
+    if (tx_get_u64(page) != number || tx_get_u16(page + TX_AT_PAGE_FLAGS) != kind ||
+        lower < TX_PAGE_HEADER + 2 || lower > TX_PAGE_BYTES)
         return NULL;
     *count = tx_pages_nodes(page);
     return page;
@@ -249,7 +253,8 @@ read_node(const struct tx_tree_pages *pages, const uint8_t *page, uint32_t at,
         (pages->count - number) * TX_PAGE_BYTES < (uint64_t)TX_PAGE_HEADER + pair->value_bytes)
         return MDB_CORRUPTED;
     overflow = pages->map + number * TX_PAGE_BYTES;
-    if (tx_get_u16(overflow + TX_AT_PAGE_FLAGS) != TX_PAGE_OVERFLOW)
+    if (tx_get_u64(overflow) != number ||
+        tx_get_u16(overflow + TX_AT_PAGE_FLAGS) != TX_PAGE_OVERFLOW)
         return MDB_CORRUPTED;
     pair->value = overflow + TX_PAGE_HEADER;
     return 0;
@@ -345,14 +350,15 @@ leave_leaf(struct tx_tree_walk *walk, bool backward, uint32_t *count)
 }
 
 /* Ask for the leaf that follows, if it has the same parent: it is needed as soon as this one's
- * nodes have been visited. */
+ * nodes have been visited. Not where it may have to come from the disk, for it will be looked at,
+ * whether or not somebody wants its rows. */
 static void
 look_ahead(struct tx_tree_walk *walk, bool backward)
 {
     const uint8_t *node = NULL;
 
     walk->ahead = NULL;
-    if (walk->pages.depth > 1)
+    if (walk->pages.depth > 1 && !walk->pages.scattered)
         node = next_child(&walk->way[walk->pages.depth - 2], backward);
     if (node == NULL || tx_pages_child(node) >= walk->pages.count)
         return;

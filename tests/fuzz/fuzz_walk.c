@@ -91,7 +91,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct input input = { data, data + bytes };
-    struct tx_tree_pages pages;
+    struct tx_tree_pages pages = { .scattered = false };
     uint8_t *map;
 
     if (fuzz.dir == NULL) {

@@ -396,6 +396,7 @@ node_at(uint32_t i)
 static void
 make_page(uint32_t page, uint32_t flags, uint32_t nodes, char letter)
 {
+    put_u16(page, 0, page); /* its number */
     put_u16(page, TX_AT_PAGE_FLAGS, flags);
     put_u16(page, TX_AT_LOWER, TX_PAGE_HEADER + 2 * nodes);
     for (uint32_t i = 0; i < nodes; i++) {
@@ -418,7 +419,7 @@ make_map(void)
         make_page(1 + i, TX_PAGE_LEAF, 2, (char)('a' + 2 * i));
         map[node_at(i) + TX_NODE_HEADER] = (uint8_t)('a' + 2 * i);
     }
-    return (struct tx_tree_pages){ map, PAGES, 0, 2 };
+    return (struct tx_tree_pages){ .map = map, .count = PAGES, .root = 0, .depth = 2 };
 }
 
 /* A walk over all; the pairs that there are, or LMDB's result, which is less than 0. */
@@ -468,6 +469,9 @@ a_page_that_cannot_be_is_damage(void **state)
     is_damage(pages);
     pages = make_map();
     put_u16(0, TX_AT_PAGE_FLAGS, TX_PAGE_LEAF);
+    is_damage(pages);
+    pages = make_map();
+    put_u16(3, 2, 1); /* another one's number */
     is_damage(pages);
     pages = make_map();
     put_u16(3, TX_AT_LOWER, TX_PAGE_HEADER); /* no nodes */
