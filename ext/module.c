@@ -367,7 +367,6 @@ shadow_name(const char *suffix)
     return sqlite3_stricmp(suffix, &TX_PREPARED_TABLE[strlen("txkv_")]) == 0;
 }
 
-#if SQLITE_VERSION_NUMBER >= 3044000
 /* PRAGMA integrity_check and quick_check: the latter leaves it out, for all of the table is read.
  */
 static int
@@ -393,40 +392,49 @@ integrity(sqlite3_vtab *vtab, const char *schema, const char *name, int flags, c
     sqlite3_free(message);
     return rc;
 }
-#define MODULE_VERSION 4
-#else
-#define MODULE_VERSION 3
-#endif
 
-/* Version 2: without it SQLite leaves the savepoint methods out. An older SQLite than the headers
- * does not look at what it does not know. */
-static const sqlite3_module module = {
-    .iVersion = MODULE_VERSION,
-#if MODULE_VERSION >= 4
+/*
+ * Version 4, whatever the headers are: SQLite looks at no more methods than it knows of. So one
+ * binary serves old ones, and takes part in the integrity_check of those from 3.44 on.
+ */
+#define HAVE_XINTEGRITY (SQLITE_VERSION_NUMBER >= 3044000)
+static const struct {
+    sqlite3_module methods;
+#if !HAVE_XINTEGRITY /* the next member of a sqlite3_module */
+    int (*xIntegrity)(sqlite3_vtab *, const char *, const char *, int, char **);
+#endif
+} module = {
+    .methods = {
+        .iVersion = 4,
+        .xShadowName = shadow_name,
+        .xCreate = create,
+        .xConnect = connect,
+        .xBestIndex = tx_scan_best_index,
+        .xDisconnect = disconnect,
+        .xDestroy = destroy,
+        .xOpen = tx_scan_open,
+        .xClose = tx_scan_close,
+        .xFilter = tx_scan_filter,
+        .xNext = tx_scan_next,
+        .xEof = tx_scan_eof,
+        .xColumn = tx_scan_column,
+        .xRowid = tx_rowscan_rowid,
+        .xUpdate = tx_write_update,
+        .xBegin = tx_transaction_begin,
+        .xSync = tx_transaction_sync,
+        .xCommit = tx_transaction_commit,
+        .xRollback = tx_transaction_rollback,
+        .xRename = rename_table,
+        .xSavepoint = tx_transaction_savepoint,
+        .xRelease = tx_transaction_release,
+        .xRollbackTo = tx_transaction_rollback_to,
+#if HAVE_XINTEGRITY
+        .xIntegrity = integrity,
+#endif
+    },
+#if !HAVE_XINTEGRITY
     .xIntegrity = integrity,
 #endif
-    .xShadowName = shadow_name,
-    .xCreate = create,
-    .xConnect = connect,
-    .xBestIndex = tx_scan_best_index,
-    .xDisconnect = disconnect,
-    .xDestroy = destroy,
-    .xOpen = tx_scan_open,
-    .xClose = tx_scan_close,
-    .xFilter = tx_scan_filter,
-    .xNext = tx_scan_next,
-    .xEof = tx_scan_eof,
-    .xColumn = tx_scan_column,
-    .xRowid = tx_rowscan_rowid,
-    .xUpdate = tx_write_update,
-    .xBegin = tx_transaction_begin,
-    .xSync = tx_transaction_sync,
-    .xCommit = tx_transaction_commit,
-    .xRollback = tx_transaction_rollback,
-    .xRename = rename_table,
-    .xSavepoint = tx_transaction_savepoint,
-    .xRelease = tx_transaction_release,
-    .xRollbackTo = tx_transaction_rollback_to,
 };
 
 static const sqlite3_module internal_module = {
@@ -456,7 +464,7 @@ static const sqlite3_module internal_module = {
 int
 tx_module_register(struct tx_connection *connection)
 {
-    int rc = sqlite3_create_module_v2(connection->db, "txkv", &module,
+    int rc = sqlite3_create_module_v2(connection->db, "txkv", &module.methods,
                                       tx_connection_ref(connection), tx_connection_unref);
 
     if (rc == SQLITE_OK)
