@@ -97,6 +97,15 @@ enter_gate(struct tx_tree_read *read, struct txkv_error *err)
     }
 }
 
+/* Whether LMDB's transaction has the database: not if it began before the slot was first used. */
+static bool
+has_database(const struct tx_tree_read *read, uint64_t handle)
+{
+    unsigned flags;
+
+    return mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) == 0;
+}
+
 uint64_t
 tx_tree_visible_handle(const struct tx_tree_read *read, uint32_t table)
 {
@@ -108,7 +117,8 @@ tx_tree_visible_handle(const struct tx_tree_read *read, uint32_t table)
     generation = tx_tree_handle_generation(handle);
     if (generation == tx_table_generation(table))
         return tx_tree_handle_txn(handle) <= read->txn_id ? handle : 0;
-    return generation > tx_table_generation(table) && tx_tree_handle_txn(handle) > read->txn_id
+    return generation > tx_table_generation(table) && tx_tree_handle_txn(handle) > read->txn_id &&
+                   has_database(read, handle)
                ? handle
                : 0;
 }

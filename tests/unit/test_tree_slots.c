@@ -69,6 +69,40 @@ a_read_finds_the_table_of_its_time_in_a_slot(void **state)
     tx_tree_close(tree);
 }
 
+/*
+ * Goal: a read that is older than a slot's first database finds that table empty, though the slot
+ * has another one by now. Method: both ways to read, and a key of either kind.
+ */
+static void
+a_read_from_before_a_slot_was_used_finds_its_tables_empty(void **state)
+{
+    const uint32_t first = 1, second = 1 + (1u << TX_TABLE_SLOT_BITS);
+    struct tx_tree *tree = open_tree(MIB);
+    struct tx_tree_read *old = new_read(tree);
+    static char long_key[601];
+
+    (void)state;
+    memset(long_key, 'k', sizeof long_key - 1);
+    (void)begin(old);
+    make(tree, first, "old", 100);
+    drop(tree, first, 200);
+    make(tree, second, "new", 300);
+    for (int way = 0; way < 2; way++) {
+        struct tx_tree_cursor *cursor;
+        struct tx_tree_pair pair;
+
+        tree->known_pages = way == 0;
+        assert_true(sees(old, first, "k", NULL));
+        assert_true(sees(old, first, long_key, NULL));
+        OK(tx_tree_cursor_open(old, first, &cursor, &err));
+        assert_int_equal(tx_tree_cursor_seek_ge(cursor, NULL, 0, &pair, &err), TXKV_NOTFOUND);
+        tx_tree_cursor_close(cursor);
+        assert_int_equal(tx_tree_rows(old, first), 0);
+    }
+    tx_tree_read_free(old);
+    tx_tree_close(tree);
+}
+
 /* Pairs of the file's database of long keys. */
 static size_t
 count_long(const struct tx_tree *tree)
@@ -121,6 +155,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         TEST(a_read_finds_the_table_of_its_time_in_a_slot),
+        TEST(a_read_from_before_a_slot_was_used_finds_its_tables_empty),
         TEST(a_dropped_table_leaves_none_of_its_long_keys),
     };
 
