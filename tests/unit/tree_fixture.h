@@ -78,14 +78,21 @@ begin_batch(struct tx_tree *tree)
 }
 
 static inline enum txkv_rc
-define(struct tx_tree_batch *batch, uint32_t table)
+define_in_map(struct tx_tree_batch *batch, uint32_t table, bool *map_full)
 {
     char name[16];
     struct tx_table_def def = { .table = table, .name = name, .shape = "(k,v)", .shape_bytes = 5 };
-    bool map_full;
 
     def.name_bytes = (uint32_t)snprintf(name, sizeof name, "t%u", table);
-    return tx_tree_batch_define(batch, &def, &map_full, &err);
+    return tx_tree_batch_define(batch, &def, map_full, &err);
+}
+
+static inline enum txkv_rc
+define(struct tx_tree_batch *batch, uint32_t table)
+{
+    bool full;
+
+    return define_in_map(batch, table, &full);
 }
 
 static inline const uint8_t *
