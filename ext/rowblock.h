@@ -16,6 +16,11 @@
 
 #define TX_ROW_BLOCK 16 /* bytes */
 
+/* The mask of the first n bytes begins n before the middle. */
+static const uint8_t tx_row_block_masks[2 * TX_ROW_BLOCK] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                                              0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                                              0xff, 0xff, 0xff, 0xff };
+
 #if defined(__SSE2__) && !defined(TX_ROW_BLOCK_PLAIN)
 
 #include <emmintrin.h>
@@ -40,11 +45,7 @@ tx_row_block_store(uint8_t *p, struct tx_row_block block)
 static inline struct tx_row_block
 tx_row_block_first(struct tx_row_block block, size_t n)
 {
-    static const uint8_t masks[2 * TX_ROW_BLOCK] = {
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
-    };
-    const struct tx_row_block mask = tx_row_block_load(masks + TX_ROW_BLOCK - n);
+    const struct tx_row_block mask = tx_row_block_load(tx_row_block_masks + TX_ROW_BLOCK - n);
 
     return (struct tx_row_block){ _mm_and_si128(block.bytes, mask.bytes) };
 }
@@ -114,20 +115,12 @@ tx_row_block_store(uint8_t *p, struct tx_row_block block)
     memcpy(p + sizeof(block.low), &block.high, sizeof(block.high));
 }
 
-/* A mask of the first n bytes of a word. */
-static inline uint64_t
-tx_row_word_mask(size_t n)
-{
-    return n >= sizeof(uint64_t) ? UINT64_MAX : (UINT64_C(1) << 8 * n) - 1;
-}
-
 static inline struct tx_row_block
 tx_row_block_first(struct tx_row_block block, size_t n)
 {
-    const size_t n_high = n > sizeof(uint64_t) ? n - sizeof(uint64_t) : 0;
+    const struct tx_row_block mask = tx_row_block_load(tx_row_block_masks + TX_ROW_BLOCK - n);
 
-    return (struct tx_row_block){ block.low & tx_row_word_mask(n),
-                                  block.high & tx_row_word_mask(n_high) };
+    return (struct tx_row_block){ block.low & mask.low, block.high & mask.high };
 }
 
 static inline struct tx_row_block

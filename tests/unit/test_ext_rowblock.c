@@ -27,7 +27,7 @@
 #define tx_row_block_long  plain_row_block_long
 #define tx_row_block_sizes plain_row_block_sizes
 #define tx_row_block_sum   plain_row_block_sum
-#define tx_row_word_mask   plain_row_word_mask
+#define tx_row_block_masks plain_row_block_masks
 #define tx_row_word_long   plain_row_word_long
 #define tx_row_word_from   plain_row_word_from
 #define tx_row_word_sizes  plain_row_word_sizes
