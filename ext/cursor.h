@@ -5,8 +5,8 @@
 #define TX_CURSOR_H
 
 #include "connection.h"
-#include "rowcodec.h"
 #include "rowlists.h"
+#include "rowmap.h"
 #include "rowplan.h"
 
 enum tx_row_state {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "rowcodec.h"
+#include "rowmap.h"
 #include "rowplan.h"
 #include "rowrange.h"
 #include "sqlerror.h"

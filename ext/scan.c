@@ -11,6 +11,7 @@
 #include "cursor.h"
 #include "keycodec.h"
 #include "rowcodec.h"
+#include "rowmap.h"
 #include "rowplan.h"
 #include "rowlists.h"
 #include "rowscan.h"

@@ -10,6 +10,7 @@
 #include "../unit/sqlite_values.h"
 
 #include "../../ext/rowcodec.h"
+#include "../../ext/rowmap.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

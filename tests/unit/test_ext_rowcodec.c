@@ -15,6 +15,7 @@
 #include "sqlite_values.h"
 
 #include "../../ext/rowcodec.h"
+#include "../../ext/rowmap.h"
 
 enum { RANDOM_ROWS = 20000 };
 

@@ -1,0 +1,309 @@
+/*
+ * rowmap.c - where the columns of a row are; rowmap.h says what for.
+ *
+ * The number of columns stands in the row, so that the types end where the row says, and the bytes
+ * of a column are found without knowing what the table looked like when the row was written.
+ * Nothing is trusted: every type and length is checked against the end of the row before it is
+ * used.
+ */
+#include "rowmap.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <string.h>
+
+#include "cell.h"
+#include "rowblock.h"
+#include "rowtype.h"
+
+enum { BLOCK_MIN = 4 }; /* columns that a row has to have to be looked at by blocks */
+
+/* tx_row_find for any row. */
+__attribute__((noinline)) static bool
+find_any(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    const uint8_t *end = row + bytes;
+    struct tx_row_spot *spots = map->spots;
+    uint64_t columns, total = 0;
+    const uint8_t *p = tx_row_columns(row, end, &columns);
+
+    if (p == NULL || columns > (uint64_t)map->count)
+        return false;
+    for (uint64_t i = 0; i < columns; i++) {
+        uint64_t type;
+
+        p = tx_row_varint(p, end, &type);
+        if (p == NULL)
+            return false;
+        spots[i] = (struct tx_row_spot){ (uint32_t)type, (uint32_t)total };
+        total += tx_row_bytes_of_type(type); /* below 2^62 each, and checked at once: cannot wrap */
+        if (total > bytes)
+            return false; /* so the type of a good row has not been cut: the row is shorter */
+    }
+    for (uint64_t i = columns; i < (uint64_t)map->count; i++)
+        spots[i] = (struct tx_row_spot){ TX_ROW_TYPE_NULL, 0 };
+    map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
+    map->row = row;
+    map->values = p;
+    return (size_t)(end - p) == total;
+}
+
+/* The same where each type has one byte, or two, and the number of columns, not 0, has been looked
+ * at. */
+__attribute__((noinline)) static bool
+find_each(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    const uint8_t *p = row + 1;
+    struct tx_row_spot *spot = map->spots, *const stop = map->spots + columns;
+    uint32_t total = 0;
+
+    do {
+        uint32_t type = *p++, size;
+
+        if (type < sizeof(tx_row_bytes_of_short_type)) {
+            size = tx_row_bytes_of_short_type[type];
+        } else {
+            /* What the other types need at least must still be there. */
+            if (row + bytes - p <= stop - spot - 1 || *p >= 0x80)
+                return find_any(row, bytes, map);
+            type = (type & 0x7f) | (uint32_t)*p++ << 7;
+            size = (uint32_t)tx_row_bytes_of_type(type);
+        }
+        *spot++ = (struct tx_row_spot){ type, total };
+        total += size;
+    } while (spot < stop);
+    for (struct tx_row_spot *const end = map->spots + map->count; spot < end; spot++)
+        *spot = (struct tx_row_spot){ TX_ROW_TYPE_NULL, 0 };
+    map->columns = 0;
+    map->rest = TX_ROW_REST_SPOTS;
+    map->row = row;
+    map->values = p;
+    return (size_t)(row + bytes - p) == total;
+}
+
+/* Looks at the types of up to 16 columns from `first` on. False when one has a second byte. */
+static inline bool
+find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
+{
+    const struct tx_row_block types = tx_row_block_first(tx_row_block_load(row + 1 + first), n);
+    struct tx_row_block sizes;
+
+    if (tx_row_block_long(types) != 0)
+        return false;
+    sizes = tx_row_block_sizes(types);
+    tx_row_block_store(map->sizes + first, sizes);
+    map->before[first / TX_ROW_BLOCK] = *total;
+    *total += tx_row_block_sum(sizes);
+    return true;
+}
+
+/* tx_row_find where one type of a block, of a long text or blob, has two bytes, as in many tables.
+ * The two are taken out, so that each column has its place in the block again. */
+__attribute__((noinline)) static bool
+find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    const struct tx_row_block all = tx_row_block_first(tx_row_block_load(row + 1), columns + 1);
+    const unsigned seconds = tx_row_block_long(all);
+    const unsigned wide = (unsigned)__builtin_ctz(seconds);
+    const uint32_t type = (row[1 + wide] & 0x7fu) | (uint32_t)row[2 + wide] << 7;
+    const struct tx_row_block sizes = tx_row_block_sizes(tx_row_block_join(all, wide));
+
+    if (seconds != 1u << wide || type < sizeof(tx_row_bytes_of_short_type))
+        return find_each(row, bytes, columns, map);
+    tx_row_block_store(map->sizes, sizes);
+    map->before[0] = 0;
+    map->columns = wide;
+    map->rest = TX_ROW_REST_WIDE;
+    map->wide_type = type;
+    map->wide_bytes = (uint32_t)tx_row_bytes_of_type(type);
+    map->all_columns = (uint32_t)columns;
+    map->row = row;
+    map->values = row + 2 + columns;
+    return bytes - 2 - columns == map->wide_bytes + tx_row_block_sum(sizes);
+}
+
+/* tx_row_find for more columns than one block has. */
+__attribute__((noinline)) static bool
+find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
+{
+    uint32_t total = 0;
+
+    for (size_t i = 0; i < columns; i += TX_ROW_BLOCK)
+        if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
+                        &total))
+            return find_each(row, bytes, columns, map);
+    map->columns = (uint32_t)columns;
+    map->rest = TX_ROW_REST_NULL;
+    map->row = row;
+    map->values = row + 1 + columns;
+    return bytes - 1 - columns == total;
+}
+
+/* tx_row_find, which the first column that is asked for of a row has without a call. */
+__attribute__((always_inline)) static inline bool
+find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    const size_t columns = bytes == 0 ? 0 : row[0] >> TX_ROW_COLUMNS_SHIFT;
+    uint32_t total = 0;
+
+    /* Types are looked at 16 together, which for few is too much, and must not go beyond the row.
+     * All checks but the last are find_any's. */
+    if (columns >= BLOCK_MIN && columns <= TX_ROW_BLOCK && bytes > TX_ROW_BLOCK &&
+        columns <= (size_t)map->count && find_block(row, 0, columns, map, &total)) {
+        map->columns = (uint32_t)columns;
+        map->rest = TX_ROW_REST_NULL;
+        map->row = row;
+        map->values = row + 1 + columns;
+        return bytes - 1 - columns == total;
+    }
+    if (columns == 0 || columns == TX_ROW_COLUMNS_INLINE || columns >= bytes ||
+        columns > (size_t)map->count)
+        return find_any(row, bytes, map);
+    if (columns >= BLOCK_MIN && columns < TX_ROW_BLOCK && bytes > TX_ROW_BLOCK)
+        return find_wide(row, bytes, columns, map);
+    if (columns <= TX_ROW_BLOCK ||
+        bytes <= (columns + TX_ROW_BLOCK - 1) / TX_ROW_BLOCK * TX_ROW_BLOCK)
+        return find_each(row, bytes, columns, map);
+    return find_blocks(row, bytes, columns, map);
+}
+
+bool
+tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    return find(row, bytes, map);
+}
+
+static inline uint32_t
+bytes_before(const struct tx_row_map *map, size_t column)
+{
+    const size_t block = column / TX_ROW_BLOCK;
+    const struct tx_row_block sizes = tx_row_block_load(map->sizes + block * TX_ROW_BLOCK);
+
+    return map->before[block] + tx_row_block_sum(tx_row_block_first(sizes, column % TX_ROW_BLOCK));
+}
+
+/* The type of a column, and where its bytes are: not as a struct, which goes through memory. */
+static inline uint32_t
+spot_of(const struct tx_row_map *map, size_t column, uint32_t *at)
+{
+    *at = 0;
+    if (column < map->columns) {
+        *at = bytes_before(map, column);
+        return map->row[1 + column];
+    }
+    if (map->rest == TX_ROW_REST_SPOTS) {
+        *at = map->spots[column].at;
+        return map->spots[column].type;
+    }
+    if (map->rest == TX_ROW_REST_NULL || column >= map->all_columns)
+        return TX_ROW_TYPE_NULL;
+    *at = bytes_before(map, column);
+    if (column == map->columns)
+        return map->wide_type;
+    *at += map->wide_bytes;
+    return map->row[2 + column];
+}
+
+struct tx_row_spot
+tx_row_spot(const struct tx_row_map *map, int column)
+{
+    struct tx_row_spot spot;
+
+    assert(column >= 0 && column < map->count);
+    spot.type = spot_of(map, (size_t)column, &spot.at);
+    return spot;
+}
+
+/* Not inline, for its room. */
+__attribute__((noinline)) static bool
+find_any_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, const uint8_t **values)
+{
+    struct tx_row_map map = { .spots = spot, .count = 1 };
+    const bool good = find_any(row, bytes, &map);
+
+    *values = map.values;
+    return good;
+}
+
+bool
+tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, const uint8_t **values)
+{
+    uint32_t type;
+    const uint8_t *p;
+
+    if (bytes < 3 || row[0] >> TX_ROW_COLUMNS_SHIFT != 1)
+        return find_any_one(row, bytes, spot, values);
+    type = row[1];
+    p = row + 2;
+    if (type >= sizeof(tx_row_bytes_of_short_type)) {
+        type = (type & 0x7f) | (uint32_t)*p++ << 7;
+        if (type >= 1 << 14) /* it has a third byte */
+            return find_any_one(row, bytes, spot, values);
+    }
+    *spot = (struct tx_row_spot){ type, 0 };
+    *values = p;
+    return tx_row_bytes_of_type(type) == (size_t)(row + bytes - p);
+}
+
+/* An integer where bytes before it may be looked at, from `row` on: of eight bytes that end where
+ * the integer does it is what an arithmetic shift leaves. */
+static inline int64_t
+get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
+{
+    uint64_t v;
+
+    if (type > TX_ROW_TYPE_INT_MAX || (size_t)(p + type - row) < sizeof(v))
+        return tx_row_integer(type, p);
+    memcpy(&v, p + type - sizeof(v), sizeof(v));
+    return (int64_t)le64toh(v) >> (64 - 8 * type);
+}
+
+/* `row` is where the row begins, or another place before the values that may be looked at. */
+static inline void
+give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
+{
+    if (type < TX_ROW_TYPE_BLOB) {
+        if (type == TX_ROW_TYPE_REAL)
+            sqlite3_result_double(context, tx_row_real(p));
+        else
+            sqlite3_result_int64(context, get_integer_of_row(type, row, p));
+    } else if (type % 2 == 0) {
+        sqlite3_result_blob64(context, p, tx_row_bytes_of_type(type), SQLITE_TRANSIENT);
+    } else {
+        tx_text_result(context, p, tx_row_bytes_of_type(type));
+    }
+}
+
+__attribute__((always_inline)) static inline int
+give_column(sqlite3_context *context, const struct tx_row_map *map, int column)
+{
+    uint32_t at;
+    const uint32_t type = spot_of(map, (size_t)column, &at);
+
+    if (type != TX_ROW_TYPE_NULL)
+        give(context, type, map->values + at, map->row);
+    return SQLITE_OK;
+}
+
+int
+tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column)
+{
+    return give_column(context, map, column);
+}
+
+int
+tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                   struct tx_row_map *map, int column)
+{
+    return find(row, bytes, map) ? give_column(context, map, column) : SQLITE_CORRUPT_VTAB;
+}
+
+void
+tx_row_spot_result(sqlite3_context *context, struct tx_row_spot spot, const uint8_t *values)
+{
+    if (spot.type == TX_ROW_TYPE_NULL)
+        sqlite3_result_null(context);
+    else
+        give(context, spot.type, values + spot.at, values);
+}
