@@ -187,7 +187,6 @@ seek_long(struct tx_tree_cursor *cursor, const uint8_t *key, uint32_t key_bytes,
 
     if (e == 0 && is_key(pair, key, TX_TREE_ENTRY_BYTES)) {
         cursor->placed = true;
-        cursor->walk.count = 0; /* it may be among long keys that steps are taken */
         e = tx_tree_long_seek(cursor, rest, backward, pair);
         return e == MDB_NOTFOUND ? go_on(cursor, backward, pair) : e;
     }
