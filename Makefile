@@ -78,7 +78,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOB
 
 .DEFAULT_GOAL := all
 .PHONY: FORCE all help programs unit check asan tsan coverage measure suites lint fuzz fuzz-long fuzz-programs sweep crash soak bench \
-        bench-full bench-large bench-soak bench-report demo deps deps-bench deps-dev install uninstall clean
+        bench-full bench-large bench-soak bench-again bench-report demo deps deps-bench deps-dev install uninstall clean
 .SECONDARY:
 
 # The root's txkv.so is for the shell, which cannot load one that was built with a sanitizer.
@@ -236,6 +236,9 @@ bench-large: ## 100,000,000 rows beside 1,000,000: half an hour, and 30 GB of di
 bench-soak: ## mixed work for SOAK_MINUTES (10) on each of both engines, second by second
 	@BENCH_DIR=$(or $(BENCH_DIR),build/bench)/soak $(MAKE) --no-print-directory bench \
 	    B="--only timeline --runs 1 --seconds $$(($(or $(SOAK_MINUTES),10) * 60)) $(B)"
+
+bench-again: ## works once more, whose runs then stand in the report for the earlier ones (B="--runs 9 --only NAME")
+	@BENCH_DIR=$(or $(BENCH_DIR),build/bench)/again $(MAKE) --no-print-directory bench
 
 bench-report: deps-bench ## write docs/benchmarks.md and its pictures from the last runs of the benchmark
 	@tests/bench/report.sh $(or $(BENCH_DIR),build/bench)

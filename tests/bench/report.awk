@@ -185,6 +185,10 @@ FNR == NR { next }
     command = field("command")
     next
 }
+/^\{"part":/ {
+    parts = parts "- and, in place of their runs or beside them: `" field("command") "`\n"
+    next
+}
 field("verified") != "true" { failures++; next }
 {
     w = field("work")
@@ -212,7 +216,7 @@ END {
     print "Made by `make bench-report` from the last run of `make bench` or `make bench-full`; the works, the engines and"
     print "how they are measured stand in [testing.md](testing.md#the-benchmark). Every number is the median of the runs of"
     print "one engine, interleaved with those of the others, with the smallest and the largest; every run was verified."
-    printf "\n- date: %s\n- command: `%s`\n- runs: %d, of which failed: %d\n", date, command, run_count + failures, failures
+    printf "\n- date: %s\n- command: `%s`\n%s- runs: %d, of which failed: %d\n", date, command, parts, run_count + failures, failures
     printf "\n```\n%s\n```\n", substr(about, 2)
     if (goal_count > 0) {
         printf "\n## Goals\n\n%d of %d are met.\n\n| work | what | got | goal | |\n| --- | --- | --- | --- | --- |\n%s", \

@@ -4,7 +4,8 @@
 # usage: tests/bench/report.sh [BENCH_DIR [DOCUMENT]]      (build/bench, docs/benchmarks.md)
 #
 # Reads results.jsonl, one line for each run of an engine, and report.txt, what the benchmark printed:
-# both are of one run (run.sh). The same of `make bench-soak` and `make bench-large` stands in BENCH_DIR/soak and BENCH_DIR/large.
+# both are of one run (run.sh). The same of `make bench-soak`, `make bench-large` and `make bench-again` stands in BENCH_DIR/soak,
+# BENCH_DIR/large and BENCH_DIR/again; what these have of a work is in place of what the run had.
 # Tables are made by report.awk, pictures by gnuplot into the directory beside the document that has its name.
 set -eu
 
@@ -23,15 +24,23 @@ command -v gnuplot >/dev/null || {
     echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
     exit 1
 }
-# What `make bench-soak` and `make bench-large` left belongs to the same document.
+# What the other targets left belongs to the same document.
 soak=$from/soak
 cat "$from/report.txt" >"$work/report.txt"
-cat "$from/results.jsonl" >"$work/results.jsonl"
-for part in "$soak" "$from/large"; do
+awk '/^\{"begin":/ { n = 0 } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
+    "$from/results.jsonl" >"$work/results.jsonl"
+for part in "$soak" "$from/large" "$from/again"; do
     [ -s "$part/report.txt" ] || continue
-    sed -n '/^[a-z][a-z0-9-]*: /,$p' "$part/report.txt" >>"$work/report.txt"
-    awk '/^\{"begin":/ { n = 0; next } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
-        "$part/results.jsonl" >>"$work/results.jsonl"
+    sed -n '/^[a-z][a-z0-9-]*: /,$p' "$part/report.txt" >"$work/part.txt"
+    awk '/^\{"begin":/ { n = 0; sub("begin", "part") } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
+        "$part/results.jsonl" >"$work/part.jsonl"
+    sed -n 's/^\([a-z][a-z0-9-]*\): .*/\1/p' "$work/part.txt" >"$work/names"
+    awk 'FNR == NR { again[$0 ":"] = 1; next } /^[a-z][a-z0-9-]*: / { skip = $1 in again } !skip' \
+        "$work/names" "$work/report.txt" >"$work/kept.txt"
+    awk -F'"work":"' 'FNR == NR { again[$0] = 1; next } { work = $2; sub(/".*/, "", work) } !(work in again)' \
+        "$work/names" "$work/results.jsonl" >"$work/kept.jsonl"
+    cat "$work/kept.txt" "$work/part.txt" >"$work/report.txt"
+    cat "$work/kept.jsonl" "$work/part.jsonl" >"$work/results.jsonl"
 done
 awk -v data="$work" -f "$here/report.awk" "$work/report.txt" "$work/results.jsonl" >"$work/tables.md"
 mkdir -p "$pictures"
