@@ -57,6 +57,16 @@ tx_get_u64(const uint8_t *p)
     return le64toh(v);
 }
 
+/* Eight bytes as the number whose order is memcmp's. */
+static inline uint64_t
+tx_get_be64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return be64toh(v);
+}
+
 /* Bytes that v takes as a varint. */
 static inline uint32_t
 tx_varint_bytes(uint64_t v)

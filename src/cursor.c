@@ -3,9 +3,9 @@
  */
 #include "cursor_private.h"
 
-#include <endian.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "expire.h"
 
 /* ---- the LMDB source ---- */
@@ -106,16 +106,6 @@ take_pair(struct txkv_cursor *cursor)
     return TXKV_OK;
 }
 
-/* The word at `at` as tx_key_prefix has it. */
-static inline uint64_t
-word_of(const uint8_t *at)
-{
-    uint64_t word;
-
-    memcpy(&word, at, sizeof word);
-    return be64toh(word);
-}
-
 /* Whether LMDB's pair comes before the overlay's next row, which is known. */
 static inline bool
 is_pair_first(const struct txkv_cursor *cursor)
@@ -129,7 +119,7 @@ is_pair_first(const struct txkv_cursor *cursor)
         return false;
     if (pair->key_bytes >= TX_PREFIX_BYTES) {
         for (uint32_t i = 0; i < TX_PREFIX_WORDS; i++) {
-            const uint64_t word = word_of(pair->key + i * sizeof word);
+            const uint64_t word = tx_get_be64(pair->key + i * sizeof word); /* as tx_key_prefix */
 
             if (word != ahead->prefix[i])
                 return (word < ahead->prefix[i]) != cursor->descending;

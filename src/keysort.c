@@ -13,9 +13,9 @@
 #include "keysort.h"
 
 #include <stdlib.h>
-#include <endian.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "mem.h"
 #include "os.h"
 
@@ -64,10 +64,8 @@ bytes_from(const struct tx_key *key, uint32_t at)
 {
     uint64_t bytes = 0;
 
-    if (key->bytes >= at + 8) {
-        memcpy(&bytes, key->data + at, 8);
-        return be64toh(bytes);
-    }
+    if (key->bytes >= at + 8)
+        return tx_get_be64(key->data + at);
     for (uint32_t end = at + 8; at < end; at++)
         bytes = bytes << 8 | (at < key->bytes ? key->data[at] : 0);
     return bytes;

@@ -97,7 +97,7 @@ enter_gate(struct tx_tree_read *read, struct txkv_error *err)
     }
 }
 
-/* Whether LMDB's transaction has the database: not if it began before the slot was first used. */
+/* Whether LMDB's transaction knows the database: not if it began before the slot was first used. */
 static bool
 has_database(const struct tx_tree_read *read, uint64_t handle)
 {
@@ -137,10 +137,9 @@ look_at_handles(const struct tx_tree_read *read, uint64_t catalog_lsn, uint64_t 
         return SOME_MISSING;
     for (uint32_t slot = 1; slot <= tx_load_acquire_64(&tree->slot_max); slot++) {
         const uint64_t handle = tx_load_acquire_64(&tree->handles[slot]);
-        unsigned flags;
 
         if (handle != 0 && tx_tree_handle_txn(handle) <= read->txn_id &&
-            mdb_dbi_flags(read->txn, tx_tree_handle_dbi(handle), &flags) != 0)
+            !has_database(read, handle))
             return NOT_YET_KNOWN;
     }
     return ALL_KNOWN;

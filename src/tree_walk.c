@@ -147,6 +147,26 @@ order_keys(const uint8_t *node, struct txkv_bytes key)
     return order != 0 ? order : bytes < key_bytes ? -1 : bytes > key_bytes;
 }
 
+/* Look at a node between *low and *high, which close in on the key's place: on that node, if it has
+ * the key. *order: the node's key's. False: the page is damaged. */
+static inline bool
+look(const uint8_t *page, uint32_t at, struct txkv_bytes key, uint32_t *low, uint32_t *high,
+     int *order)
+{
+    const uint8_t *node = node_within(page, at);
+
+    if (node == NULL)
+        return false;
+    *order = order_keys(node, key);
+    if (*order < 0)
+        *low = at + 1;
+    else
+        *high = at;
+    if (*order == 0)
+        *low = at;
+    return true;
+}
+
 /*
  * The place of the first node from `low` on whose key is not less, or `count`; *equal: it is that
  * key. NOT_FOUND: the page is damaged.
@@ -155,26 +175,21 @@ static inline uint32_t
 search(const uint8_t *page, uint32_t low, uint32_t count, struct txkv_bytes key, bool *equal)
 {
     uint32_t high = count;
+    int order = 1;
 
-    *equal = false;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        const uint8_t *node = node_within(page, middle);
-        int order;
-
-        if (node == NULL)
+    while (low < high && order != 0)
+        if (!look(page, low + (high - low) / 2, key, &low, &high, &order))
             return NOT_FOUND;
-        order = order_keys(node, key);
-        if (order == 0) {
-            *equal = true;
-            return middle;
-        }
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    *equal = order == 0;
     return low;
+}
+
+/* Ask for the nodes that divide a page into so many parts. Inline as tx_tree_walk_fetch is. */
+__attribute__((always_inline)) static inline void
+fetch_marks(const uint8_t *page, uint32_t count, uint32_t parts)
+{
+    for (uint32_t i = 1; i < parts; i++)
+        __builtin_prefetch(tx_pages_node(page, count * i / parts));
 }
 
 /* In a leaf, whose nodes are seldom in the cache: the first four looks are at its marks, and at no
@@ -182,30 +197,20 @@ search(const uint8_t *page, uint32_t low, uint32_t count, struct txkv_bytes key,
 static uint32_t
 search_leaf(const uint8_t *page, uint32_t count, struct txkv_bytes key, bool *equal)
 {
-    uint32_t low = 0, high = count, at = 0;
+    uint32_t low = 0, high = count, mark = 0;
+    int order;
 
     if (count < MARKS)
         return search(page, 0, count, key, equal);
-    for (uint32_t i = 1; i < MARKS; i++)
-        __builtin_prefetch(tx_pages_node(page, count * i / MARKS));
+    fetch_marks(page, count, MARKS);
     for (uint32_t half = MARKS / 2; half > 0; half /= 2) {
-        const uint32_t middle = count * (at + half) / MARKS;
-        const uint8_t *node = node_within(page, middle);
-        int order;
-
-        if (node == NULL)
+        if (!look(page, count * (mark + half) / MARKS, key, &low, &high, &order))
             return NOT_FOUND;
-        order = order_keys(node, key);
         if (order == 0) {
             *equal = true;
-            return middle;
+            return low;
         }
-        if (order < 0) {
-            low = middle + 1;
-            at += half;
-        } else {
-            high = middle;
-        }
+        mark += order < 0 ? half : 0;
     }
     return search(page, low, high, key, equal);
 }
@@ -218,11 +223,9 @@ search_branch(const uint8_t *page, uint32_t count, struct txkv_bytes key)
     bool equal;
     uint32_t at;
 
-    if (count >= 16)
-        for (uint32_t i = 1; i < 8; i++)
-            __builtin_prefetch(tx_pages_node(page, count * i / 8));
+    if (count >= MARKS)
+        fetch_marks(page, count, MARKS / 2);
     at = search(page, 1, count, key, &equal);
-
     return at == NOT_FOUND || equal ? at : at - 1;
 }
 
@@ -433,9 +436,10 @@ tx_tree_walk_seek(struct tx_tree_walk *walk, struct txkv_bytes key, struct tx_tr
 uint64_t
 tx_tree_walk_leaf(const struct tx_tree_pages *pages, struct txkv_bytes key)
 {
-    struct tx_tree_walk walk = { .pages = *pages };
+    struct tx_tree_walk walk;
     uint64_t number = pages->root;
 
+    walk.pages = *pages;
     return go_down(&walk, 0, &number, BY_KEY, key) == 0 && number < pages->count ? number
                                                                                  : TX_NO_PAGE;
 }

@@ -24,16 +24,19 @@ command -v gnuplot >/dev/null || {
     echo "report: gnuplot is missing: apt-get install gnuplot-nox" >&2
     exit 1
 }
+# A run's lines, that of its beginning first.
+last_run() {
+    awk '/^\{"begin":/ { n = 0 } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' "$1"
+}
+
 # What the other targets left belongs to the same document.
 soak=$from/soak
 cat "$from/report.txt" >"$work/report.txt"
-awk '/^\{"begin":/ { n = 0 } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
-    "$from/results.jsonl" >"$work/results.jsonl"
+last_run "$from/results.jsonl" >"$work/results.jsonl"
 for part in "$soak" "$from/large" "$from/again"; do
     [ -s "$part/report.txt" ] || continue
     sed -n '/^[a-z][a-z0-9-]*: /,$p' "$part/report.txt" >"$work/part.txt"
-    awk '/^\{"begin":/ { n = 0; sub("begin", "part") } { lines[++n] = $0 } END { for (i = 1; i <= n; i++) print lines[i] }' \
-        "$part/results.jsonl" >"$work/part.jsonl"
+    last_run "$part/results.jsonl" | sed '1s/begin/part/' >"$work/part.jsonl"
     sed -n 's/^\([a-z][a-z0-9-]*\): .*/\1/p' "$work/part.txt" >"$work/names"
     awk 'FNR == NR { again[$0 ":"] = 1; next } /^[a-z][a-z0-9-]*: / { skip = $1 in again } !skip' \
         "$work/names" "$work/report.txt" >"$work/kept.txt"
