@@ -110,6 +110,17 @@ tx_fetch_add_64(uint64_t *p, uint64_t v)
 #endif
 }
 
+/* Sets bits. A full barrier. */
+static inline void
+tx_or_64(uint64_t *p, uint64_t bits)
+{
+#ifdef TX_TSAN
+    (void)__atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
+#else
+    ck_pr_or_64(p, bits);
+#endif
+}
+
 static inline uint32_t
 tx_load_acquire_32(const uint32_t *p)
 {

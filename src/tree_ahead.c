@@ -11,6 +11,7 @@
 
 #include "atomic.h"
 #include "bytes.h"
+#include "mem.h"
 #include "os.h"
 #include "pages_private.h"
 
@@ -96,6 +97,43 @@ tx_tree_advise_copy(struct tx_tree *tree, bool begins)
 {
     (void)tx_fetch_add_64(&tree->copies, begins ? 1 : UINT64_MAX);
     tx_tree_advise(tree);
+}
+
+void
+tx_tree_visit_none(struct tx_tree *tree, uint64_t map_bytes)
+{
+    const uint64_t block_bytes = (uint64_t)TX_TREE_BLOCK_PAGES * TX_PAGE_BYTES;
+    const uint64_t words = map_bytes / block_bytes / TX_TREE_BLOCKS_WORD + 1;
+
+    tx_free(tree->visited);
+    tree->visited = tx_zalloc(words * sizeof *tree->visited); /* without it only slower */
+}
+
+/* Whether all pages of a range of the map, at most a block, are in memory. */
+static bool
+is_resident(uint8_t *from, size_t bytes)
+{
+    uint8_t resident[TX_TREE_BLOCK_PAGES];
+
+    if (mincore(from, bytes, resident) != 0)
+        return false;
+    for (size_t i = 0; i < bytes / TX_PAGE_BYTES; i++)
+        if ((resident[i] & 1) == 0)
+            return false;
+    return true;
+}
+
+void
+tx_tree_visit_block(const struct tx_tree_pages *pages, uint64_t number)
+{
+    const uint64_t block = number / TX_TREE_BLOCK_PAGES, first = block * TX_TREE_BLOCK_PAGES;
+    const uint64_t count = tx_min_u64(pages->count - first, TX_TREE_BLOCK_PAGES);
+    uint8_t *from = (uint8_t *)(uintptr_t)pages->map + first * TX_PAGE_BYTES;
+
+    tx_or_64(&pages->visited[block / TX_TREE_BLOCKS_WORD], UINT64_C(1)
+                                                               << block % TX_TREE_BLOCKS_WORD);
+    if (is_resident(from, count * TX_PAGE_BYTES))
+        (void)tx_os.advise(from, count * TX_PAGE_BYTES, MADV_POPULATE_READ);
 }
 
 static void

@@ -36,6 +36,31 @@ uint8_t *tx_tree_map(const struct tx_tree_read *read, uint64_t *pages);
  * it. */
 void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
 
+/*
+ * A page that the process has not looked at before is a fault, even when it is in memory, and by a
+ * fault the kernel maps 64 KiB. So the first visit to a block maps what follows from all of it by
+ * one call, which takes no longer than a fault. What is not in memory is not read for that.
+ */
+enum { TX_TREE_BLOCK_PAGES = 64, TX_TREE_BLOCKS_WORD = 64 };
+
+/* Forget where walks have been, for a map of so many bytes. While no read is active. */
+void tx_tree_visit_none(struct tx_tree *tree, uint64_t map_bytes);
+
+void tx_tree_visit_block(const struct tx_tree_pages *pages, uint64_t number);
+
+/* A page is going to be read. Inline, for every look at a page comes here. */
+static inline void
+tx_tree_visit(const struct tx_tree_pages *pages, uint64_t number)
+{
+    const uint64_t block = number / TX_TREE_BLOCK_PAGES;
+
+    if (pages->visited != NULL &&
+        (tx_load_relaxed_64(&pages->visited[block / TX_TREE_BLOCKS_WORD]) >>
+             block % TX_TREE_BLOCKS_WORD &
+         1) == 0)
+        tx_tree_visit_block(pages, number);
+}
+
 /* Bytes of a value: a smaller one is read page by page as well. */
 #define TX_TREE_VALUE_AHEAD (32u << 10)
 

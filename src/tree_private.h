@@ -75,6 +75,9 @@ struct tx_tree {
     uint32_t scarce;    /* the file takes more than half of the memory */
     uint64_t copies;    /* that read the whole map from one end to the other */
     uint32_t scattered; /* the map is read page by page; changed under lock */
+    /* A bit for each block of pages: walks have been there. NULL: that is not kept. Replaced with
+     * the map [T1]. */
+    uint64_t *visited;
 };
 
 enum { TX_TREE_ROOTS = 8 };
@@ -101,10 +104,11 @@ struct tx_tree_read {
 /* A table's pages as a read sees them. */
 struct tx_tree_pages {
     const uint8_t *map;
-    uint64_t count; /* pages that there can be in the map */
-    uint64_t root;  /* TX_NO_PAGE: the table is empty */
-    uint32_t depth; /* pages from the root to a leaf */
-    bool scattered; /* the map is read page by page: tree_ahead.h */
+    uint64_t count;    /* pages that there can be in the map */
+    uint64_t root;     /* TX_NO_PAGE: the table is empty */
+    uint32_t depth;    /* pages from the root to a leaf */
+    bool scattered;    /* the map is read page by page: tree_ahead.h */
+    uint64_t *visited; /* the tree's */
 };
 
 struct tx_tree_branch {

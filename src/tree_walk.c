@@ -77,7 +77,8 @@ tx_tree_walk_pages(struct tx_tree_read *read, uint32_t table, struct tx_tree_pag
                                      .count = read->map_pages,
                                      .root = root->page,
                                      .depth = root->depth,
-                                     .scattered = tx_load_relaxed_32(&read->tree->scattered) != 0 };
+                                     .scattered = tx_load_relaxed_32(&read->tree->scattered) != 0,
+                                     .visited = read->tree->visited };
     return true;
 }
 
@@ -92,6 +93,7 @@ page_at(const struct tx_tree_pages *pages, uint64_t number, uint32_t kind, uint3
 
     if (number >= pages->count)
         return NULL;
+    tx_tree_visit(pages, number);
     page = pages->map + number * TX_PAGE_BYTES;
     lower = tx_get_u16(page + TX_AT_LOWER);
     if (tx_get_u64(page) != number || tx_get_u16(page + TX_AT_PAGE_FLAGS) != kind ||
@@ -255,6 +257,7 @@ read_node(const struct tx_tree_pages *pages, const uint8_t *page, uint32_t at,
     if (number >= pages->count ||
         (pages->count - number) * TX_PAGE_BYTES < (uint64_t)TX_PAGE_HEADER + pair->value_bytes)
         return MDB_CORRUPTED;
+    tx_tree_visit(pages, number);
     overflow = pages->map + number * TX_PAGE_BYTES;
     if (tx_get_u64(overflow) != number ||
         tx_get_u16(overflow + TX_AT_PAGE_FLAGS) != TX_PAGE_OVERFLOW)

@@ -5,11 +5,12 @@
  */
 #include "tree_fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "../../src/tree_private.h"
+#include "../../src/tree_ahead.h"
 
 enum { ROWS = 20000, VALUE = 100, CALLS_MAX = 4096, PAGE = 4096, LARGE = 40000, STRETCH = 100 };
 
@@ -19,6 +20,12 @@ static struct {
     int advice;
 } calls[CALLS_MAX];
 static size_t call_count;
+/* MADV_POPULATE_READ stands here, and not among the calls. */
+static struct {
+    const uint8_t *from;
+    size_t bytes;
+} mapped[CALLS_MAX];
+static size_t mapped_count;
 static pthread_mutex_t calls_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t memory = UINT64_MAX;
 
@@ -26,10 +33,15 @@ static int
 record_advice(void *address, size_t bytes, int advice)
 {
     (void)pthread_mutex_lock(&calls_mutex);
-    assert_true(call_count < CALLS_MAX);
-    calls[call_count].from = address;
-    calls[call_count].bytes = bytes;
-    calls[call_count++].advice = advice;
+    assert_true(call_count < CALLS_MAX && mapped_count < CALLS_MAX);
+    if (advice == MADV_POPULATE_READ) {
+        mapped[mapped_count].from = address;
+        mapped[mapped_count++].bytes = bytes;
+    } else {
+        calls[call_count].from = address;
+        calls[call_count].bytes = bytes;
+        calls[call_count++].advice = advice;
+    }
     (void)pthread_mutex_unlock(&calls_mutex);
     return madvise(address, bytes, advice);
 }
@@ -45,7 +57,7 @@ static struct tx_tree *
 open_with_memory(uint64_t bytes, uint64_t map_size)
 {
     memory = bytes;
-    call_count = 0;
+    call_count = mapped_count = 0;
     tx_os.advise = record_advice;
     tx_os.memory_bytes = fixed_memory;
     return open_tree(map_size);
@@ -364,6 +376,113 @@ single_rows_ask_only_for_large_values(void **state)
     tx_tree_close(tree);
 }
 
+/* ---- blocks that have been visited ---- */
+
+/* Returns where the map is. */
+static const uint8_t *
+look_up_rows(struct tx_tree *tree)
+{
+    struct tx_tree_read *read = new_read(tree);
+    const uint8_t *value, *map;
+    uint32_t bytes;
+
+    (void)begin(read);
+    for (uint32_t i = 0; i < ROWS; i += 10) {
+        char key[17];
+
+        (void)snprintf(key, sizeof key, "%016u", i);
+        OK(tx_tree_get(read, 1, u8(key), 16, &value, &bytes, &err));
+    }
+    map = read->map;
+    tx_tree_read_end(read);
+    tx_tree_read_free(read);
+    return map;
+}
+
+static void
+the_first_visit_maps_all_of_a_block(void **state)
+{
+    const size_t block = (size_t)TX_TREE_BLOCK_PAGES * PAGE;
+    struct tx_tree *tree = open_with_memory(UINT64_MAX, 16 * MIB);
+    struct tx_tree_stats stats;
+    const uint8_t *map;
+    size_t before;
+
+    (void)state;
+    fill_rows(tree, 8, 0, 1);
+    map = look_up_rows(tree);
+    tx_tree_stats(tree, &stats);
+    assert_true(mapped_count > 4 && mapped_count <= stats.used_bytes / block + 1);
+    for (size_t i = 0; i < mapped_count; i++) {
+        const uint64_t offset = (uint64_t)(mapped[i].from - map);
+
+        assert_int_equal(offset % block, 0);
+        assert_int_equal(mapped[i].bytes, tx_min_u64(stats.used_bytes - offset, block));
+        for (size_t j = 0; j < i; j++)
+            assert_true(mapped[i].from != mapped[j].from);
+    }
+    before = mapped_count;
+    (void)look_up_rows(tree);
+    assert_int_equal(mapped_count, before);
+    tx_tree_close(tree);
+}
+
+static void
+a_map_made_anew_has_not_been_visited(void **state)
+{
+    struct tx_tree *tree = open_with_memory(UINT64_MAX, 8 * MIB);
+    size_t before;
+
+    (void)state;
+    fill_rows(tree, 8, 0, 1);
+    (void)look_up_rows(tree);
+    before = mapped_count;
+    OK(tx_tree_grow(tree, 100, &err));
+    (void)look_up_rows(tree);
+    assert_int_equal(mapped_count, 2 * before);
+    tx_tree_close(tree);
+}
+
+/* Whether the file's pages have left the memory, as they are not in use, nor to be written. */
+static bool
+leave_memory(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    uint8_t resident = 1;
+    void *map;
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(fdatasync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore((uint8_t *)map + st.st_size / 2 / PAGE * PAGE, 1, &resident), 0);
+    assert_int_equal(munmap(map, (size_t)st.st_size), 0);
+    assert_int_equal(close(fd), 0);
+    return (resident & 1) == 0;
+}
+
+static void
+what_is_not_in_memory_is_not_read_for_it(void **state)
+{
+    struct tx_tree *tree = open_with_memory(UINT64_MAX, 16 * MIB);
+    char path[96];
+
+    (void)state;
+    fill_rows(tree, 8, 0, 1);
+    tx_tree_close(tree);
+    tree = open_with_memory(MIB, 16 * MIB); /* else reads of the map bring neighbours */
+    assert_true(is_marked());
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    if (leave_memory(path)) { /* not on a file system that is the memory */
+        (void)look_up_rows(tree);
+        assert_int_equal(mapped_count, 0);
+    }
+    tx_tree_close(tree);
+}
+
 /* ---- the limit ---- */
 
 static void
@@ -462,6 +581,10 @@ main(void)
         cmocka_unit_test_setup_teardown(a_scan_of_a_file_that_fits_asks_for_nothing, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(single_rows_ask_only_for_large_values, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(the_first_visit_maps_all_of_a_block, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_map_made_anew_has_not_been_visited, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_is_not_in_memory_is_not_read_for_it, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(without_control_groups_the_machine_is_the_limit, make_root,
                                         remove_root),
