@@ -192,6 +192,7 @@ struct work {
     const char *sql;
     const char *second_sql; /* NULL: one statement does it */
     int reads_percent;      /* of ycsb.c's operations; the others write */
+    bool warm;              /* all rows are read once before, by each process */
     bool in_transaction;    /* the whole timed loop is one transaction */
     bool writes;            /* the workers' last writes and the totals are checked afterwards */
     bool shared;            /* the rows are written by all workers */

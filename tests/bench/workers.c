@@ -141,6 +141,17 @@ commit(struct worker *w)
         db_exec(w->run, w->db, "COMMIT");
 }
 
+/* So that no page is looked at for the first time in the timed loop. */
+static void
+read_all(struct worker *w)
+{
+    if (w->session)
+        kv_op(op_scan)(w);
+    else if (w->run->engine != ENGINE_EMPTY)
+        (void)db_integer(w->run, w->db, "SELECT sum(length(value)) FROM kv");
+    w->done = 0;
+}
+
 static void *
 run_worker(void *arg)
 {
@@ -151,6 +162,8 @@ run_worker(void *arg)
     op_open(w);
     if (work->counts && w->index == 0)
         w->crew->counted = counters(w);
+    if (work->warm && (w->index == 0 || work->processes))
+        read_all(w);
     if (work->in_transaction)
         begin(w);
     (void)pthread_barrier_wait(&w->crew->barrier);

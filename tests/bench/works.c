@@ -62,7 +62,7 @@
         .name = "growth-point-" name_, .title = "point SELECT, autocommit, of " name_ " rows",     \
         .unit = "rows/s", .engines = ENGINES_SQL, .fixture = FIXTURE_SIZED, .sync = "normal",      \
         .workers = 1, .sql = POINT, .rows = (rows_), .sample_every = 16, .extra = true,            \
-        .op = op_point, .measure = workers_measure, .large = (large_),                             \
+        .warm = true, .op = op_point, .measure = workers_measure, .large = (large_),               \
         .goal = LIKE("growth-point-1000000", large_)                                               \
     }
 #define GROWTH_UPSERT(name_, rows_, large_)                                                        \
@@ -118,24 +118,25 @@
 const struct work bench_works[] = {
     { .name = "point-auto", .title = "point SELECT, autocommit", .unit = "rows/s",
       .engines = ENGINES_POINT, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
-      .sql = POINT, .sample_every = 16, .op = op_point, .measure = workers_measure,
+      .sql = POINT, .sample_every = 16, .op = op_point, .warm = true, .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 3.0 } } } },
     { .name = "point-txn", .title = "point SELECT in a transaction", .unit = "rows/s",
       .engines = ENGINES_POINT, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
       .sql = POINT, .in_transaction = true, .sample_every = 16, .op = op_point,
-      .measure = workers_measure,
+      .warm = true, .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 1.5 } } } },
     { .name = "point-miss", .title = "point SELECT of keys that are not there, autocommit",
       .unit = "ops/s", .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full",
       .workers = 1, .sql = POINT, .sample_every = 16, .op = op_point_miss, .extra = true,
-      .measure = workers_measure },
+      .warm = true, .measure = workers_measure },
     { .name = "range-asc", .title = "range of 100 rows, ascending", .unit = "rows/s",
       .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
-      .sql = RANGE, .sample_every = 1, .op = op_range, .measure = workers_measure,
+      .sql = RANGE, .sample_every = 1, .op = op_range, .warm = true, .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 1.3 } } } },
     { .name = "range-desc", .title = "range of 100 rows, descending", .unit = "rows/s",
       .engines = ENGINES_SQL, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
-      .sql = RANGE " DESC", .sample_every = 1, .op = op_range, .measure = workers_measure,
+      .sql = RANGE " DESC", .sample_every = 1, .op = op_range, .warm = true,
+      .measure = workers_measure,
       .goal = { .ratios = { { ENGINE_SQLITE, 1.3 } } } },
     { .name = "scan", .title = "full scan, count and sum(length)", .unit = "rows/s",
       .engines = ENGINES_READ, .fixture = FIXTURE_LOADED, .sync = "full", .workers = 1,
@@ -275,9 +276,9 @@ const struct work bench_works[] = {
     YCSB_WORK("b-normal-8", "B: 5 % updates, 8 threads, normal", 8, "normal", 95, op_ycsb_update,
               5.0, .engines = ENGINES_WRITE, .writes = true),
     YCSB_WORK("c-1", "C: reads only, 1 thread", 1, "full", 100, op_ycsb_update, 2.5,
-              .engines = ENGINES_POINT),
+              .engines = ENGINES_POINT, .warm = true),
     YCSB_WORK("c-8", "C: reads only, 8 threads", 8, "full", 100, op_ycsb_update, 2.5,
-              .engines = ENGINES_POINT),
+              .engines = ENGINES_POINT, .warm = true),
     YCSB_GROWING("d-full-8", "D: latest rows, 5 % inserts, 8 threads, full", "full", POINT, op_ycsb_latest),
     YCSB_GROWING("d-normal-8", "D: latest rows, 5 % inserts, 8 threads, normal", "normal", POINT, op_ycsb_latest),
     YCSB_GROWING("e-full-8", "E: short scans, 5 % inserts, 8 threads, full", "full", FROM, op_ycsb_scan),
