@@ -28,7 +28,6 @@
  *
  * Threads: any; nothing here is changed after open.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +35,6 @@
 #include "atomic.h"
 #include "bytes.h"
 #include "mem.h"
-#include "os.h"
 #include "tree_long.h"
 
 static const char table_prefix[] = "table/";
