@@ -19,17 +19,15 @@
 
 #define SIGN_BIT (UINT64_C(1) << 63)
 
-/*
- * With its tag, which tells the bytes of a floor: one of n bytes leaves at most 60 - 8 n bits for
- * the fraction, as a double has 53.
- */
+/* With the tag. A double has 53 bits: a floor of n bytes leaves 60 - 8 n for the fraction. */
 #define NUMBER_BYTES_MAX 9
 
+/* The floors of n bytes have TAG_ZERO + n, above 0, and TAG_MINUS - n, below 0. */
 enum tag {
     TAG_LOW = 0x0a,   /* reals below -2^63, -inf */
-    TAG_MINUS = 0x13, /* reals between -1 and 0. Less n: the floor has n bytes and is negative */
-    TAG_ZERO = 0x14, /* 0, and reals between 0 and 1. And n: the floor has n bytes and is above 0 */
-    TAG_HIGH = 0x1d, /* reals from 2^63 on, inf */
+    TAG_MINUS = 0x13, /* reals between -1 and 0 */
+    TAG_ZERO = 0x14,  /* 0, and reals between 0 and 1 */
+    TAG_HIGH = 0x1d,  /* reals from 2^63 on, inf */
     TAG_TEXT = 0x20,
     TAG_BLOB = 0x30
 };
@@ -171,7 +169,7 @@ integer_of_key(const uint8_t *key, size_t bytes, int64_t *out)
     return (first >> 56 != 0 || (n == 1 && sign != 0)) && magnitude < SIGN_BIT;
 }
 
-/* A real that is in no int64, behind one of the four tags of such. */
+/* The real that its bits, behind one of the four tags of such, are; false: it has another tag. */
 static bool
 get_real(uint8_t tag, uint64_t bits, double *out)
 {
@@ -288,9 +286,10 @@ number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
     out->real = n->real;
     switch (note) {
     case TX_KEY_AS_IS:
-        out->integer = n->integer;
-        if (n->is_integer)
+        if (n->is_integer) {
             out->type = SQLITE_INTEGER;
+            out->integer = n->integer;
+        }
         return true;
     case TX_KEY_REAL:
         return n->is_integer && is_int64(n->real) && (int64_t)n->real == n->integer;
