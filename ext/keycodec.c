@@ -1,15 +1,15 @@
 /*
  * keycodec.c - SQLite values as keys; keycodec.h has the format.
  *
- * Why numbers are a double and a rest: SQLite compares an integer with a real by their exact
- * values, and no double holds every int64. The doubles that are not above a number order numbers
- * right but for ties among integers beyond 2^53, and there the rest decides. An integer v beyond
- * 2^53 lies in a binade whose doubles are the multiples of a power of two, so clearing v's low bits
- * gives the double below, for negative v as well, and what was cleared is the rest: below 1024, and
- * exact without any rounding of floating point.
+ * Why numbers are a floor and a fraction: SQLite compares an integer with a real by their exact
+ * values, and no double holds every int64. The floor of a real within the range of int64 is one, so
+ * integers and reals have one order of floors, and among equal floors the integer, which ends
+ * there, comes first. A real of 1 and more, or of -1 and less, is a multiple of 2^-52, so what it
+ * is above its floor is exact. Between -1 and 1, and beyond int64, there are only reals and 0:
+ * reals of one sign have the order of their own bits.
  *
  * Leaving trailing zeros off keeps the order: memcmp with "the shorter first" compares as if the
- * shorter were filled with zeros, and no two payloads differ in trailing zeros only.
+ * shorter were filled with zeros, and no two payloads of a tag differ in trailing zeros only.
  */
 #include "keycodec.h"
 
@@ -17,50 +17,47 @@
 #include <endian.h>
 #include <string.h>
 
-#define SIGN_BIT         (UINT64_C(1) << 63)
-#define NUMBER_BYTES_MAX 10
+#define SIGN_BIT (UINT64_C(1) << 63)
 
-enum tag { TAG_NUMBER = 0x10, TAG_TEXT = 0x20, TAG_BLOB = 0x30 };
+/* With the tag. A double has 53 bits: a floor of n bytes leaves 60 - 8 n for the fraction. */
+#define NUMBER_BYTES_MAX 9
+
+/* The floors of n bytes have TAG_ZERO + n, above 0, and TAG_MINUS - n, below 0. */
+enum tag {
+    TAG_LOW = 0x0a,   /* reals below -2^63, -inf */
+    TAG_MINUS = 0x13, /* reals between -1 and 0 */
+    TAG_ZERO = 0x14,  /* 0, and reals between 0 and 1 */
+    TAG_HIGH = 0x1d,  /* reals from 2^63 on, inf */
+    TAG_TEXT = 0x20,
+    TAG_BLOB = 0x30
+};
 
 static_assert(sizeof(double) == sizeof(uint64_t), "keys hold IEEE 754 doubles");
-static_assert(1 + NUMBER_BYTES_MAX <= TX_KEY_OWN_BYTES, "no number takes an allocation");
+static_assert(NUMBER_BYTES_MAX + 8 <= TX_KEY_OWN_BYTES, "no number takes an allocation");
 
-/* A number as the payload has it: exactly `real`, or when is_integer exactly `integer`. */
+/* A number as the key has it: exactly `real`, or when is_integer exactly `integer`. */
 struct number {
-    double real; /* the largest double that is not above the number */
+    double real; /* of an integer the nearest one */
     int64_t integer;
     bool is_integer; /* it is an integer and fits int64 */
 };
 
-/* The doubles' order as the order of unsigned integers; -inf gives the least and none gives 0. */
 static uint64_t
-order_of_double(double d)
+bits_of(double d)
 {
-    uint64_t u;
+    uint64_t bits;
 
-    memcpy(&u, &d, sizeof(u));
-    return (u & SIGN_BIT) != 0 ? ~u : u | SIGN_BIT;
+    memcpy(&bits, &d, sizeof(bits));
+    return bits;
 }
 
 static double
-double_of_order(uint64_t order)
+double_of(uint64_t bits)
 {
-    const uint64_t u = (order & SIGN_BIT) != 0 ? order & ~SIGN_BIT : ~order;
     double d;
 
-    memcpy(&d, &u, sizeof(d));
+    memcpy(&d, &bits, sizeof(d));
     return d;
-}
-
-/* The largest integer that a double can hold and that is not above v. */
-static int64_t
-floor_to_double(int64_t v)
-{
-    const uint64_t magnitude = v < 0 ? ~(uint64_t)v : (uint64_t)v;
-
-    if (magnitude >> 53 == 0)
-        return v;
-    return v & -(INT64_C(1) << (11 - __builtin_clzll(magnitude)));
 }
 
 static bool
@@ -69,45 +66,160 @@ is_int64(double d)
     return d >= -0x1p63 && d < 0x1p63 && (double)(int64_t)d == d;
 }
 
-/* Writes the payload at p, which has room for NUMBER_BYTES_MAX bytes; returns its length. */
-static uint32_t
-put_number(uint8_t *p, double base, uint32_t rest)
+/* ---- writing numbers ---- */
+
+/* Writes tag and floor, which is not 0, at p, and maybe some bytes more; returns their length. */
+static inline uint32_t
+put_floor(uint8_t *p, int64_t floor)
 {
-    const uint64_t order = order_of_double(base);
-    const uint64_t big_endian = htobe64(order);
+    const uint64_t magnitude = floor < 0 ? ~(uint64_t)floor : (uint64_t)floor;
+    const uint32_t n = 8 - (uint32_t)__builtin_clzll(magnitude | 1) / 8;
+    const uint64_t big_endian = htobe64((uint64_t)floor << (64 - 8 * n));
+
+    p[0] = (uint8_t)(floor < 0 ? TAG_MINUS - n : TAG_ZERO + n);
+    memcpy(p + 1, &big_endian, sizeof(big_endian));
+    return 1 + n;
+}
+
+/* Writes bits, which are not 0, without zero bytes at their end, and maybe some bytes more. */
+static inline uint32_t
+put_bits(uint8_t *p, uint64_t bits)
+{
+    const uint64_t big_endian = htobe64(bits);
 
     memcpy(p, &big_endian, sizeof(big_endian));
-    if (rest == 0)
-        return 8 - (uint32_t)__builtin_ctzll(order) / 8;
-    p[8] = (uint8_t)(rest >> 8);
-    p[9] = (uint8_t)rest;
-    return p[9] != 0 ? 10 : 9;
+    return 8 - (uint32_t)__builtin_ctzll(bits) / 8;
 }
 
-/* Reads a payload; false when put_number does not write it. */
-static bool
-get_number(const uint8_t *p, size_t bytes, struct number *out)
+static enum tx_key_rc
+encode_integer(int64_t v, struct tx_keybuf *out)
 {
-    uint64_t order = 0;
-    int64_t rest = 0;
-
-    if (bytes == 0 || bytes > NUMBER_BYTES_MAX || p[bytes - 1] == 0)
-        return false;
-    /* Byte by byte: a copy of a length that varies, read as a whole, waits for the stores. */
-    for (size_t i = 0; i < 8; i++)
-        order = order << 8 | (i < bytes ? p[i] : 0);
-    if (bytes > 8)
-        rest = p[8] << 8 | (bytes > 9 ? p[9] : 0);
-    out->real = double_of_order(order);
-    out->is_integer = is_int64(out->real);
-    out->integer = out->is_integer ? (int64_t)out->real : 0;
-    if (out->real != out->real || (out->real == 0 && order != SIGN_BIT))
-        return false; /* NaN, or -0.0 */
-    if (rest == 0)
-        return true;
-    return out->is_integer && !__builtin_add_overflow(out->integer, rest, &out->integer) &&
-           floor_to_double(out->integer) == (int64_t)out->real;
+    if (v == 0) {
+        out->data[0] = TAG_ZERO;
+        out->bytes = 1;
+    } else {
+        out->bytes = put_floor(out->data, v);
+    }
+    return TX_KEY_OK;
 }
+
+static enum tx_key_rc
+encode_real(double d, struct tx_keybuf *out)
+{
+    const double magnitude = d < 0 ? -d : d;
+
+    if (is_int64(d)) {
+        out->note = bits_of(d) == SIGN_BIT ? TX_KEY_MINUS_ZERO : TX_KEY_REAL;
+        return encode_integer((int64_t)d, out);
+    }
+    if (magnitude > 1 && magnitude < 0x1p63) {
+        const int64_t floor = (int64_t)d - (d < 0);
+        const double fraction = d - (double)floor;
+
+        out->bytes = put_floor(out->data, floor);
+        out->bytes += put_bits(out->data + out->bytes, (uint64_t)(fraction * 0x1p56) << 8);
+    } else if (d < 0) { /* the negated bits of -d fall as those rise, and end in as many zeros */
+        out->data[0] = magnitude < 1 ? TAG_MINUS : TAG_LOW;
+        out->bytes = 1 + put_bits(out->data + 1, -bits_of(magnitude));
+    } else {
+        out->data[0] = magnitude < 1 ? TAG_ZERO : TAG_HIGH;
+        out->bytes = 1 + put_bits(out->data + 1, bits_of(d));
+    }
+    return TX_KEY_OK;
+}
+
+/* ---- reading numbers ---- */
+
+/* 1 to 8 bytes as the first ones of a big-endian number. Loads overlap, so that there is no loop,
+ * whose end could not be foretold. */
+static inline uint64_t
+first_bytes(const uint8_t *p, size_t n)
+{
+    const size_t middle = n / 2, last = n - 1;
+    uint32_t high, low;
+
+    if (n < 4)
+        return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) |
+               (uint64_t)p[last] << (56 - 8 * last);
+    memcpy(&high, p, sizeof(high));
+    memcpy(&low, p + n - sizeof(low), sizeof(low));
+    return (uint64_t)be32toh(high) << 32 | (uint32_t)((uint64_t)be32toh(low) << (64 - 8 * n));
+}
+
+static inline bool
+integer_of_key(const uint8_t *key, size_t bytes, int64_t *out)
+{
+    const size_t n = bytes - 1;
+    uint64_t sign, first, magnitude;
+
+    if (n - 1 > 7) {
+        *out = 0;
+        return bytes == 1 && key[0] == TAG_ZERO;
+    }
+    if (key[0] == TAG_ZERO + n)
+        sign = 0;
+    else if (key[0] == TAG_MINUS - n)
+        sign = UINT64_MAX;
+    else
+        return false;
+    first = first_bytes(key + 1, n) ^ sign;
+    magnitude = first >> (64 - 8 * n);
+    *out = (int64_t)(magnitude ^ sign);
+    /* Fewer bytes would not hold it, and these do. */
+    return (first >> 56 != 0 || (n == 1 && sign != 0)) && magnitude < SIGN_BIT;
+}
+
+/* The real that its bits, behind one of the four tags of such, are; false: it has another tag. */
+static bool
+get_real(uint8_t tag, uint64_t bits, double *out)
+{
+    switch (tag) {
+    case TAG_LOW:
+        *out = -double_of(-bits);
+        return *out < -0x1p63;
+    case TAG_MINUS:
+        *out = -double_of(-bits);
+        return *out > -1 && *out < 0;
+    case TAG_ZERO:
+        *out = double_of(bits);
+        return *out > 0 && *out < 1;
+    case TAG_HIGH:
+        *out = double_of(bits);
+        return *out >= 0x1p63;
+    default:
+        return false;
+    }
+}
+
+/* Reads a key that is a number; false when nothing writes it. */
+static bool
+get_number(const uint8_t *key, size_t bytes, struct number *out)
+{
+    const uint8_t tag = key[0];
+    uint64_t fraction;
+    int64_t floor;
+    size_t n;
+
+    out->is_integer = integer_of_key(key, bytes, &out->integer);
+    if (out->is_integer) {
+        out->real = (double)out->integer;
+        return true;
+    }
+    if (bytes < 2 || bytes > NUMBER_BYTES_MAX || key[bytes - 1] == 0)
+        return false;
+    if (tag <= TAG_LOW || tag == TAG_MINUS || tag == TAG_ZERO || tag >= TAG_HIGH)
+        return get_real(tag, first_bytes(key + 1, bytes - 1), &out->real);
+    n = tag > TAG_ZERO ? tag - TAG_ZERO : TAG_MINUS - tag;
+    if (bytes < n + 2 || !integer_of_key(key, n + 1, &floor) || floor == -1)
+        return false;
+    fraction = first_bytes(key + n + 1, bytes - n - 1);
+    out->real = (double)floor + (double)(fraction >> 8) * 0x1p-56;
+    /* Bits that no double of that size has were rounded. */
+    return (uint64_t)((out->real - (double)floor) * 0x1p56) == fraction >> 8 &&
+           (fraction & 0xff) == 0;
+}
+
+/* ---- keys ---- */
 
 /* Cuts what is too long, so that the buffer is a bound for a search. */
 __attribute__((noinline)) static enum tx_key_rc
@@ -133,30 +245,6 @@ put_bytes(struct tx_keybuf *out, enum tag tag, const void *data, size_t bytes)
     if (bytes > 0)
         memcpy(out->own + 1, data, bytes);
     out->bytes = (uint32_t)(1 + bytes);
-    return TX_KEY_OK;
-}
-
-static enum tx_key_rc
-encode_integer(int64_t v, struct tx_keybuf *out)
-{
-    const int64_t base = floor_to_double(v);
-
-    out->data[0] = TAG_NUMBER;
-    out->bytes = 1 + put_number(out->data + 1, (double)base, (uint32_t)(v - base));
-    return TX_KEY_OK;
-}
-
-static enum tx_key_rc
-encode_real(double d, struct tx_keybuf *out)
-{
-    if (d == 0 && order_of_double(d) != SIGN_BIT) {
-        out->note = TX_KEY_MINUS_ZERO;
-        d = 0;
-    } else if (is_int64(d)) {
-        out->note = TX_KEY_REAL;
-    }
-    out->data[0] = TAG_NUMBER;
-    out->bytes = 1 + put_number(out->data + 1, d, 0);
     return TX_KEY_OK;
 }
 
@@ -198,67 +286,18 @@ number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
     out->real = n->real;
     switch (note) {
     case TX_KEY_AS_IS:
-        out->integer = n->integer;
-        if (n->is_integer)
+        if (n->is_integer) {
             out->type = SQLITE_INTEGER;
+            out->integer = n->integer;
+        }
         return true;
     case TX_KEY_REAL:
-        return n->is_integer && n->integer == (int64_t)n->real;
+        return n->is_integer && is_int64(n->real) && (int64_t)n->real == n->integer;
     case TX_KEY_MINUS_ZERO:
         out->real = -0.0;
-        return n->real == 0;
+        return n->is_integer && n->integer == 0;
     }
     return false; /* a row's note can be any two bits */
-}
-
-/* 1 to 8 bytes as the first ones of a big-endian number. Loads overlap, so that there is no loop,
- * whose end could not be foretold. */
-static inline uint64_t
-order_of_bytes(const uint8_t *p, size_t n)
-{
-    const size_t middle = n / 2, last = n - 1;
-    uint32_t high, low;
-
-    if (n < 4)
-        return (uint64_t)p[0] << 56 | (uint64_t)p[middle] << (56 - 8 * middle) |
-               (uint64_t)p[last] << (56 - 8 * last);
-    memcpy(&high, p, sizeof(high));
-    memcpy(&low, p + n - sizeof(low), sizeof(low));
-    return (uint64_t)be32toh(high) << 32 | (uint32_t)((uint64_t)be32toh(low) << (64 - 8 * n));
-}
-
-/* The integer of 1 to 2^53 - 1 that a positive double is whose order that is; false: it is none. */
-static inline bool
-positive_of_order(uint64_t order, uint64_t *out)
-{
-    enum { MANTISSA_BITS = 52, ONE = 0x800 + 1023 }; /* ONE: sign and exponent of 1.0 */
-    const uint64_t exponent = (order >> MANTISSA_BITS) - ONE;
-    const uint64_t mantissa = order << (63 - MANTISSA_BITS) | SIGN_BIT; /* with its first one */
-
-    if (exponent > MANTISSA_BITS)
-        return false;
-    *out = mantissa >> (63 - exponent);
-    return mantissa << exponent << 1 == 0;
-}
-
-static inline bool
-integer_of_key(const uint8_t *key, size_t bytes, int64_t *out)
-{
-    uint64_t order, integer;
-
-    if (bytes < 2 || bytes > 9 || key[0] != TAG_NUMBER || key[bytes - 1] == 0)
-        return false;
-    order = order_of_bytes(key + 1, bytes - 1);
-    if (positive_of_order(order, &integer)) {
-        *out = (int64_t)integer;
-        return true;
-    }
-    if (positive_of_order(~order, &integer)) {
-        *out = -(int64_t)integer;
-        return true;
-    }
-    *out = 0;
-    return order == SIGN_BIT;
 }
 
 bool
@@ -285,8 +324,8 @@ tx_key_cell(const uint8_t *key, size_t bytes, enum tx_key_note note, struct tx_c
 
     if (bytes == 0 || bytes > TXKV_KEY_BYTES_MAX)
         return false;
-    if (key[0] == TAG_NUMBER)
-        return get_number(key + 1, bytes - 1, &n) && number_cell(&n, note, out);
+    if (key[0] < TAG_TEXT)
+        return get_number(key, bytes, &n) && number_cell(&n, note, out);
     out->type = key[0] == TAG_TEXT ? SQLITE_TEXT : SQLITE_BLOB;
     out->data = key + 1;
     out->bytes = bytes - 1;
@@ -363,7 +402,7 @@ tx_key_describe(const uint8_t *key, size_t bytes, char *out, size_t out_bytes)
         describe_text(key + 1, bytes - 1, out, out_bytes);
     } else if (bytes > 0 && key[0] == TAG_BLOB) {
         describe_hex(key + 1, bytes - 1, out, out_bytes);
-    } else if (bytes > 0 && key[0] == TAG_NUMBER && get_number(key + 1, bytes - 1, &n)) {
+    } else if (bytes > 0 && get_number(key, bytes, &n)) {
         if (n.is_integer)
             sqlite3_snprintf((int)out_bytes, out, "%lld", (long long)n.integer);
         else

@@ -4,13 +4,19 @@
  *
  * A key is a tag byte and a payload:
  *
- *   0x10  a number. The payload is the largest double that is not above it, as 8 big-endian bytes
- *         whose order is the order of the doubles (sign bit flipped for positive ones, all bits for
- *         negative ones), then, only when 2^53 <= |that double| < 2^63 or it is -2^63, the rest up
- *         to the exact integer as 2 big-endian bytes; then trailing zero bytes are left off. So 1
- *         and 1.0 have one encoding, every int64 has its own, and small integers are short.
- *   0x20  text: its UTF-8 bytes (BINARY collation)
- *   0x30  a blob: its bytes
+ *   0x14       0, without a payload; or a real between 0 and 1: its IEEE bits
+ *   0x14 + n   a number v of 1 or more whose floor fits int64: the floor in n bytes, the fewest;
+ *              then, unless v is an integer, what it is above its floor, times 2^56, in 7 bytes
+ *   0x13 - n   a number of -1 or less, in the same way: the last n bytes of the floor in two's
+ *              complement, whose sign is in the tag; one for -256 to -1
+ *   0x13       a real between -1 and 0: the IEEE bits of its absolute value, negated
+ *   0x1d       a real of 2^63 or more, inf: its IEEE bits
+ *   0x0a       a real below -2^63, -inf: as 0x13
+ *   0x20       text: its UTF-8 bytes (BINARY collation)
+ *   0x30       a blob: its bytes
+ *
+ * Numbers are big-endian; of bits and fractions trailing zero bytes are left off. So 1 and 1.0 have
+ * one encoding, every int64 has its own, and small integers are short.
  *
  * NULL has no encoding: a WITHOUT ROWID key is NOT NULL. Every key has one encoding, and other
  * bytes are refused.
@@ -73,8 +79,7 @@ bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
 /*
- * The integer that a key is, without a note. False when it is another key, or damaged; also for
- * integers of 2^53 and more: tx_key_cell knows.
+ * The integer that a key is, without a note. False when it is another key, or damaged.
  */
 bool tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out);
 

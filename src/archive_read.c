@@ -129,7 +129,7 @@ check_state(const struct tx_segment *s, enum tx_segment_state state, struct txkv
     case TX_SEGMENT_FOREIGN:
         return tx_fail(err, TXKV_CORRUPT, "archived file %s (LSN %" PRIu64 ") is another store's",
                        s->path, s->first_lsn);
-    case TX_SEGMENT_NEWER:
+    case TX_SEGMENT_OTHER_FORMAT:
         return tx_fail(err, TXKV_FORMAT,
                        "archived file %s has a format that this version cannot read", s->path);
     case TX_SEGMENT_DAMAGED:

@@ -53,20 +53,21 @@ note_database(void *arg, const char *name, uint64_t entries, struct txkv_error *
     return TXKV_OK;
 }
 
-/* Every table that was not dropped has a database, and long keys have theirs since format 2. */
+/* Every table that was not dropped has a database, and so have long keys. */
 static bool
 lacks_database(const struct examination *e)
 {
     for (const struct tx_inspected_table *t = e->meta.tables; t != NULL; t = t->next)
         if (t->def.name_bytes > 0 && !e->has_table[tx_table_slot(t->def.table)])
             return true;
-    return !e->has_long && e->meta.format >= TX_TREE_FORMAT;
+    return !e->has_long;
 }
 
 static enum txkv_rc
 read_pages(struct examination *e, struct tx_pages *pages, struct txkv_error *err)
 {
     struct txkv_examination *report = e->report;
+    struct txkv_error other;
     enum txkv_rc rc = tx_inspect(pages, &e->meta, err);
 
     if (rc == TXKV_OK)
@@ -84,7 +85,9 @@ read_pages(struct examination *e, struct tx_pages *pages, struct txkv_error *err
     report->checkpoint_lsn = e->meta.has_checkpoint ? e->meta.checkpoint_lsn : 0;
     if (report->pages.problems > 0)
         add_problem(report, report->pages.first);
-    if (e->meta.problems > 0)
+    if (e->meta.format != 0 && tx_tree_check_format(e->dir, e->meta.format, &other) != TXKV_OK)
+        add_problem(report, other.text);
+    else if (e->meta.problems > 0)
         add_problem(report, "data.mdb does not say which store it is, or which tables it has");
     else if (lacks_database(e))
         add_problem(report, "data.mdb lacks the database of a table, or that of long keys");

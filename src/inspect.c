@@ -72,7 +72,7 @@ note_pair(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
         inspection->format = tx_get_u32(pair->value);
     } else if (is_key(pair, "store_id", 8)) {
         inspection->store_id = tx_get_u64(pair->value);
-    } else if (is_key(pair, "checkpoint", 0) && pair->value_bytes >= 16) {
+    } else if (is_key(pair, "checkpoint", 24)) {
         inspection->checkpoint_lsn = tx_get_u64(pair->value);
         inspection->checkpoint_check = tx_get_u64(pair->value + 8);
         inspection->has_checkpoint = inspection->checkpoint_lsn % 8 == 0 &&
@@ -99,8 +99,8 @@ tx_inspect(struct tx_pages *pages, struct tx_inspection *out, struct txkv_error 
     rc = tx_pages_each(pages, "meta", note_pair, out, err);
     if (rc != TXKV_OK && rc != TXKV_NOTFOUND)
         return rc;
-    if (out->store_id == 0 || !out->has_checkpoint || out->format == 0 ||
-        out->format > TX_TREE_FORMAT_ARCHIVED)
+    if (out->store_id == 0 || !out->has_checkpoint ||
+        tx_tree_check_format("", out->format, NULL) != TXKV_OK)
         out->problems++;
     return TXKV_OK;
 }

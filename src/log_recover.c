@@ -201,7 +201,7 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
             "log file %s belongs to another store: put back the data.mdb that was made with it, or "
             "move the file away",
             s->path);
-    if (state == TX_SEGMENT_NEWER)
+    if (state == TX_SEGMENT_OTHER_FORMAT)
         return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
                        s->path);
     if (!is_followed && (first_lsn >= r->start_lsn || tx_segment_end_lsn(s) > r->start_lsn))

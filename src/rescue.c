@@ -79,11 +79,10 @@ open_data(struct rescue *r, struct txkv_error *err)
     }
     if (rc == TXKV_OK)
         rc = tx_inspect(r->pages, &r->meta, err);
-    if (rc == TXKV_OK && r->meta.format > TX_TREE_FORMAT_ARCHIVED && r->meta.problems == 1 &&
+    /* Another format in a store that is whole is no damage. */
+    if (rc == TXKV_OK && r->meta.format != 0 && r->meta.problems == 1 &&
         tx_pages_report(r->pages)->found.problems == 0)
-        rc = tx_fail(err, TXKV_FORMAT,
-                     "%s is a store of format %" PRIu32 ", which is newer than this txkv", r->dir,
-                     r->meta.format);
+        rc = tx_tree_check_format(r->dir, r->meta.format, err);
     return rc;
 }
 

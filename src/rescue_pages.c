@@ -124,7 +124,7 @@ visit_row(void *arg, const struct tx_pages_pair *pair, struct txkv_error *err)
     struct pages_rescue *r = arg;
 
     memcpy(r->key, pair->key, pair->key_bytes);
-    if (pair->key_bytes < TX_TREE_ENTRY_BYTES || r->meta->format == 1)
+    if (pair->key_bytes < TX_TREE_ENTRY_BYTES)
         return give_row(r, pair->key_bytes, pair->value, pair->value_bytes, err);
     return give_entry(r, pair->key_bytes, pair->value, pair->value_bytes, err);
 }

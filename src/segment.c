@@ -312,8 +312,8 @@ read_header(struct tx_segment *s, const uint8_t *header, uint64_t store_id)
 
     if (!is_header_intact(header))
         return TX_SEGMENT_DAMAGED;
-    if (tx_get_u32(header + AT_FORMAT) < 1 || tx_get_u32(header + AT_FORMAT) > TX_SEGMENT_FORMAT)
-        return TX_SEGMENT_NEWER;
+    if (tx_get_u32(header + AT_FORMAT) != TX_SEGMENT_FORMAT)
+        return TX_SEGMENT_OTHER_FORMAT;
     if (id != store_id)
         return TX_SEGMENT_FOREIGN;
     if (tx_get_u64(header + AT_FIRST_LSN) != s->first_lsn || !is_size(bytes))

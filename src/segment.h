@@ -88,7 +88,7 @@ enum tx_segment_state {
     TX_SEGMENT_INTACT,
     TX_SEGMENT_DAMAGED, /* no header that could be this store's: torn, zero, or too short a file */
     TX_SEGMENT_FOREIGN, /* an intact header of another store */
-    TX_SEGMENT_NEWER    /* an intact header of another format */
+    TX_SEGMENT_OTHER_FORMAT /* an intact header of another format */
 };
 
 /*

@@ -330,8 +330,6 @@ open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *i
         tree->meta.others = st.st_mode & 077;
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
-    if (rc == TXKV_OK && use == TX_TREE_ALONE)
-        rc = tx_tree_upgrade(tree, err);
     if (rc == TXKV_OK)
         rc = tx_tree_load(tree, is_new, err);
     if (rc == TXKV_OK && *is_new && use != TX_TREE_ALONE)

@@ -20,8 +20,8 @@
 #include "record.h"
 
 /* The second one is the first with an archive: who does not know of it must not remove the log. */
-#define TX_TREE_FORMAT          2u
-#define TX_TREE_FORMAT_ARCHIVED 3u
+#define TX_TREE_FORMAT          4u
+#define TX_TREE_FORMAT_ARCHIVED 5u
 #define TX_TREE_TABLES_MAX      TX_TABLE_SLOTS_MAX
 
 struct tx_tree;
@@ -45,6 +45,10 @@ enum tx_tree_use {
     TX_TREE_READONLY /* no permission to write data.mdb; lock.mdb readers must be able to write */
 };
 
+/* TXKV_FORMAT, and where to go with it, for a store in dir of another format than these two. */
+TX_MUST_CHECK enum txkv_rc tx_tree_check_format(const char *dir, uint32_t format,
+                                                struct txkv_error *err);
+
 /*
  * tx_tree_open -- open or create data.mdb in dir.
  *
@@ -53,10 +57,9 @@ enum tx_tree_use {
  * use       what this process may do: see below.
  * A new store gets a random id and an empty catalog, synced. Opens a handle for every table of the
  * catalog. Reaps readers that died (mdb_reader_check). MDB_NOTLS, maxreaders 4096, maxdbs
- * TX_TREE_TABLES_MAX + 2, mode 0600. A store of format 1 is turned into one of TX_TREE_FORMAT,
- * which reads all of it once, where this process has it alone.
+ * TX_TREE_TABLES_MAX + 2, mode 0600.
  *
- * TXKV_FORMAT for an LMDB file that is not a txkv store or a store of a newer format (nothing is
+ * TXKV_FORMAT for an LMDB file that is not a txkv store or a store of another format (nothing is
  * changed); TXKV_CORRUPT, TXKV_CANTOPEN, TXKV_READONLY, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir,

@@ -124,8 +124,4 @@ int tx_tree_long_count(const struct tx_tree_long_writer *w, MDB_dbi meta_dbi);
 /* Remove what a table that is dropped has besides its database. LMDB's result. */
 int tx_tree_long_drop(MDB_txn *txn, MDB_dbi long_dbi, MDB_dbi meta_dbi, uint32_t table);
 
-/* Turn the entries of one table of a store of format 1, where an LMDB key of full length was a key,
- * into what they are now. LMDB's result. */
-int tx_tree_long_upgrade(MDB_txn *txn, MDB_dbi dbi);
-
 #endif /* TX_TREE_LONG_H */

@@ -325,35 +325,3 @@ tx_tree_long_drop(MDB_txn *txn, MDB_dbi long_dbi, MDB_dbi meta_dbi, uint32_t tab
     e = mdb_del(txn, meta_dbi, &k, NULL);
     return e == MDB_NOTFOUND ? 0 : e;
 }
-
-int
-tx_tree_long_upgrade(MDB_txn *txn, MDB_dbi dbi)
-{
-    MDB_cursor *cursor;
-    MDB_val k, v;
-    int e = mdb_cursor_open(txn, dbi, &cursor);
-
-    if (e != 0)
-        return e;
-    while ((e = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
-        uint8_t key[TX_TREE_ENTRY_BYTES], *copy;
-        const struct txkv_bytes no_tail = { key, 0 };
-
-        if (k.mv_size != TX_TREE_ENTRY_BYTES)
-            continue;
-        copy = tx_malloc(v.mv_size + 1);
-        if (copy == NULL) {
-            e = ENOMEM;
-            break;
-        }
-        memcpy(key, k.mv_data, sizeof key);
-        memcpy(copy, v.mv_data, v.mv_size);
-        e = put_entry(cursor, tx_tree_val(key, sizeof key), no_tail,
-                      (struct txkv_bytes){ copy, v.mv_size }, 0);
-        tx_free(copy);
-        if (e != 0)
-            break;
-    }
-    mdb_cursor_close(cursor);
-    return e == MDB_NOTFOUND ? 0 : e;
-}

@@ -28,7 +28,6 @@
  *
  * Threads: any; nothing here is changed after open.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,12 +35,7 @@
 #include "atomic.h"
 #include "bytes.h"
 #include "mem.h"
-#include "os.h"
 #include "tree_long.h"
-
-/* Where an LMDB key of full length was a key as it stands, and "checkpoint" had no third number. */
-#define OLD_FORMAT           1u
-#define OLD_CHECKPOINT_BYTES 16u
 
 static const char table_prefix[] = "table/";
 static const char long_name[] = "long";
@@ -132,30 +126,34 @@ tx_tree_load_checkpoint(const struct tx_tree *tree, MDB_txn *txn,
     return TXKV_OK;
 }
 
+enum txkv_rc
+tx_tree_check_format(const char *dir, uint32_t format, struct txkv_error *err)
+{
+    if (format == TX_TREE_FORMAT || format == TX_TREE_FORMAT_ARCHIVED)
+        return TXKV_OK;
+    if (format > TX_TREE_FORMAT_ARCHIVED)
+        return tx_fail(err, TXKV_FORMAT,
+                       "%s is a store of format %" PRIu32 ", and this txkv reads formats %u and "
+                       "%u: open it with the txkv that made it",
+                       dir, format, TX_TREE_FORMAT, TX_TREE_FORMAT_ARCHIVED);
+    return tx_fail(err, TXKV_FORMAT,
+                   "%s is a store of format %" PRIu32 ", and this txkv reads formats %u and %u: "
+                   "export its tables with the txkv that made it (txkv_export), and import them "
+                   "into a new store (txkv_import)",
+                   dir, format, TX_TREE_FORMAT, TX_TREE_FORMAT_ARCHIVED);
+}
+
 static enum txkv_rc
 check_format(struct tx_tree *tree, MDB_txn *txn, struct txkv_error *err)
 {
     MDB_val value;
     const enum txkv_rc rc = get_meta(tree, txn, TX_TREE_KEY_FORMAT, &value, err);
-    uint32_t format;
 
     if (rc == TXKV_NOTFOUND || (rc == TXKV_OK && value.mv_size != 4))
         return tx_tree_fail(err, MDB_INVALID, tree->dir, "reading meta");
     if (rc != TXKV_OK)
         return rc;
-    format = tx_get_u32(value.mv_data);
-    if (format == TX_TREE_FORMAT || format == TX_TREE_FORMAT_ARCHIVED)
-        return TXKV_OK;
-    if (format == OLD_FORMAT)
-        return tx_fail(err, TXKV_FORMAT,
-                       "%s is a store of format %u, and this txkv works with format %u: close it "
-                       "everywhere, and open it once with permission to write, which converts it",
-                       tree->dir, OLD_FORMAT, TX_TREE_FORMAT);
-    return tx_fail(err, TXKV_FORMAT,
-                   "%s is a store of format %" PRIu32
-                   ", and this txkv reads formats up to %u; open it with "
-                   "the txkv that made it",
-                   tree->dir, format, TX_TREE_FORMAT_ARCHIVED);
+    return tx_tree_check_format(tree->dir, tx_get_u32(value.mv_data), err);
 }
 
 static enum txkv_rc
@@ -458,112 +456,4 @@ tx_tree_put_meta(MDB_env *env, const char *dir, const char *wal_dir, struct txkv
             mdb_txn_abort(txn);
     }
     return e == 0 ? TXKV_OK : tx_tree_fail(err, e, dir, "creating the store");
-}
-
-/* ---- a store of format 1 ---- */
-
-struct upgrade {
-    struct tx_tree *tree;
-    MDB_txn *txn;
-    bool *map_full;
-};
-
-static enum txkv_rc
-fail_upgrade(const struct upgrade *u, int e, struct txkv_error *err)
-{
-    *u->map_full = e == MDB_MAP_FULL;
-    return tx_tree_fail(err, e, u->tree->dir, "converting the store");
-}
-
-static enum txkv_rc
-upgrade_table(void *arg, const struct tx_table_def *def, struct txkv_error *err)
-{
-    const struct upgrade *u = arg;
-    char name[TX_TREE_DB_NAME_BYTES];
-    MDB_dbi dbi;
-    int e;
-
-    tx_tree_db_name(name, def->table);
-    e = mdb_dbi_open(u->txn, name, 0, &dbi);
-    if (e == MDB_NOTFOUND)
-        return fail_meta(u->tree, "the catalog (a table of it is missing)", err);
-    if (e == 0)
-        e = tx_tree_long_upgrade(u->txn, dbi);
-    return e == 0 ? TXKV_OK : fail_upgrade(u, e, err);
-}
-
-/* *old: the store's format is the old one. Of what is no store at all tx_tree_load speaks. */
-static enum txkv_rc
-look_at_format(struct tx_tree *tree, MDB_txn *txn, bool *old, struct txkv_error *err)
-{
-    MDB_val value;
-    enum txkv_rc rc = TXKV_NOTFOUND;
-
-    *old = false;
-    if (mdb_dbi_open(txn, "meta", 0, &tree->meta_dbi) == 0)
-        rc = get_meta(tree, txn, TX_TREE_KEY_FORMAT, &value, err);
-    if (rc == TXKV_OK)
-        *old = value.mv_size == 4 && tx_get_u32(value.mv_data) == OLD_FORMAT;
-    return rc == TXKV_NOTFOUND ? TXKV_OK : rc;
-}
-
-static enum txkv_rc
-upgrade_in(struct upgrade *u, struct txkv_error *err)
-{
-    uint8_t format[4], checkpoint[TX_TREE_CHECKPOINT_BYTES] = { 0 };
-    const uint8_t *old_checkpoint = NULL;
-    MDB_dbi dbi;
-    enum txkv_rc rc;
-    bool old;
-    int e;
-
-    rc = look_at_format(u->tree, u->txn, &old, err);
-    if (rc == TXKV_OK && old)
-        rc = need_meta(u->tree, u->txn, TX_TREE_KEY_CHECKPOINT, OLD_CHECKPOINT_BYTES,
-                       &old_checkpoint, err);
-    if (rc == TXKV_OK && old)
-        memcpy(checkpoint, old_checkpoint, OLD_CHECKPOINT_BYTES);
-    if (rc == TXKV_OK && old)
-        rc = walk_catalog(u->tree, u->txn, upgrade_table, u, err);
-    if (rc != TXKV_OK || !old) {
-        mdb_txn_abort(u->txn);
-        return rc;
-    }
-    tx_put_u32(format, TX_TREE_FORMAT);
-    e = mdb_dbi_open(u->txn, long_name, MDB_CREATE, &dbi);
-    if (e == 0)
-        e = put_meta(u->txn, u->tree->meta_dbi, TX_TREE_KEY_CHECKPOINT, checkpoint,
-                     sizeof checkpoint);
-    if (e == 0)
-        e = put_meta(u->txn, u->tree->meta_dbi, TX_TREE_KEY_FORMAT, format, sizeof format);
-    if (e == 0)
-        e = mdb_txn_commit(u->txn);
-    else
-        mdb_txn_abort(u->txn);
-    return e == 0 ? TXKV_OK : fail_upgrade(u, e, err);
-}
-
-enum txkv_rc
-tx_tree_upgrade(struct tx_tree *tree, struct txkv_error *err)
-{
-    bool old, map_full = false;
-    struct upgrade u = { .tree = tree, .map_full = &map_full };
-    int e = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &u.txn);
-    enum txkv_rc rc;
-
-    if (e != 0)
-        return tx_tree_fail(err, e, tree->dir, "looking at the format");
-    rc = look_at_format(tree, u.txn, &old, err);
-    mdb_txn_abort(u.txn);
-    while (rc == TXKV_OK && old) {
-        map_full = false;
-        e = mdb_txn_begin(tree->env, NULL, 0, &u.txn);
-        if (e != 0)
-            return fail_upgrade(&u, e, err);
-        rc = upgrade_in(&u, err);
-        old = map_full;
-        if (map_full)
-            rc = tx_tree_grow(tree, 0, err);
-    }
-    return rc;
 }

@@ -171,10 +171,6 @@ TX_MUST_CHECK enum txkv_rc tx_tree_load_checkpoint(const struct tx_tree *tree, M
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_load(struct tx_tree *tree, bool *is_new, struct txkv_error *err);
 
-/* Turn a store of format 1 into one of TX_TREE_FORMAT; nothing for any other. Before tx_tree_load,
- * where no other process has the store. */
-TX_MUST_CHECK enum txkv_rc tx_tree_upgrade(struct tx_tree *tree, struct txkv_error *err);
-
 /* Open the handles of tables that another process has made. Takes over a larger map, too. */
 TX_MUST_CHECK enum txkv_rc tx_tree_adopt_tables(struct tx_tree *tree, struct txkv_error *err);
 

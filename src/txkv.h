@@ -55,7 +55,7 @@ enum txkv_rc {
     TXKV_TOOBIG,   /* a key, a value or a transaction beyond its limit */
     TXKV_READONLY, /* no permission to write */
     TXKV_CANTOPEN, /* missing, unreadable, or not a store */
-    TXKV_FORMAT,   /* a store of a newer format, or foreign files */
+    TXKV_FORMAT,   /* a store of another format, or foreign files */
     TXKV_CORRUPT,  /* acknowledged data are damaged */
     TXKV_IOERR,    /* the file system failed */
     TXKV_STOPPED,  /* an earlier sync failed: no more commits until the store is opened again */
@@ -582,7 +582,7 @@ struct txkv_rescue_report {
  * one; the directory rescue.tmp in it, if there is one, is removed by the next rescue. It takes as
  * much room again as the store has. report may be NULL.
  *
- * Returns TXKV_OK; TXKV_LOCKED when the store is open; TXKV_FORMAT for one of a newer format;
+ * Returns TXKV_OK; TXKV_LOCKED when the store is open; TXKV_FORMAT for one of another format;
  * TXKV_CANTOPEN, TXKV_READONLY, TXKV_EXISTS, TXKV_FULL, TXKV_IOERR, TXKV_NOMEM.
  */
 TXKV_MUST_CHECK enum txkv_rc txkv_rescue(const char *dir, const char *wal_dir,

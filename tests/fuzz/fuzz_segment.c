@@ -87,7 +87,7 @@ begin_file(struct maker *m, struct input *input)
     tx_segment_name(first_lsn, name);
     (void)snprintf(m->file->name, sizeof m->file->name, "%s", name);
     m->at = TX_SEGMENT_HEADER_BYTES;
-    put_header(m, how & 16 ? FOREIGN : STORE, how & 32 ? lsn : 2);
+    put_header(m, how & 16 ? FOREIGN : STORE, how & 32 ? lsn : TX_SEGMENT_FORMAT);
     if (how & 64)
         m->file->bytes[lsn % TX_SEGMENT_HEADER_BYTES] ^= 0x20;
 }

@@ -263,6 +263,35 @@ a_database_that_is_missing_is_damage(void **state)
     examine_copy(true);
 }
 
+/* Goal: another format is told as what it is, and no rescue takes it for damage. Method: bits of
+ * the format, which stands behind its name, change. */
+static void
+a_store_of_another_format_is_no_damaged_one(void **state)
+{
+    static const struct {
+        uint8_t bits;
+        const char *format, *way_out;
+    } cases[] = { { 4 ^ 2, "format 2", "txkv_export" }, { 4 ^ 12, "format 12", "made it" } };
+    static uint8_t file[1 << 20];
+    size_t bytes;
+
+    (void)state;
+    (void)make_store();
+    bytes = read_data(file, sizeof file);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        change_at(file, bytes, "format", 6, cases[i].bits);
+        examine_copy(false);
+        assert_non_null(strstr(seen.first, cases[i].format));
+        assert_non_null(strstr(seen.first, cases[i].way_out));
+        expect_open(TXKV_FORMAT);
+        assert_int_equal(txkv_rescue(copy_dir, NULL, NULL, &err), TXKV_FORMAT);
+        assert_non_null(strstr(err.text, cases[i].way_out));
+        change_at(file, bytes, "format", 6, cases[i].bits);
+    }
+    examine_copy(true);
+    expect_open(TXKV_OK);
+}
+
 static void
 what_is_open_is_not_examined(void **state)
 {
@@ -431,6 +460,7 @@ main(void)
         STORE_TEST(no_damaged_number_in_a_page_reaches_lmdb),
         STORE_TEST(a_database_that_no_store_has_is_damage),
         STORE_TEST(a_database_that_is_missing_is_damage),
+        STORE_TEST(a_store_of_another_format_is_no_damaged_one),
         STORE_TEST(what_is_open_is_not_examined),
         STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
         STORE_TEST(a_log_directory_that_is_missing_is_told),

@@ -75,7 +75,7 @@ an_index_entry_without_a_row_is_found(void **state)
     (void)state;
     plant(number_of("u\x01"
                     "2"),
-          "\x20q\0\x10\xc0\x22", 6, "", 0); /* of a row 9 */
+          "\x20q\0\x15\x09", 5, "", 0); /* of a row 9 */
     expect_problem(db, 2, "table u, key 9: an index has an entry for a row that is not there");
     close_both(db);
 }
@@ -88,7 +88,7 @@ an_entry_of_another_value_and_a_row_twice_in_a_unique_index_are_found(void **sta
     (void)state;
     plant(number_of("u\x01"
                     "1"),
-          "\x20x\0", 3, "\x10\xc0", 2); /* x is row 2's */
+          "\x20x\0", 3, "\x15\x02", 2); /* x is row 2's */
     expect_problem(db, 2, "table u, key 1: another row has the entry of a UNIQUE index");
     assert_non_null(strstr(problems(db), "key 2: an index has an entry that is not of the row"));
     close_both(db);
@@ -119,7 +119,7 @@ a_row_whose_bytes_were_changed_is_found(void **state)
     sqlite3 *db = open_damaged();
 
     (void)state;
-    plant(number_of("u"), "\x10\xc0", 2, "\x08\x00\xff\xff", 4); /* 2: a text beyond the end */
+    plant(number_of("u"), "\x15\x02", 2, "\x08\x00\xff\xff", 4); /* 2: a text beyond the end */
     expect_problem(db, 1, "table u, key 2: the row is damaged");
     assert_int_equal(run(db, "SELECT * FROM u WHERE id = 2"), SQLITE_CORRUPT_VTAB);
     plant(number_of("kv"), "\x20k", 2, "\x04\x09", 2);

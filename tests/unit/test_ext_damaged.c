@@ -17,12 +17,12 @@ struct bytes {
         text, sizeof(text) - 1                                                                     \
     }
 
-/* Under 10 c2 is row 3, under 20 78 00 the text x. A value begins with the lengths of its parts. */
+/* Under 15 03 is row 3, under 20 78 00 the text x. A value begins with the lengths of its parts. */
 static const struct bytes keys[] = {
-    BYTES("\x10\xc2"),     BYTES("\x00"),     BYTES("\xff\xff\xff"), BYTES("\x20unended"),
-    BYTES("\x10"),         BYTES("\x10\xff"), BYTES("\x20x\0\x10"),  BYTES("\x20x\0\x10\xc2"),
-    BYTES("\x20x\0\x20y"), BYTES("\x08"),     BYTES("\x30\x01\x02"), BYTES("\x10\xc0\x10\xc0"),
-    BYTES("\x20x\0"),      BYTES("\x18\x80"), BYTES("\x20\x01\xff"),
+    BYTES("\x15\x03"),     BYTES("\x00"),     BYTES("\xff\xff\xff"), BYTES("\x20unended"),
+    BYTES("\x15"),         BYTES("\x1d\xff"), BYTES("\x20x\0\x15"),  BYTES("\x20x\0\x15\x03"),
+    BYTES("\x20x\0\x20y"), BYTES("\x08"),     BYTES("\x30\x01\x02"), BYTES("\x15\x02\x15\x02"),
+    BYTES("\x20x\0"),      BYTES("\x10\x80"), BYTES("\x20\x01\xff"),
 };
 static const struct bytes values[] = {
     BYTES(""),
@@ -32,7 +32,7 @@ static const struct bytes values[] = {
     BYTES("\x01\x02\x03\x04\x05\x06\x07\x08"),
     BYTES("\x04\x09"),
     BYTES("\x7f\x7f\x7f"),
-    BYTES("\x10\xc0"),
+    BYTES("\x15\x02"),
     BYTES("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
 };
 

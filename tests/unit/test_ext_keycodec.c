@@ -17,7 +17,7 @@
 
 #include "../../ext/keycodec.h"
 
-enum { ITEMS_MAX = 4096, RANDOM_PAIRS = 100000 };
+enum { ITEMS_MAX = 16384, RANDOM_NUMBERS = 1000, RANDOM_PAIRS = 100000 };
 
 struct item {
     sqlite3_value *value;
@@ -37,50 +37,52 @@ add(sqlite3_value *value)
     items[item_count++].value = value;
 }
 
-/* The integer, the double nearest to it and that double's neighbours. */
+/* A real and its neighbours. */
+static void
+add_real(double d)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &d, sizeof(bits));
+    for (uint64_t near = bits - (bits != 0); near <= bits + 1; near++) {
+        memcpy(&d, &near, sizeof(d));
+        if (!isnan(d))
+            add(value_real(&values, d));
+    }
+}
+
+/* The integer, and the double nearest to it with its neighbours. */
 static void
 add_number(int64_t v)
 {
-    const double d = (double)v;
-    uint64_t bits;
-
     add(value_int(&values, v));
-    add(value_real(&values, d));
-    memcpy(&bits, &d, sizeof(bits));
-    for (uint64_t near = bits - (bits != 0); near <= bits + 1; near += 1) {
-        double neighbour;
+    add_real((double)v);
+}
 
-        memcpy(&neighbour, &near, sizeof(neighbour));
-        add(value_real(&values, neighbour));
+/* Integers of all lengths, and reals around them and of all exponents. */
+static void
+add_random_numbers(void)
+{
+    for (int i = 0; i < RANDOM_NUMBERS; i++) {
+        const uint64_t bits = (uint64_t)random_below(SIZE_MAX) << 1;
+        const int64_t v = (int64_t)bits >> random_below(64);
+        double real;
+
+        add_number(v);
+        add_real((double)v + (double)random_below(65536) / 65536);
+        memcpy(&real, &bits, sizeof(real));
+        add_real(real);
     }
 }
 
 static void
 add_numbers(void)
 {
-    static const double reals[] = { -0.0,
-                                    0.5,
-                                    -0.5,
-                                    0x1p-1074,
-                                    -0x1p-1074,
-                                    0x1p-1022,
-                                    0x1p63,
-                                    -0x1p63,
-                                    0x1p64,
-                                    -0x1p64,
-                                    1e300,
-                                    -1e300,
-                                    (double)INFINITY,
-                                    -(double)INFINITY,
-                                    0.1,
-                                    -0.1,
-                                    1e15,
-                                    0x1.8p62,
-                                    0x1p1023,
-                                    -0x1p1023,
-                                    1.5,
-                                    -1.5,
-                                    0x1.fffffffffffffp1023 };
+    static const double reals[] = {
+        0,     0.5,   0x1p-1074, 0x1p-1022, 0x1p63,   0x1p64,
+        1e300, 0.1,   1e15,      0x1.8p62,  0x1p1023, 1.5,
+        255.5, 256.5, 0x1p-52,   0x1p-51,   65535.5,  (double)INFINITY
+    };
 
     for (int power = 0; power < 63; power++) {
         for (int64_t near = -2; near <= 2; near++) {
@@ -95,7 +97,9 @@ add_numbers(void)
         add_number(INT64_MIN + 1023 + near);
     }
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
-        add(value_real(&values, reals[i]));
+        for (int sign = -1; sign <= 1; sign += 2)
+            add_real(sign * reals[i]);
+    add_random_numbers();
 }
 
 /* Strings of a few bytes that matter, so that many are prefixes of one another. */
@@ -285,19 +289,32 @@ the_bytes_of_a_key_are_those_of_the_file_format(void **state)
     const int64_t beyond = (INT64_C(1) << 53) + 1;
 
     (void)state;
-    ENCODES(value_int(&values, 0), TX_KEY_AS_IS, "\x10\x80");
-    ENCODES(value_int(&values, 1), TX_KEY_AS_IS, "\x10\xbf\xf0");
-    ENCODES(value_real(&values, 1), TX_KEY_REAL, "\x10\xbf\xf0");
-    ENCODES(value_real(&values, -0.0), TX_KEY_MINUS_ZERO, "\x10\x80");
-    ENCODES(value_real(&values, 0.5), TX_KEY_AS_IS, "\x10\xbf\xe0");
-    ENCODES(value_real(&values, 0x1p63), TX_KEY_AS_IS, "\x10\xc3\xe0");
-    ENCODES(value_int(&values, -1), TX_KEY_AS_IS, "\x10\x40\x0f\xff\xff\xff\xff\xff\xff");
-    ENCODES(value_int(&values, (1 << 21) - 1), TX_KEY_AS_IS, "\x10\xc1\x3f\xff\xff");
-    ENCODES(value_int(&values, beyond), TX_KEY_AS_IS, "\x10\xc3\x40\0\0\0\0\0\0\0\x01");
-    ENCODES(value_int(&values, INT64_MAX), TX_KEY_AS_IS,
-            "\x10\xc3\xdf\xff\xff\xff\xff\xff\xff\x03\xff");
-    ENCODES(value_int(&values, INT64_MIN + 256), TX_KEY_AS_IS,
-            "\x10\x3c\x1f\xff\xff\xff\xff\xff\xff\x01");
+    ENCODES(value_int(&values, 0), TX_KEY_AS_IS, "\x14");
+    ENCODES(value_real(&values, -0.0), TX_KEY_MINUS_ZERO, "\x14");
+    ENCODES(value_int(&values, 1), TX_KEY_AS_IS, "\x15\x01");
+    ENCODES(value_real(&values, 1), TX_KEY_REAL, "\x15\x01");
+    ENCODES(value_int(&values, 255), TX_KEY_AS_IS, "\x15\xff");
+    ENCODES(value_int(&values, 256), TX_KEY_AS_IS, "\x16\x01\0");
+    ENCODES(value_int(&values, beyond), TX_KEY_AS_IS, "\x1b\x20\0\0\0\0\0\x01");
+    ENCODES(value_int(&values, INT64_MAX), TX_KEY_AS_IS, "\x1c\x7f\xff\xff\xff\xff\xff\xff\xff");
+    ENCODES(value_int(&values, -1), TX_KEY_AS_IS, "\x12\xff");
+    ENCODES(value_int(&values, -256), TX_KEY_AS_IS, "\x12\0");
+    ENCODES(value_int(&values, -257), TX_KEY_AS_IS, "\x11\xfe\xff");
+    ENCODES(value_int(&values, INT64_MIN), TX_KEY_AS_IS, "\x0b\x80\0\0\0\0\0\0\0");
+    ENCODES(value_real(&values, -0x1p63), TX_KEY_REAL, "\x0b\x80\0\0\0\0\0\0\0");
+    ENCODES(value_real(&values, 1.5), TX_KEY_AS_IS, "\x15\x01\x80");
+    ENCODES(value_real(&values, -1.5), TX_KEY_AS_IS, "\x12\xfe\x80");
+    ENCODES(value_real(&values, 1 + 0x1p-52), TX_KEY_AS_IS, "\x15\x01\0\0\0\0\0\0\x10");
+    ENCODES(value_real(&values, -1 - 0x1p-52), TX_KEY_AS_IS,
+            "\x12\xfe\xff\xff\xff\xff\xff\xff\xf0");
+    ENCODES(value_real(&values, 19.99), TX_KEY_AS_IS, "\x15\x13\xfd\x70\xa3\xd7\x0a\x3d");
+    ENCODES(value_real(&values, 0.5), TX_KEY_AS_IS, "\x14\x3f\xe0");
+    ENCODES(value_real(&values, -0.5), TX_KEY_AS_IS, "\x13\xc0\x20");
+    ENCODES(value_real(&values, 0x1p-1074), TX_KEY_AS_IS, "\x14\0\0\0\0\0\0\0\x01");
+    ENCODES(value_real(&values, 0x1p63), TX_KEY_AS_IS, "\x1d\x43\xe0");
+    ENCODES(value_real(&values, (double)INFINITY), TX_KEY_AS_IS, "\x1d\x7f\xf0");
+    ENCODES(value_real(&values, -0x1p64), TX_KEY_AS_IS, "\x0a\xbc\x10");
+    ENCODES(value_real(&values, -(double)INFINITY), TX_KEY_AS_IS, "\x0a\x80\x10");
     ENCODES(value_text(&values, "", 0), TX_KEY_AS_IS, "\x20");
     ENCODES(value_text(&values, "a\0", 2), TX_KEY_AS_IS, "\x20\x61\0");
     ENCODES(value_blob(&values, NULL, 0), TX_KEY_AS_IS, "\x30");
@@ -385,16 +402,33 @@ bytes_that_no_value_has_are_refused(void **state)
 
     (void)state;
     assert_false(DECODES("", 0));
-    assert_false(DECODES("\x10", 0));
-    assert_false(DECODES("\x11\x80", 0));
-    assert_false(DECODES("\x10\x80\0", 0));                               /* a trailing zero */
-    assert_false(DECODES("\x10\xff\xf8", 0));                             /* NaN */
-    assert_false(DECODES("\x10\x7f\xff\xff\xff\xff\xff\xff\xff", 0));     /* -0.0 */
-    assert_false(DECODES("\x10\xbf\xf0\0\0\0\0\0\0\0\x01", 0));           /* 1 and a rest */
-    assert_false(DECODES("\x10\xc3\x40\0\0\0\0\0\0\0\x02", 0));           /* 2^53 + 2 as a rest */
-    assert_false(DECODES("\x10\xc3\xe0\0\0\0\0\0\0\0\x01", 0));           /* 2^63 and a rest */
-    assert_false(DECODES("\x10\xc3\xdf\xff\xff\xff\xff\xff\xff\x04", 0)); /* beyond int64 */
-    assert_false(DECODES("\x10\xc3\x40\0\0\0\0\0\0\0\x01\x01", 0));       /* one byte more */
+    assert_false(DECODES("\x09", 0));
+    assert_false(DECODES("\x1e\x01", 0));
+    assert_false(DECODES("\x14\0", 0)); /* a trailing zero */
+    assert_false(DECODES("\x15\0", 0)); /* 0 has no bytes */
+    assert_false(DECODES("\x15", 0));   /* fewer than it says */
+    assert_false(DECODES("\x16\x01", 0));
+    assert_false(DECODES("\x16\0\x01", 0)); /* more than it takes */
+    assert_false(DECODES("\x11\xff\x01", 0));
+    assert_false(DECODES("\x1c\x80\0\0\0\0\0\0\0", 0)); /* beyond int64 */
+    assert_false(DECODES("\x0b\x7f\xff\xff\xff\xff\xff\xff\xff", 0));
+    assert_false(DECODES("\x15\x01\x80\0", 0));           /* a trailing zero */
+    assert_false(DECODES("\x12\xff\x80", 0));             /* -0.5 is 13 */
+    assert_false(DECODES("\x15\x01\0\0\0\0\0\0\x18", 0)); /* between two doubles */
+    assert_false(DECODES("\x15\x02\0\0\0\0\0\0\x10", 0));
+    assert_false(DECODES("\x1b\x20\0\0\0\0\0\0\x80", 0));   /* 2^53 and a half */
+    assert_false(DECODES("\x15\x01\0\0\0\0\0\0\0\x01", 0)); /* one byte more */
+    assert_false(DECODES("\x14\x3f\xf0", 0));               /* 1.0 as bits */
+    assert_false(DECODES("\x14\x80", 0));                   /* -0.0 */
+    assert_false(DECODES("\x14\xbf\xe0", 0));               /* -0.5 */
+    assert_false(DECODES("\x13", 0));
+    assert_false(DECODES("\x13\xc0\x10", 0));                         /* -1.0 as bits */
+    assert_false(DECODES("\x13\x40\x20", 0));                         /* 0.5 */
+    assert_false(DECODES("\x13\x80", 0));                             /* -0.0 */
+    assert_false(DECODES("\x1d\x43\xdf\xff\xff\xff\xff\xff\xff", 0)); /* below 2^63 */
+    assert_false(DECODES("\x1d\x7f\xf8", 0));                         /* NaN */
+    assert_false(DECODES("\x0a\xbc\x20", 0));                         /* -2^63 as bits */
+    assert_false(DECODES("\x0a\x80\x08", 0));                         /* NaN */
     assert_true(decodes(longer, TXKV_KEY_BYTES_MAX, 0));
     assert_false(decodes(longer, TXKV_KEY_BYTES_MAX + 1, 0));
 }
@@ -403,11 +437,15 @@ static void
 a_note_that_does_not_fit_the_key_is_refused(void **state)
 {
     (void)state;
-    assert_true(DECODES("\x10\xbf\xf0", TX_KEY_REAL));
-    assert_false(DECODES("\x10\xbf\xf0", TX_KEY_MINUS_ZERO));
-    assert_false(DECODES("\x10\xbf\xf0", 3));
-    assert_false(DECODES("\x10\xbf\xe0", TX_KEY_REAL));
-    assert_false(DECODES("\x10\xc3\x40\0\0\0\0\0\0\0\x01", TX_KEY_REAL));
+    assert_true(DECODES("\x15\x01", TX_KEY_REAL));
+    assert_false(DECODES("\x15\x01", TX_KEY_MINUS_ZERO));
+    assert_false(DECODES("\x15\x01", 3));
+    assert_true(DECODES("\x14", TX_KEY_MINUS_ZERO));
+    assert_false(DECODES("\x14\x3f\xe0", TX_KEY_REAL));
+    assert_false(DECODES("\x14\x3f\xe0", TX_KEY_MINUS_ZERO));
+    assert_false(DECODES("\x1b\x20\0\0\0\0\0\x01", TX_KEY_REAL)); /* 2^53 + 1 */
+    assert_false(DECODES("\x1c\x7f\xff\xff\xff\xff\xff\xff\xff", TX_KEY_REAL));
+    assert_false(DECODES("\x1d\x43\xe0", TX_KEY_REAL));
     assert_false(DECODES("\x20", TX_KEY_REAL));
     assert_false(DECODES("\x30", TX_KEY_MINUS_ZERO));
 }
@@ -475,28 +513,46 @@ assert_description(sqlite3_value *value, const char *expected)
     sqlite3_value_free(value);
 }
 
-/* Goal: what spares a cell gives integers below 2^53, all of them, and nothing else. */
+/* Goal: what spares a cell gives all integers, and nothing else. */
 static void
-an_integer_below_2_to_53_is_read_without_a_cell(void **state)
+an_integer_is_read_without_a_cell(void **state)
 {
     size_t found = 0;
 
     (void)state;
     for (size_t i = 0; i < item_count; i++) {
         const struct tx_keybuf *key = &items[i].key;
-        struct tx_cell cell;
-        bool is_small;
+        const bool is_integer = sqlite3_value_type(items[i].value) == SQLITE_INTEGER;
         int64_t integer;
 
-        assert_true(tx_key_cell(data_of(key), key->bytes, TX_KEY_AS_IS, &cell));
-        is_small = cell.type == SQLITE_INTEGER && cell.integer > -(INT64_C(1) << 53) &&
-                   cell.integer < INT64_C(1) << 53;
-        assert_int_equal(tx_key_integer(data_of(key), key->bytes, &integer), is_small);
-        if (is_small)
-            assert_int_equal(integer, cell.integer);
-        found += is_small;
+        if (!tx_key_integer(data_of(key), key->bytes, &integer)) {
+            assert_false(is_integer);
+            continue;
+        }
+        found++;
+        assert_true(is_integer || key->note != TX_KEY_AS_IS);
+        assert_true(!is_integer || integer == sqlite3_value_int64(items[i].value));
     }
     assert_in_range(found, 100, item_count - 100);
+}
+
+/* Goal: an integer takes a byte more than its own bytes, and no number takes more than 9. */
+static void
+numbers_are_short(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < item_count; i++) {
+        const int type = sqlite3_value_type(items[i].value);
+        const int64_t v = sqlite3_value_int64(items[i].value);
+        uint32_t bytes = v == 0 ? 1 : 2;
+
+        for (uint64_t left = (uint64_t)(v < 0 ? ~v : v) >> 8; left != 0; left >>= 8)
+            bytes++;
+        if (type == SQLITE_INTEGER)
+            assert_int_equal(items[i].key.bytes, bytes);
+        else if (type == SQLITE_FLOAT)
+            assert_in_range(items[i].key.bytes, 1, 9);
+    }
 }
 
 static void
@@ -515,8 +571,8 @@ a_key_is_described_in_words_and_cut_between_characters(void **state)
                        "'012345678901234567890123'...");
     assert_description(value_blob(&values, "abcdefghijklmnopqrst", 20),
                        "x'6162636465666768696a6b6c'...");
-    tx_key_describe((const uint8_t *)"\x10\x80\0", 3, out, sizeof(out));
-    assert_string_equal(out, "damaged key x'108000'");
+    tx_key_describe((const uint8_t *)"\x15\x80\0", 3, out, sizeof(out));
+    assert_string_equal(out, "damaged key x'158000'");
     tx_key_describe(NULL, 0, out, sizeof(out));
     assert_string_equal(out, "damaged key x''");
 }
@@ -534,7 +590,8 @@ main(void)
         cmocka_unit_test(bytes_that_no_value_has_are_refused),
         cmocka_unit_test(a_note_that_does_not_fit_the_key_is_refused),
         cmocka_unit_test(running_out_of_memory_while_converting_is_told),
-        cmocka_unit_test(an_integer_below_2_to_53_is_read_without_a_cell),
+        cmocka_unit_test(an_integer_is_read_without_a_cell),
+        cmocka_unit_test(numbers_are_short),
         cmocka_unit_test(a_key_is_described_in_words_and_cut_between_characters),
     };
 

@@ -353,7 +353,7 @@ the_bytes_of_a_tuple_are_those_of_the_file_format(void **state)
     tx_tuple_init(&key);
     tx_tuple_add(&key, &text, TX_COLLATION_BINARY);
     tx_tuple_add_last(&key, &seven, TX_COLLATION_BINARY);
-    assert_bytes(&key, "\x20\x61\x00\x10\xc0\x1c", 6);
+    assert_bytes(&key, "\x20\x61\x00\x15\x07", 5);
     tx_tuple_clear(&key);
     tx_tuple_add(&key, &zero, TX_COLLATION_BINARY);
     text = text_cell("b");
@@ -363,7 +363,7 @@ the_bytes_of_a_tuple_are_those_of_the_file_format(void **state)
     text = text_cell("Ab");
     tx_tuple_add(&key, &text, TX_COLLATION_NOCASE);
     tx_tuple_add_last(&key, &one, TX_COLLATION_BINARY);
-    assert_bytes(&key, "\x20\x61\x62\x00\x10\xbf\xf0", 7);
+    assert_bytes(&key, "\x20\x61\x62\x00\x15\x01", 6);
     tx_tuple_clear(&key);
     tx_tuple_add(&key, &null, TX_COLLATION_BINARY);
     text = text_cell("a  ");

@@ -250,8 +250,31 @@ a_newer_format_is_refused_and_the_message_names_both(void **state)
     OK(try_open());
     raw_put("meta", "format", "\x07\0\0", 4);
     refuses_and_leaves_the_file(TXKV_FORMAT);
+    assert_non_null(strstr(err.text, dir));
     assert_non_null(strstr(err.text, "format 7"));
-    assert_non_null(strstr(err.text, "formats up to 3"));
+    assert_non_null(strstr(err.text, "formats 4 and 5"));
+    assert_null(strstr(err.text, "txkv_export"));
+}
+
+static void
+an_older_format_is_refused_and_the_way_out_is_said(void **state)
+{
+    (void)state;
+    OK(try_open());
+    for (uint8_t format = 0; format < TX_TREE_FORMAT; format++) {
+        const uint8_t bytes[4] = { format };
+        char name[16];
+
+        raw_put("meta", "format", bytes, sizeof bytes);
+        refuses_and_leaves_the_file(TXKV_FORMAT);
+        (void)snprintf(name, sizeof name, "format %d,", format);
+        assert_non_null(strstr(err.text, name));
+        assert_non_null(strstr(err.text, dir));
+        assert_non_null(strstr(err.text, "txkv_export"));
+        assert_non_null(strstr(err.text, "txkv_import"));
+    }
+    raw_put("meta", "format", "\x04\0\0", 4);
+    OK(try_open());
 }
 
 static void
@@ -547,6 +570,8 @@ main(void)
                                         remove_dir),
         cmocka_unit_test_setup_teardown(another_lmdb_version_is_refused_unchanged, make_dir,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(an_older_format_is_refused_and_the_way_out_is_said,
+                                        make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_newer_format_is_refused_and_the_message_names_both,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(damaged_meta_is_corrupt, make_dir, remove_dir),

@@ -1,6 +1,6 @@
 /*
  * test_tree_long_files.c - keys that are longer than LMDB's as they stand in the file: their bytes,
- * what damage to them does, memory that runs out, and stores of format 1.
+ * what damage to them does, and memory that runs out.
  */
 #include "long_fixture.h"
 
@@ -199,65 +199,7 @@ no_memory_for_a_long_key_is_said_and_the_next_try_works(void **state)
     free_keys(keys, 2);
 }
 
-/* ---- format 1 ---- */
-
-/* What stood in a store of format 1: the longest key as LMDB's, the format, a "checkpoint" of two
- * numbers, no "long". */
-static void
-make_old(const struct key *longest, const void *value, size_t value_bytes)
-{
-    struct tx_tree *tree = open_tree(MIB);
-    MDB_val k = tx_tree_val(longest->data, longest->bytes), v = tx_tree_val(value, value_bytes);
-    MDB_txn *txn;
-
-    fill(tree, 1, 8, (const char *const[]){ "a", "z" }, 2);
-    assert_int_equal(mdb_txn_begin(tree->env, NULL, 0, &txn), 0);
-    assert_int_equal(mdb_put(txn, tx_tree_handle_dbi(tree->handles[1]), &k, &v, 0), 0);
-    assert_int_equal(mdb_drop(txn, tree->long_dbi, 1), 0);
-    k = tx_tree_val("format", 6);
-    v = tx_tree_val("\1\0\0\0", 4);
-    assert_int_equal(mdb_put(txn, tree->meta_dbi, &k, &v, 0), 0);
-    k = tx_tree_val("checkpoint", 10);
-    v = tx_tree_val("\10\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0", 16);
-    assert_int_equal(mdb_put(txn, tree->meta_dbi, &k, &v, 0), 0);
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    tx_tree_close(tree);
-}
-
-static void
-a_store_of_format_1_is_converted_by_whom_has_it_alone(void **state)
-{
-    static uint8_t value[MIB - 200000]; /* the map must grow */
-    struct key longest = make_key(NULL, ENTRY, ENTRY, 'k');
-    struct tx_tree *tree;
-    struct tx_tree_read *read;
-    const uint8_t *v;
-    uint32_t n;
-
-    (void)state;
-    memset(value, 2, sizeof value); /* looks like an entry of a node, and is none */
-    make_old(&longest, value, sizeof value);
-    assert_int_equal(tx_tree_open(dir, MIB, NULL, TX_TREE_JOINS, &tree, &err), TXKV_FORMAT);
-    assert_non_null(strstr(err.text, "format 1"));
-    assert_non_null(strstr(err.text, "open it once"));
-    for (int i = 0; i < 2; i++) { /* the second time it is of the new format */
-        tree = open_tree(MIB);
-        read = new_read(tree);
-        assert_int_equal(begin(read), 8);
-        assert_int_equal(tx_tree_meta(tree)->checkpoint_check, 7);
-        assert_true(sees(read, 1, "a", "a"));
-        assert_true(sees(read, 1, "z", "z"));
-        OK(tx_tree_get(read, 1, longest.data, longest.bytes, &v, &n, &err));
-        assert_int_equal(n, sizeof value);
-        assert_memory_equal(v, value, n);
-        assert_int_equal(tx_tree_rows(read, 1), 3);
-        tx_tree_read_free(read);
-        tx_tree_close(tree);
-    }
-    OK(tx_tree_open(dir, MIB, NULL, TX_TREE_JOINS, &tree, &err));
-    tx_tree_close(tree);
-    free(longest.data);
-}
+/* ---- bytes ---- */
 
 static void
 the_bytes_of_long_keys_are_those_of_the_file_format(void **state)
@@ -320,7 +262,6 @@ main(void)
         TEST(nodes_that_are_damaged_are_refused),
         TEST(nodes_in_a_circle_are_a_key_that_is_too_long),
         TEST(no_memory_for_a_long_key_is_said_and_the_next_try_works),
-        TEST(a_store_of_format_1_is_converted_by_whom_has_it_alone),
         TEST(the_bytes_of_long_keys_are_those_of_the_file_format),
     };
 
