@@ -35,6 +35,13 @@ tx_row_block_load(const uint8_t *p)
     return (struct tx_row_block){ _mm_loadu_si128((const void *)p) };
 }
 
+/* Eight bytes, and zeros. */
+static inline struct tx_row_block
+tx_row_block_load_half(const uint8_t *p)
+{
+    return (struct tx_row_block){ _mm_loadl_epi64((const void *)p) };
+}
+
 static inline void
 tx_row_block_store(uint8_t *p, struct tx_row_block block)
 {
@@ -76,8 +83,15 @@ tx_row_block_sizes(struct tx_row_block types)
     const __m128i above = _mm_subs_epu8(types.bytes, _mm_set1_epi8(TX_ROW_TYPE_BLOB));
     const __m128i halves = _mm_and_si128(_mm_srli_epi16(above, 1), _mm_set1_epi8(0x7f));
     const __m128i eight = _mm_set1_epi8(TX_ROW_TYPE_INT_MAX);
+    /* With the blobs at -128 and up one comparison tells decimals from all others. */
+    const __m128i moved = _mm_add_epi8(types.bytes, _mm_set1_epi8(128 - TX_ROW_TYPE_BLOB));
+    const __m128i decimal =
+        _mm_cmpgt_epi8(moved, _mm_set1_epi8(127 - TX_ROW_TYPE_BLOB + TX_ROW_TYPE_DECIMAL));
+    const __m128i low = _mm_and_si128(types.bytes, _mm_set1_epi8(TX_ROW_DECIMAL_BYTES_MAX - 1));
+    const __m128i decimals = _mm_and_si128(_mm_add_epi8(low, _mm_set1_epi8(1)), decimal);
 
-    return (struct tx_row_block){ _mm_or_si128(_mm_min_epu8(numbers, eight), halves) };
+    return (struct tx_row_block){ _mm_or_si128(_mm_or_si128(_mm_min_epu8(numbers, eight), decimals),
+                                               halves) };
 }
 
 static inline uint32_t
@@ -105,6 +119,15 @@ tx_row_block_load(const uint8_t *p)
     memcpy(&block.low, p, sizeof(block.low));
     memcpy(&block.high, p + sizeof(block.low), sizeof(block.high));
     return (struct tx_row_block){ le64toh(block.low), le64toh(block.high) };
+}
+
+static inline struct tx_row_block
+tx_row_block_load_half(const uint8_t *p)
+{
+    uint64_t low;
+
+    memcpy(&low, p, sizeof(low));
+    return (struct tx_row_block){ le64toh(low), 0 };
 }
 
 static inline void
@@ -166,9 +189,11 @@ tx_row_word_sizes(uint64_t types)
     const uint64_t reals = tx_row_word_from(numbers, TX_ROW_TYPE_REAL) & TX_ROW_EIGHT(1);
     const uint64_t from_blob = tx_row_word_from(known, TX_ROW_TYPE_BLOB);
     const uint64_t above = (known & from_blob) - (TX_ROW_EIGHT(TX_ROW_TYPE_BLOB) & from_blob);
+    const uint64_t decimal = tx_row_word_from(known, TX_ROW_TYPE_DECIMAL) & ~from_blob;
+    const uint64_t low = known & TX_ROW_EIGHT(TX_ROW_DECIMAL_BYTES_MAX - 1);
 
     return (numbers - reals * (TX_ROW_TYPE_REAL - TX_ROW_TYPE_INT_MAX)) |
-           (above >> 1 & TX_ROW_EIGHT(0x7f));
+           ((low + TX_ROW_EIGHT(1)) & decimal) | (above >> 1 & TX_ROW_EIGHT(0x7f));
 }
 
 static inline struct tx_row_block

@@ -1,13 +1,17 @@
 /*
  * rowcodec.c - the columns that are not the key, as the value of a row; rowcodec.h has the format.
  *
+ * Reals as decimals are the pseudodecimals of BtrBlocks (Kuschewski et al., 2023) and the encoding
+ * of ALP (Afroozeh, Kuffo and Boncz, 2023), for one value at a time, which so has its own exponent.
+ *
  * Reading trusts nothing: every type and length is checked against the end of the row before it is
- * used.
+ * used. A number in more bytes or digits than it needs is read as what it is.
  */
 #include "rowcodec.h"
 
 #include <assert.h>
 #include <endian.h>
+#include <math.h>
 #include <string.h>
 
 #include "rowtype.h"
@@ -36,14 +40,80 @@ put_varint(uint8_t *p, uint64_t v)
 }
 
 static uint64_t
-type_of_integer(int64_t v)
+bytes_of_integer(int64_t v)
 {
     const uint64_t magnitude = v < 0 ? ~(uint64_t)v : (uint64_t)v;
 
-    if (magnitude <= 1 && v >= 0)
-        return v == 0 ? TX_ROW_TYPE_ZERO : TX_ROW_TYPE_ONE;
     /* One bit more than the magnitude has, for the sign, in whole bytes. */
     return (uint64_t)(64 - __builtin_clzll(magnitude | 1)) / 8 + 1;
+}
+
+static uint64_t
+type_of_integer(int64_t v)
+{
+    if (v == 0 || v == 1)
+        return v == 0 ? TX_ROW_TYPE_ZERO : TX_ROW_TYPE_ONE;
+    return bytes_of_integer(v);
+}
+
+/* Right up to 2^51; beyond it, where not every sum with a half is a double, maybe one off. */
+static int64_t
+nearest_integer(double v)
+{
+    return (int64_t)(v + (v < 0 ? -0.5 : 0.5));
+}
+
+/* Takes the zeros at the end, at most 7, off a number with so many digits behind the point. */
+static int64_t
+without_zeros(int64_t number, unsigned *digits)
+{
+    if (number % 10000 == 0) {
+        number /= 10000;
+        *digits -= 4;
+    }
+    if (number % 100 == 0) {
+        number /= 100;
+        *digits -= 2;
+    }
+    if (number % 10 == 0) {
+        number /= 10;
+        *digits -= 1;
+    }
+    return number;
+}
+
+/*
+ * The type of a decimal, if the real is one: m / 10^k rounded once, m of 32 bits.
+ *
+ * All decimals that are not whole are found at once, with the most digits: M = m * 10^(7 - k),
+ * which is below 2^51, as k is not 0. The real is off the decimal by half an ulp at most and the
+ * product by another, together by less than half of M's units, so that the integer next to the
+ * product is M; and M / 10^7 rounds to the same real as m / 10^k does, being the same number. No
+ * other decimal does, as two of them are farther apart than an ulp. What is not whole and beyond
+ * 2^31 / 10 leaves a number of more than 32 bits, whichever it is.
+ */
+static uint64_t
+type_of_real(double real)
+{
+    unsigned digits = 0;
+    int64_t number;
+
+    if (!(real >= INT32_MIN && real < -(double)INT32_MIN)) /* so is one that is no number */
+        return TX_ROW_TYPE_REAL;
+    number = (int64_t)real;
+    if ((double)number != real) {
+        digits = TX_ROW_DECIMAL_DIGITS_MAX;
+        number = nearest_integer(real * tx_row_powers_of_ten[digits]);
+        if ((double)number / tx_row_powers_of_ten[digits] != real)
+            return TX_ROW_TYPE_REAL;
+        number = without_zeros(number, &digits);
+        if (number != (int32_t)number)
+            return TX_ROW_TYPE_REAL;
+    } else if (number == 0 && signbit(real)) {
+        return TX_ROW_TYPE_REAL; /* -0.0, which equals 0.0 */
+    }
+    return TX_ROW_TYPE_DECIMAL + (uint64_t)TX_ROW_DECIMAL_BYTES_MAX * digits +
+           bytes_of_integer(number) - 1;
 }
 
 static uint64_t
@@ -53,7 +123,7 @@ type_of_cell(const struct tx_cell *cell)
     case SQLITE_INTEGER:
         return type_of_integer(cell->integer);
     case SQLITE_FLOAT:
-        return TX_ROW_TYPE_REAL;
+        return type_of_real(cell->real);
     case SQLITE_TEXT:
         return TX_ROW_TYPE_TEXT + 2 * (uint64_t)cell->bytes;
     case SQLITE_BLOB:
@@ -79,6 +149,21 @@ tx_row_bytes(int count, const struct tx_cell *cells)
     return total;
 }
 
+/* The bytes of a cell that has a number, the first ones of the result in little-endian. */
+static uint64_t
+number_of_cell(uint64_t type, const struct tx_cell *cell)
+{
+    uint64_t number;
+
+    if (cell->type == SQLITE_INTEGER)
+        return (uint64_t)cell->integer;
+    if (type != TX_ROW_TYPE_REAL)
+        return (uint64_t)nearest_integer(cell->real *
+                                         tx_row_powers_of_ten[tx_row_decimal_digits(type)]);
+    memcpy(&number, &cell->real, sizeof(number));
+    return number;
+}
+
 /* Writes the cell's bytes at p; returns the byte after them. */
 static uint8_t *
 put_cell(uint8_t *p, uint64_t type, const struct tx_cell *cell)
@@ -92,11 +177,7 @@ put_cell(uint8_t *p, uint64_t type, const struct tx_cell *cell)
         memcpy(p, cell->data, bytes);
         return p + bytes;
     }
-    if (type == TX_ROW_TYPE_REAL)
-        memcpy(&number, &cell->real, sizeof(number));
-    else
-        number = (uint64_t)cell->integer;
-    number = htole64(number);
+    number = htole64(number_of_cell(type, cell));
     memcpy(p, &number, bytes);
     return p + bytes;
 }
@@ -105,6 +186,7 @@ void
 tx_row_encode(uint8_t *out, enum tx_key_note note, int count, const struct tx_cell *cells)
 {
     const int inlined = count < TX_ROW_COLUMNS_INLINE ? count : TX_ROW_COLUMNS_INLINE;
+    const uint8_t *types;
     uint8_t *p = out;
 
     assert(count >= 0 && count <= TX_ROW_COLUMNS_MAX);
@@ -113,10 +195,15 @@ tx_row_encode(uint8_t *out, enum tx_key_note note, int count, const struct tx_ce
     if (inlined == TX_ROW_COLUMNS_INLINE)
         p = put_varint(p, (uint64_t)(count - TX_ROW_COLUMNS_INLINE));
 
+    types = p;
     for (int i = 0; i < count; i++)
         p = put_varint(p, type_of_cell(&cells[i]));
-    for (int i = 0; i < count; i++)
-        p = put_cell(p, type_of_cell(&cells[i]), &cells[i]);
+    for (int i = 0; i < count; i++) {
+        uint64_t type = TX_ROW_TYPE_NULL;
+
+        types = tx_row_varint(types, p, &type); /* to find a real's once more costs more */
+        p = put_cell(p, type, &cells[i]);
+    }
 }
 
 enum tx_key_note
@@ -170,6 +257,9 @@ get_cell(uint64_t type, const uint8_t *p, struct tx_cell *out)
     } else if (type == TX_ROW_TYPE_REAL) {
         out->type = SQLITE_FLOAT;
         out->real = tx_row_real(p);
+    } else if (type >= TX_ROW_TYPE_DECIMAL) {
+        out->type = SQLITE_FLOAT;
+        out->real = tx_row_decimal(type, tx_row_integer(tx_row_decimal_bytes(type), p));
     } else {
         out->type = SQLITE_INTEGER;
         out->integer = tx_row_integer(type, p);

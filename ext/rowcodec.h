@@ -5,12 +5,14 @@
  *   then    only when that number is 63: what the number of columns has above 63, a varint
  *   then    one varint a column, its type: 0 NULL; 1 to 8 an integer of that many bytes, two's
  *           complement, little-endian, the fewest that hold it; 9 a real, 8 bytes, IEEE 754,
- *           little-endian; 10 and 11 the integers 0 and 1; 12 + 2n a blob of n bytes; 13 + 2n text
- *           of n bytes, UTF-8
+ *           little-endian; 10 and 11 the integers 0 and 1; 12 + 4k + n - 1 a real that is the
+ *           integer of n bytes divided by 10^k, k at most 7 and n at most 4, the least k and then
+ *           the least n; 44 + 2n a blob of n bytes; 45 + 2n text of n bytes, UTF-8
  *   then    the columns' bytes, in the same order
  *
  * A row with fewer columns than asked for has NULL in the rest. Every value comes back exactly as
- * it was stored. A varint is LEB128. Pure; any thread that owns the values.
+ * it was stored: a real is written as a decimal only when the division gives all of its bits. A
+ * varint is LEB128. Pure; any thread that owns the values.
  */
 #ifndef TX_ROWCODEC_H
 #define TX_ROWCODEC_H

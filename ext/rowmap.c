@@ -82,11 +82,22 @@ find_each(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
     return (size_t)(row + bytes - p) == total;
 }
 
-/* Looks at the types of up to 16 columns from `first` on. False when one has a second byte. */
+/* The types of up to 16 columns from `first` on, of a row that has the bytes of a half or whole
+ * block behind there, whichever they need. */
+static inline struct tx_row_block
+load_types(const uint8_t *row, size_t first, size_t n)
+{
+    const uint8_t *types = row + 1 + first;
+
+    return tx_row_block_first(
+        n <= TX_ROW_BLOCK / 2 ? tx_row_block_load_half(types) : tx_row_block_load(types), n);
+}
+
+/* Looks at these types. False when one has a second byte. */
 static inline bool
 find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
 {
-    const struct tx_row_block types = tx_row_block_first(tx_row_block_load(row + 1 + first), n);
+    const struct tx_row_block types = load_types(row, first, n);
     struct tx_row_block sizes;
 
     if (tx_row_block_long(types) != 0)
@@ -149,7 +160,8 @@ find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 
     /* Types are looked at 16 together, which for few is too much, and must not go beyond the row.
      * All checks but the last are find_any's. */
-    if (columns >= BLOCK_MIN && columns <= TX_ROW_BLOCK && bytes > TX_ROW_BLOCK &&
+    if (columns >= BLOCK_MIN && columns <= TX_ROW_BLOCK &&
+        bytes > (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) &&
         columns <= (size_t)map->count && find_block(row, 0, columns, map, &total)) {
         map->columns = (uint32_t)columns;
         map->rest = TX_ROW_REST_NULL;
@@ -259,12 +271,27 @@ get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
     return (int64_t)le64toh(v) >> (64 - 8 * type);
 }
 
+/* The same of a decimal, of which four bytes that end where it does are looked at. */
+static inline double
+get_decimal_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
+{
+    const uint32_t unused_bytes = ~type % TX_ROW_DECIMAL_BYTES_MAX;
+    uint32_t v;
+
+    if ((size_t)(p - row) < sizeof(v) - 1)
+        return tx_row_decimal(type, tx_row_integer(tx_row_decimal_bytes(type), p));
+    memcpy(&v, p - unused_bytes, sizeof(v));
+    return tx_row_decimal(type, (int32_t)le32toh(v) >> 8 * unused_bytes);
+}
+
 /* `row` is where the row begins, or another place before the values that may be looked at. */
-static inline void
+__attribute__((always_inline)) static inline void
 give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
 {
     if (type < TX_ROW_TYPE_BLOB) {
-        if (type == TX_ROW_TYPE_REAL)
+        if (type >= TX_ROW_TYPE_DECIMAL)
+            sqlite3_result_double(context, get_decimal_of_row(type, row, p));
+        else if (type == TX_ROW_TYPE_REAL)
             sqlite3_result_double(context, tx_row_real(p));
         else
             sqlite3_result_int64(context, get_integer_of_row(type, row, p));

@@ -205,7 +205,7 @@ reals_come_back_in_every_bit(void **state)
 static void
 texts_and_blobs_come_back_with_their_zeros_and_lengths(void **state)
 {
-    static const size_t lengths[] = { 0, 1, 57, 58, 8185, 8186, 8187, 100000, 2000000 };
+    static const size_t lengths[] = { 0, 1, 41, 42, 8168, 8169, 8170, 100000, 2000000 };
     char *bytes = calloc(1, 2000000);
 
     (void)state;
@@ -300,7 +300,11 @@ row_of_types(const unsigned *types, int columns, size_t values_bytes, size_t *be
 static size_t
 size_of_type(unsigned type)
 {
-    return type >= 12 ? (type - 12) / 2 : type == 9 ? 8 : type >= 10 ? 0 : type;
+    if (type >= 44)
+        return (type - 44) / 2;
+    if (type >= 12)
+        return (type - 12) % 4 + 1;
+    return type == 9 ? 8 : type >= 10 ? 0 : type;
 }
 
 /* Each column's place and value are those that the types, added up one after the other, say. */
@@ -334,7 +338,7 @@ assert_found_by_types(const struct row *row, size_t at, const unsigned *types, i
 static void
 columns_found_together_are_where_they_are_one_by_one(void **state)
 {
-    static const unsigned limits[] = { 3, 14, 128 };
+    static const unsigned limits[] = { 3, 46, 128 };
     unsigned types[62];
 
     (void)state;
@@ -368,24 +372,26 @@ columns_found_together_are_where_they_are_one_by_one(void **state)
 static void
 the_bytes_of_a_row_are_those_of_the_file_format(void **state)
 {
-    static const char expected[] = "\x1e\x00\x02\x09\x0b\x10\x0f\x0a"
+    static const char expected[] = "\x26\x00\x02\x09\x0b\x30\x2f\x0a\x15\x0c"
                                    "\xfe\xfe"
-                                   "\0\0\0\0\0\0\xf8\x3f"
+                                   "\x55\x55\x55\x55\x55\x55\xd5\x3f"
                                    "\x01\x02"
-                                   "a";
+                                   "a"
+                                   "\xcf\x07"
+                                   "\xff";
     sqlite3_value *columns[] = {
-        value_null(&values),   value_int(&values, -258),           value_real(&values, 1.5),
+        value_null(&values),   value_int(&values, -258),           value_real(&values, 1.0 / 3),
         value_int(&values, 1), value_blob(&values, "\x01\x02", 2), value_text(&values, "a", 1),
-        value_int(&values, 0)
+        value_int(&values, 0), value_real(&values, 19.99),         value_real(&values, -1.0)
     };
     struct row row;
 
     (void)state;
-    row = encode(TX_KEY_MINUS_ZERO, 7, columns);
+    row = encode(TX_KEY_MINUS_ZERO, 9, columns);
     assert_int_equal(row.bytes, sizeof(expected) - 1);
     assert_memory_equal(row.data, expected, row.bytes);
     free(row.data);
-    free_values(7, columns);
+    free_values(9, columns);
 }
 
 static void
@@ -434,16 +440,17 @@ damaged_numbers_in_a_row_are_refused(void **state)
     (void)state;
     assert_true(DAMAGED("", 1, 0));
     assert_true(DAMAGED("\x08\x00\x00", 1, 0)); /* more columns than the table has */
-    assert_true(DAMAGED("\x04\x0e", 1, 0));     /* a blob beyond the end */
+    assert_true(DAMAGED("\x04\x2e", 1, 0));     /* a blob beyond the end */
+    assert_true(DAMAGED("\x04\x0d\x01", 1, 0)); /* a decimal beyond the end */
     assert_true(DAMAGED("\x04\x80", 1, 0));     /* a varint without an end */
-    assert_true(DAMAGED("\x04\x8c\xff\xff\xff\xff\xff\xff\xff\x7f", 1, 0));
-    assert_true(DAMAGED("\x04\x8c\x80\x80\x80\x80\x80\x80\x80\x80\x01", 1, 0));
+    assert_true(DAMAGED("\x04\xac\xff\xff\xff\xff\xff\xff\xff\x7f", 1, 0));
+    assert_true(DAMAGED("\x04\xac\x80\x80\x80\x80\x80\x80\x80\x80\x01", 1, 0));
     assert_true(DAMAGED("\x0c\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"
-                        "\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x0c",
+                        "\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x2c",
                         3, 2)); /* lengths whose sum wraps */
     assert_true(DAMAGED("\xfc", 2000, 0));
     assert_true(DAMAGED("\xfc\xff\xff\xff\xff\x7f", 2000, 0)); /* a number of columns beyond all */
-    assert_false(DAMAGED("\x04\x0c", 1, 0));
+    assert_false(DAMAGED("\x04\x2c", 1, 0));
 }
 
 /* Measures the argument while SQLite may allocate nothing more. */
