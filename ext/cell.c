@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+#include "textcopy.h"
+
+enum { SHORT_TEXT = 512 }; /* with its terminator */
+
 static bool
 contains(const char *type, const char *word)
 {
@@ -113,6 +117,40 @@ tx_cell_read(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *ou
     }
 }
 
+/* A text as it is: SQLite copies it, and once more when it wants a terminator. */
+static void
+give_text(sqlite3_context *context, const uint8_t *text, size_t bytes)
+{
+    sqlite3_result_text64(context, (const char *)text, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
+/* A short one, by the C library's functions. */
+__attribute__((noinline)) static void
+give_short_text(sqlite3_context *context, const uint8_t *text, size_t bytes)
+{
+    char copy[SHORT_TEXT];
+
+    if (memchr(text, '\0', bytes) != NULL) {
+        give_text(context, text, bytes);
+        return;
+    }
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
+}
+
+/* A short one, for which tx_text_copy works. */
+__attribute__((target("avx2"), noinline)) static void
+give_short_copy(sqlite3_context *context, const uint8_t *text, size_t bytes)
+{
+    _Alignas(TX_TEXT_PIECE) uint8_t copy[SHORT_TEXT];
+
+    if (tx_text_copy(copy, text, bytes))
+        sqlite3_result_text(context, (const char *)copy, -1, SQLITE_TRANSIENT);
+    else
+        give_text(context, text, bytes);
+}
+
 /*
  * SQLite keeps a text that came with its terminator as it is; any other it gives one, in memory
  * that it asks to grow, as soon as sqlite3_column_text, or length(), looks at it. So short ones
@@ -121,15 +159,12 @@ tx_cell_read(sqlite3_value *value, enum tx_affinity affinity, struct tx_cell *ou
 void
 tx_text_result(sqlite3_context *context, const uint8_t *text, size_t bytes)
 {
-    char copy[512];
-
-    if (bytes < sizeof(copy) && memchr(text, '\0', bytes) == NULL) {
-        memcpy(copy, text, bytes);
-        copy[bytes] = '\0';
-        sqlite3_result_text(context, copy, -1, SQLITE_TRANSIENT);
-    } else {
-        sqlite3_result_text64(context, (const char *)text, bytes, SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
+    if (bytes >= SHORT_TEXT)
+        give_text(context, text, bytes);
+    else if (tx_text_copy_works(text, bytes))
+        give_short_copy(context, text, bytes);
+    else
+        give_short_text(context, text, bytes);
 }
 
 void
