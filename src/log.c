@@ -411,17 +411,6 @@ segment_after(struct tx_log *log, uint64_t lsn, uint64_t end_lsn)
     return s;
 }
 
-void
-tx_log_touch(const struct tx_segment *segment, uint64_t from, uint64_t to)
-{
-    for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
-        volatile uint8_t *byte = segment->map + at;
-        const uint8_t same = *byte;
-
-        *byte = same;
-    }
-}
-
 /* Everything from the durable LSN to lsn. Under sync_mutex. */
 static enum txkv_rc
 sync_segments(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error *err)
@@ -437,7 +426,7 @@ sync_segments(struct tx_log *log, uint64_t lsn, bool rewrite, struct txkv_error 
         enum txkv_rc rc;
 
         if (rewrite)
-            tx_log_touch(s, from, to);
+            tx_segment_rewrite(s, from, to);
         tx_segment_unmap_pages(s, from, to);
         rc = tx_log_sync_file(s, err);
         if (rc == TXKV_OK && !is_named)

@@ -75,10 +75,6 @@ tx_log_put(uint8_t *at, const uint8_t *header)
     tx_store_release_64((uint64_t *)(void *)at, check);
 }
 
-/* Write to each page of the range (bytes of the map) what stands there, so that the next sync
- * writes it, whatever an earlier one did. */
-void tx_log_touch(const struct tx_segment *segment, uint64_t from, uint64_t to);
-
 /* TXKV_CANTOPEN when the log's directory is no longer the one that was opened. */
 TX_MUST_CHECK enum txkv_rc tx_log_check_dir(const struct tx_log *log, struct txkv_error *err);
 

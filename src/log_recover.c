@@ -32,11 +32,13 @@ sync_walked(const struct tx_log_walk *w, const struct tx_segment *s, struct txkv
     const uint64_t from = tx_max_u64(w->durable_lsn, s->first_lsn) - s->first_lsn;
     const uint64_t to = tx_min_u64(tx_max_u64(w->lsn, s->first_lsn) - s->first_lsn, s->file_bytes);
 
-    tx_log_touch(s, from, to);
+    tx_segment_rewrite(s, from, to);
     return tx_log_sync_file(s, err);
 }
 
 /* ---- recovery ---- */
+
+enum { OPEN_FILES_MAX = 16 };
 
 struct recovery {
     struct tx_log *log;
@@ -44,11 +46,14 @@ struct recovery {
     uint64_t start_lsn;
     bool look;
     struct tx_log_names names;
-    bool entered;             /* the chain has been followed into a segment */
-    bool broken;              /* the chain has ended in, or before, a segment */
-    struct tx_segment *last;  /* the last one that stays, or NULL */
-    struct tx_segment *tail;  /* the one in which the chain ended, or NULL when between two */
-    struct tx_segment *mend;  /* the first one, when its header is damaged, else NULL */
+    bool entered;            /* the chain has been followed into a segment */
+    bool broken;             /* the chain has ended in, or before, a segment */
+    struct tx_segment *last; /* the last one that stays, or NULL */
+    struct tx_segment *tail; /* the one in which the chain ended, or NULL when between two */
+    struct tx_segment *mend; /* the first one, when its header is damaged, else NULL */
+    struct tx_segment *open; /* the first one that was read to its end and is not known to be
+                                durable, or NULL; open_files of them, up to `last` */
+    uint32_t open_files;
     uint64_t break_first_lsn; /* of the file where a record was missed */
     /* Proof of damage, or 0: a record at proof_lsn shows that the log was good up to proven_lsn. */
     uint64_t proof_lsn, proven_lsn;
@@ -151,6 +156,43 @@ refuse_overlap(const struct tx_segment *s, uint64_t next_lsn, struct txkv_error 
                    s->path, (unsigned long long)tx_segment_end_lsn(s), name);
 }
 
+/*
+ * Records tell of what had been synced when they were written, so that a file is known to be
+ * durable a little later than it has been read. It is kept open until then, or until it is one of
+ * more than `most`, and is synced then.
+ */
+static enum txkv_rc
+sync_unproven(struct recovery *r, uint32_t most, struct txkv_error *err)
+{
+    enum txkv_rc rc = TXKV_OK;
+
+    while (r->open_files > 0 && rc == TXKV_OK) {
+        struct tx_segment *s = r->open;
+
+        if (tx_segment_end_lsn(s) > r->walk.durable_lsn) {
+            if (r->open_files <= most)
+                break;
+            rc = sync_walked(&r->walk, s, err);
+        }
+        if (s != r->mend)
+            tx_segment_close_fd(s);
+        r->open = s->next;
+        r->open_files--;
+    }
+    return rc;
+}
+
+/* The chain leads through all of the file. */
+static enum txkv_rc
+keep_for_sync(struct recovery *r, struct tx_segment *s, struct txkv_error *err)
+{
+    if (r->look)
+        return TXKV_OK;
+    if (r->open_files++ == 0)
+        r->open = s;
+    return sync_unproven(r, OPEN_FILES_MAX, err);
+}
+
 /* Follow the chain into the next file, or search it when the chain has ended. */
 static enum txkv_rc
 examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state state,
@@ -170,7 +212,7 @@ examine_segment(struct recovery *r, struct tx_segment *s, enum tx_segment_state 
         if (r->walk.lsn > s->first_lsn && r->walk.lsn <= tx_segment_end_lsn(s)) {
             r->last = s;
             if (r->walk.lsn == tx_segment_end_lsn(s))
-                return r->look ? TXKV_OK : sync_walked(&r->walk, s, err);
+                return keep_for_sync(r, s, err);
             r->tail = s;
         }
     }
@@ -211,7 +253,7 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
     else if (state == TX_SEGMENT_INTACT && s->file_bytes == s->bytes)
         r->last =
             s; /* All of it is in LMDB. One that lost its bytes goes, or others may enter it. */
-    if (s != r->tail && s != r->mend)
+    if (s != r->tail && s != r->mend && (r->open_files == 0 || s != r->last))
         tx_segment_close_fd(s);
     return rc;
 }
@@ -385,7 +427,7 @@ seal_tail(struct recovery *r, struct txkv_error *err)
         w->check = tx_record_finish_header(seal, w->lsn, r->start_lsn, w->check, w->store_id);
         tx_log_put(s->map + (w->lsn - s->first_lsn), seal);
     }
-    rc = sync_walked(w, s, err);
+    rc = tx_log_sync_file(s, err);
     w->lsn = end_lsn;
     return rc;
 }
@@ -452,6 +494,11 @@ change_files(struct recovery *r, const struct tx_log_config *config, struct txkv
 
     if (r->proven_lsn > 0 && !config->salvage)
         rc = fail_damaged(r, err);
+    /* Who enters what was read may be at it still. */
+    if (rc == TXKV_OK)
+        rc = sync_unproven(r, 0, err);
+    if (rc == TXKV_OK && r->tail != NULL)
+        rc = sync_walked(&r->walk, r->tail, err);
     if (rc == TXKV_OK && config->before_cut != NULL)
         rc = config->before_cut(r->walk.arg, err);
     if (rc == TXKV_OK && r->proven_lsn > 0)

@@ -18,7 +18,8 @@ enum {
     CHUNK_BYTES_MIN = 4096,
     CHUNK_BYTES_MAX = 1 << 20,
     LARGE_PAGE_BYTES = 2 << 20, /* on x86-64 */
-    LARGE_MIN_PAGES = 4
+    LARGE_MIN_PAGES = 4,
+    LARGE_CHUNK_BYTES_MAX = 32 << 20
 };
 
 struct stripe {
@@ -149,7 +150,7 @@ tx_mem_live(void)
 
 struct tx_arena_chunk {
     struct tx_arena_chunk *older;
-    size_t bytes; /* with this header */
+    size_t bytes; /* with this header, where it is not on large pages */
 };
 
 static void
@@ -160,12 +161,37 @@ enter_chunk(struct tx_arena *arena, struct tx_arena_chunk *chunk)
     arena->end = (uint8_t *)chunk + chunk->bytes;
 }
 
+/* A chunk of at least so many bytes, handed out from the first large page on. Of what lies around
+ * it nothing is looked at but the header, so that it takes no memory and is not counted. */
+static bool
+add_large_chunk(struct tx_arena *arena, size_t bytes_wanted)
+{
+    const size_t bytes = tx_round_up(bytes_wanted, LARGE_PAGE_BYTES);
+    struct tx_arena_chunk *chunk = tx_malloc(sizeof *chunk + bytes + LARGE_PAGE_BYTES);
+
+    if (chunk == NULL)
+        return false;
+    chunk->older = arena->chunks;
+    chunk->bytes = bytes;
+    arena->chunks = chunk;
+    arena->next = (uint8_t *)chunk + sizeof *chunk;
+    arena->next += tx_round_up((uintptr_t)arena->next, LARGE_PAGE_BYTES) - (uintptr_t)arena->next;
+    arena->end = arena->next + bytes;
+    (void)madvise(arena->next, bytes, MADV_HUGEPAGE); /* advice */
+    tx_store_relaxed_64(&arena->bytes, arena->bytes + bytes);
+    return true;
+}
+
 static bool
 add_chunk(struct tx_arena *arena, size_t bytes_wanted)
 {
     struct tx_arena_chunk *chunk;
     size_t bytes = CHUNK_BYTES_MIN;
 
+    if (arena->large) {
+        bytes = tx_max_u64(bytes_wanted, tx_min_u64(arena->bytes / 4, LARGE_CHUNK_BYTES_MAX));
+        return add_large_chunk(arena, bytes);
+    }
     if (arena->chunks != NULL)
         bytes = tx_min_u64(arena->chunks->bytes * 2, CHUNK_BYTES_MAX);
     bytes = tx_max_u64(bytes, bytes_wanted + sizeof *chunk);
@@ -215,16 +241,8 @@ tx_arena_alloc(struct tx_arena *arena, size_t bytes)
 void
 tx_arena_prepare(struct tx_arena *arena, size_t bytes)
 {
-    uintptr_t from, to;
-
-    if (bytes < LARGE_MIN_PAGES * LARGE_PAGE_BYTES || bytes > SIZE_MAX / 2)
-        return;
-    if (!add_chunk(arena, bytes + LARGE_PAGE_BYTES))
-        return;
-    /* Not its ends, where pages would be given memory that is not the chunk's. */
-    from = tx_round_up((uintptr_t)arena->next, LARGE_PAGE_BYTES);
-    to = (uintptr_t)arena->end / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
-    (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* advice */
+    if (bytes >= LARGE_MIN_PAGES * LARGE_PAGE_BYTES && bytes <= SIZE_MAX / 2)
+        (void)add_large_chunk(arena, bytes);
 }
 
 void

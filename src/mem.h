@@ -35,6 +35,10 @@ struct tx_arena {
     uint8_t *next, *end;
     /* The allocating thread writes, any reads [relaxed]: bytes taken from the system. */
     uint64_t bytes;
+    /* The allocating thread's: chunks to come are of 2 to 32 MiB, on large pages where the system
+     * has them. For what will be filled without anybody waiting for a part of it: a page fault is
+     * taken, and 2 MiB are cleared, for all of it at once. */
+    bool large;
 };
 
 void tx_arena_init(struct tx_arena *arena);

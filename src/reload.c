@@ -19,6 +19,7 @@ enum {
     BLOCK_OPS = 1024,
     BLOCKS = 8,
     THREAD_FROM = 32 * BLOCK_OPS, /* operations: fewer are not worth a thread */
+    LARGE_FROM = 8 * BLOCK_OPS,   /* or large pages */
     PREFETCH_AHEAD = 8,
     GROW_TIMES = 8 /* at most, in one step: what is expected may be far from what comes */
 };
@@ -92,6 +93,7 @@ enter_block(struct tx_reload *reload, const struct block *block, uint64_t expect
     struct tx_memtable *memtable = reload->memtable;
 
     make_room(reload, expected);
+    memtable->arena.large = memtable->keeps = reload->entered >= LARGE_FROM;
     for (uint32_t i = 0; i < block->count; i++) {
         const struct op *op = &block->ops[i];
         const struct tx_key key = { op->key, op->key_bytes, op->table };
@@ -245,6 +247,7 @@ tx_reload_finish(struct tx_reload *reload)
     if (reload->blocks != NULL && current(reload)->count > 0)
         rc = pass_on(reload);
     end_thread(reload);
+    reload->memtable->arena.large = reload->memtable->keeps = false;
     return rc == TXKV_OK && reload->no_memory ? TXKV_NOMEM : rc;
 }
 

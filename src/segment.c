@@ -432,3 +432,16 @@ tx_segment_write(const struct tx_segment *segment, uint64_t at, const uint8_t *f
 {
     return segment->fd >= 0 && tx_os_write(segment->fd, from, bytes, (off_t)at) == (ssize_t)bytes;
 }
+
+void
+tx_segment_rewrite(const struct tx_segment *segment, uint64_t from, uint64_t to)
+{
+    if (from >= to || tx_segment_write(segment, from, segment->map + from, to - from))
+        return;
+    for (uint64_t at = from & ~(uint64_t)4095; at < to; at += 4096) {
+        volatile uint8_t *byte = segment->map + at;
+        const uint8_t same = *byte;
+
+        *byte = same;
+    }
+}

@@ -137,6 +137,13 @@ void tx_segment_fill(const struct tx_segment *segment, uint64_t at, const uint8_
 TX_MUST_CHECK bool tx_segment_write(const struct tx_segment *segment, uint64_t at,
                                     const uint8_t *from, uint64_t bytes);
 
+/*
+ * Write what stands in the range once more, so that the next sync writes it to the disk whatever an
+ * earlier one did. By a call where the file is open: a store to a page that has been read takes a
+ * fault, and the sync an interrupt to make the page read-only again.
+ */
+void tx_segment_rewrite(const struct tx_segment *segment, uint64_t from, uint64_t to);
+
 /* Close the file, keep the map. By who alone may sync the segment. */
 void tx_segment_close_fd(struct tx_segment *segment);
 

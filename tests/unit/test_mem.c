@@ -212,6 +212,45 @@ what_is_prepared_is_one_piece_on_large_pages(void **state)
     tx_arena_free(&arena);
 }
 
+static void
+large_chunks_grow_with_the_arena_and_count_what_they_hand_out(void **state)
+{
+    enum { PAGE = 2 << 20, PIECE = 100000, MOST = 32 << 20 };
+    struct tx_arena arena;
+    uint64_t handed_out = 0;
+    const uint8_t *p;
+
+    (void)state;
+    tx_arena_init(&arena);
+    assert_non_null(tx_arena_alloc(&arena, 8));
+    arena.large = true;
+    p = tx_arena_alloc(&arena, PIECE); /* of a new chunk, since the small one has no room */
+    assert_int_equal((uintptr_t)p % PAGE, 0);
+    assert_true(is_marked_huge(p));
+    assert_int_equal(arena.bytes, 4096 + PAGE);
+    while (handed_out < 20 * (uint64_t)MOST) {
+        uint8_t *piece = tx_arena_alloc(&arena, PIECE);
+
+        assert_non_null(piece);
+        *piece = piece[PIECE - 1] = 1;
+        handed_out += PIECE;
+    }
+    assert_in_range(arena.bytes, handed_out, handed_out + MOST + handed_out / 10);
+    p = tx_arena_alloc(&arena, MOST + 1);
+    assert_int_equal((uintptr_t)p % PAGE, 0);
+    arena.large = false;
+    tx_mem_fail_at(1, true);
+    while (tx_arena_alloc(&arena, PIECE) != NULL)
+        ;
+    tx_mem_fail_at(0, false);
+    handed_out = arena.bytes;
+    assert_non_null(tx_arena_alloc(&arena, PIECE));
+    assert_true(arena.bytes <= handed_out + MOST / 32);
+    tx_arena_reset(&arena);
+    assert_int_equal(arena.bytes, MOST / 32);
+    tx_arena_free(&arena);
+}
+
 int
 main(void)
 {
@@ -222,6 +261,7 @@ main(void)
         cmocka_unit_test(arena_pieces_are_aligned_apart_and_keep_their_bytes),
         cmocka_unit_test(a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk),
         cmocka_unit_test(what_is_prepared_is_one_piece_on_large_pages),
+        cmocka_unit_test(large_chunks_grow_with_the_arena_and_count_what_they_hand_out),
         cmocka_unit_test(an_arena_out_of_memory_keeps_what_it_has),
     };
 
