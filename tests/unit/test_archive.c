@@ -272,11 +272,11 @@ the_format_tells_of_the_archive(void **state)
     struct txkv_options options = archived_store();
 
     (void)state;
-    shell("mdb_dump -s meta store | grep -A1 666f726d6174 | grep -q 03000000");
+    shell("mdb_dump -s meta store | grep -A1 666f726d6174 | grep -q 05000000");
     options.archive_dir = "off";
     OK(try_open(in_dir("store"), &options));
     OK(txkv_close(other, &err));
-    shell("mdb_dump -s meta store | grep -A1 666f726d6174 | grep -q 02000000");
+    shell("mdb_dump -s meta store | grep -A1 666f726d6174 | grep -q 04000000");
 }
 
 /* ---- several processes ---- */
