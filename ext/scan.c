@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "cell.h"
 #include "cursor.h"
 #include "keycodec.h"
 #include "rowcodec.h"
@@ -15,6 +16,7 @@
 #include "rowplan.h"
 #include "rowlists.h"
 #include "rowscan.h"
+#include "rowtype.h"
 #include "sqlerror.h"
 #include "transaction.h"
 
@@ -180,15 +182,44 @@ give_key(struct tx_cursor *cursor, sqlite3_context *context)
                : refuse_damaged(cursor);
 }
 
+/* A row of one text, as most are: its type says what its length says. False: it is another one, or
+ * damaged. */
+static inline bool
+is_text(struct txkv_bytes row, const uint8_t **text)
+{
+    enum { LONGER = 1 << 14 }; /* types of three bytes */
+    const uint8_t *p;
+    uint32_t type;
+
+    if (row.bytes < 3 || row.data[0] >> TX_ROW_COLUMNS_SHIFT != 1)
+        return false;
+    type = row.data[1];
+    p = row.data + 2;
+    if (type >= 0x80)
+        type = (type & 0x7f) | (uint32_t)*p++ << 7;
+    *text = p;
+    return type < LONGER && type == TX_ROW_TYPE_TEXT + 2 * (size_t)(row.data + row.bytes - p);
+}
+
+__attribute__((noinline)) static int
+give_any_value(struct tx_cursor *cursor, sqlite3_context *context, struct txkv_bytes row)
+{
+    if (!tx_row_find_one(row.data, row.bytes, cursor->map.spots, &cursor->map.values))
+        return refuse_damaged(cursor);
+    tx_row_spot_result(context, cursor->map.spots[0], cursor->map.values);
+    return SQLITE_OK;
+}
+
 __attribute__((noinline)) static int
 give_value(struct tx_cursor *cursor, sqlite3_context *context)
 {
     const struct txkv_bytes row =
         cursor->row == TX_ROW_KEPT ? cursor->value : txkv_cursor_value(cursor->walk);
+    const uint8_t *text;
 
-    if (!tx_row_find_one(row.data, row.bytes, cursor->map.spots, &cursor->map.values))
-        return refuse_damaged(cursor);
-    tx_row_spot_result(context, cursor->map.spots[0], cursor->map.values);
+    if (!is_text(row, &text))
+        return give_any_value(cursor, context, row);
+    tx_text_result(context, text, (size_t)(row.data + row.bytes - text));
     return SQLITE_OK;
 }
 

@@ -123,7 +123,6 @@ struct tx_tree_walk {
     const uint8_t *leaf;
     uint32_t count;                                /* of its nodes; 0: no step is taken within it */
     uint32_t at;                                   /* the node that is visited */
-    const uint8_t *ahead;                          /* the leaf that follows; NULL: not known */
     struct tx_tree_branch way[TX_PAGES_DEPTH_MAX]; /* from the root, without the leaf */
 };
 

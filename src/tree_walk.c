@@ -356,33 +356,20 @@ leave_leaf(struct tx_tree_walk *walk, bool backward, uint32_t *count)
 }
 
 /* Ask for the leaf that follows, if it has the same parent: it is needed as soon as this one's
- * nodes have been visited. Not where it may have to come from the disk, for it will be looked at,
- * whether or not somebody wants its rows. */
-static void
-look_ahead(struct tx_tree_walk *walk, bool backward)
+ * nodes have been visited. Inline, as tx_tree_walk_fetch is. Not where it may have to come from the
+ * disk, from where nothing comes for being asked so. */
+__attribute__((always_inline)) static inline void
+look_ahead(const struct tx_tree_walk *walk, bool backward)
 {
-    const uint8_t *node = NULL;
+    const uint8_t *node = NULL, *page;
 
-    walk->ahead = NULL;
     if (walk->pages.depth > 1 && !walk->pages.scattered)
         node = next_child(&walk->way[walk->pages.depth - 2], backward);
     if (node == NULL || tx_pages_child(node) >= walk->pages.count)
         return;
-    walk->ahead = walk->pages.map + tx_pages_child(node) * TX_PAGE_BYTES;
-    __builtin_prefetch(walk->ahead);
-    __builtin_prefetch(walk->ahead + 64);
-}
-
-void
-tx_tree_walk_fetch_ahead(const struct tx_tree_walk *walk, bool backward)
-{
-    uint32_t lower;
-
-    if (walk->ahead == NULL)
-        return;
-    lower = tx_get_u16(walk->ahead + TX_AT_LOWER);
-    if (lower >= TX_PAGE_HEADER + 2 && lower <= TX_PAGE_BYTES)
-        tx_tree_walk_fetch(walk->ahead, backward ? tx_pages_nodes(walk->ahead) - 1 : 0);
+    page = walk->pages.map + tx_pages_child(node) * TX_PAGE_BYTES;
+    __builtin_prefetch(page);
+    __builtin_prefetch(page + 64);
 }
 
 int

@@ -43,9 +43,6 @@ int tx_tree_walk_seek(struct tx_tree_walk *walk, struct txkv_bytes key, struct t
 int tx_tree_walk_end(struct tx_tree_walk *walk, bool backward, struct tx_tree_pair *pair);
 int tx_tree_walk_on(struct tx_tree_walk *walk, bool backward, struct tx_tree_pair *pair);
 
-/* Ask for the first node of the leaf ahead, or, backward, the last. */
-void tx_tree_walk_fetch_ahead(const struct tx_tree_walk *walk, bool backward);
-
 /* The pair of a leaf's node, if it is a plain one: not of a long key, nor with its value elsewhere.
  */
 static inline bool
@@ -95,8 +92,6 @@ tx_tree_walk_step(struct tx_tree_walk *walk, bool backward, struct tx_tree_pair 
     walk->at = at;
     if (next < walk->count)
         tx_tree_walk_fetch(walk->leaf, next);
-    else
-        tx_tree_walk_fetch_ahead(walk, backward);
     return true;
 }
 
