@@ -30,6 +30,7 @@ static struct {
     const uint8_t *data;
     size_t bytes;
     int count;
+    bool is_alone; /* taken apart as a row of one column is */
 } shown;
 
 static void
@@ -41,10 +42,10 @@ call_row_column(sqlite3_context *context, int argc, sqlite3_value **argv)
 
     (void)argc;
     (void)argv;
-    if (shown.count == 1 && tx_row_find_one(shown.data, shown.bytes, spots, &base))
+    if (shown.is_alone && tx_row_find_one(shown.data, shown.bytes, spots, &base))
         tx_row_spot_result(context, spots[0], base);
-    else if (shown.count == 1 || tx_row_find_result(context, shown.data, shown.bytes, &map,
-                                                    shown.count - 1) != SQLITE_OK)
+    else if (shown.is_alone || tx_row_find_result(context, shown.data, shown.bytes, &map,
+                                                  shown.count - 1) != SQLITE_OK)
         sqlite3_result_error(context, "damaged", -1);
 }
 
@@ -82,14 +83,10 @@ same_bits(double a, double b)
 
 /* SQLite gives the last column as this real. */
 static void
-assert_shown(const uint8_t *row, size_t bytes, int count, double real)
+assert_given(double real)
 {
-    sqlite3_value *value;
+    sqlite3_value *value = value_of_statement(row_column);
 
-    shown.data = row;
-    shown.bytes = bytes;
-    shown.count = count;
-    value = value_of_statement(row_column);
     assert_non_null(value);
     if (isnan(real)) { /* which SQLite has none of */
         assert_int_equal(sqlite3_value_type(value), SQLITE_NULL);
@@ -98,6 +95,18 @@ assert_shown(const uint8_t *row, size_t bytes, int count, double real)
         assert_true(same_bits(sqlite3_value_double(value), real));
     }
     sqlite3_value_free(value);
+}
+
+static void
+assert_shown(const uint8_t *row, size_t bytes, int count, double real)
+{
+    shown.data = row;
+    shown.bytes = bytes;
+    shown.count = count;
+    shown.is_alone = false;
+    assert_given(real);
+    shown.is_alone = count == 1;
+    assert_given(real);
 }
 
 /* Writes a row whose last column is the real, behind NULLs, reads it, and returns that column's
