@@ -51,7 +51,7 @@ tx_text_copy(uint8_t *to, const uint8_t *text, size_t bytes)
 {
     const size_t rest = bytes % TX_TEXT_PIECE, whole = bytes - rest;
     const __m256i zero = _mm256_setzero_si256();
-    __m256i least = _mm256_set1_epi8(-1), piece = zero;
+    __m256i least = _mm256_set1_epi8(-1), piece;
 
     for (size_t i = 0; i < whole; i += TX_TEXT_PIECE) {
         piece = _mm256_loadu_si256((const void *)(text + i));

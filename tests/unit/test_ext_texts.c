@@ -6,7 +6,7 @@
  * every length up to beyond the one from which they are handed over otherwise, with zero bytes and
  * without, and blobs.
  */
-#include "sql_fixture.h"
+#include "table_fixture.h"
 
 enum {
     LONGEST = 600, /* handed over without being looked at from 512 on */
@@ -263,6 +263,40 @@ a_text_above_the_limit_is_refused_and_a_shorter_one_is_not(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* Goal: a text's type and its row's length agree. Method: rows of one column, of all types of one
+ * byte and some of two, with 100 bytes behind them; but one they are not texts of that length. */
+static void
+a_text_whose_row_has_another_length_is_damaged(void **state)
+{
+    enum { BYTES_BEHIND = 100, TEXT = 13 + 2 * BYTES_BEHIND, TYPES = 512 };
+    sqlite3 *db = open_db();
+    sqlite3_stmt *select = prepare(db, "SELECT value FROM kv WHERE key = 'k'");
+    uint8_t row[3 + BYTES_BEHIND];
+
+    (void)state;
+    open_store();
+    for (unsigned type = 0; type < TYPES; type++) {
+        const size_t start = type < 128 ? 2 : 3;
+        const bool good = type == TEXT || type == TEXT - 1;
+
+        memset(row, 'x', sizeof row);
+        row[0] = 1 << 2; /* one column */
+        row[1] = (uint8_t)(start == 2 ? type : type | 0x80);
+        if (start == 3)
+            row[2] = (uint8_t)(type >> 7);
+        OK(txkv_begin(session, &err));
+        OK(txkv_put(session, number_of("kv"), (struct txkv_bytes){ (const uint8_t *)" k", 2 },
+                    (struct txkv_bytes){ row, start + BYTES_BEHIND }, &err));
+        OK(txkv_commit(session, TXKV_SYNC_OFF, &err));
+        assert_int_equal(sqlite3_step(select), good ? SQLITE_ROW : SQLITE_CORRUPT);
+        if (good)
+            assert_int_equal(sqlite3_column_bytes(select, 0), BYTES_BEHIND);
+        (void)sqlite3_reset(select);
+    }
+    sqlite3_finalize(select);
+    close_both(db);
+}
+
 int
 main(void)
 {
@@ -274,6 +308,7 @@ main(void)
         cmocka_unit_test_setup(a_copied_value_outlives_its_statement_and_its_table, use_new_store),
         cmocka_unit_test_setup(a_value_that_is_bound_or_kept_stays_while_the_scan_goes_on,
                                use_new_store),
+        cmocka_unit_test_setup(a_text_whose_row_has_another_length_is_damaged, use_new_store),
         cmocka_unit_test_setup(a_text_above_the_limit_is_refused_and_a_shorter_one_is_not,
                                use_new_store),
     };
