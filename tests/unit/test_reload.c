@@ -11,7 +11,7 @@
 
 #include "../../src/reload.h"
 
-enum { KEYS = 60000, MANY = 200000 /* operations: enough for a thread */ };
+enum { KEYS = 120000, MANY = 200000 /* operations: enough for a thread */ };
 
 static uint64_t numbers[KEYS];
 static uint64_t last[KEYS]; /* the LSN of the key's newest operation; 0: none */
