@@ -6,6 +6,7 @@
  * every length up to beyond the one from which they are handed over otherwise, with zero bytes and
  * without, and blobs.
  */
+#include "../../ext/rowtype.h"
 #include "table_fixture.h"
 
 enum {
@@ -268,7 +269,7 @@ a_text_above_the_limit_is_refused_and_a_shorter_one_is_not(void **state)
 static void
 a_text_whose_row_has_another_length_is_damaged(void **state)
 {
-    enum { BYTES_BEHIND = 100, TEXT = 13 + 2 * BYTES_BEHIND, TYPES = 512 };
+    enum { BYTES_BEHIND = 100, TEXT = TX_ROW_TYPE_TEXT + 2 * BYTES_BEHIND, TYPES = 512 };
     sqlite3 *db = open_db();
     sqlite3_stmt *select = prepare(db, "SELECT value FROM kv WHERE key = 'k'");
     uint8_t row[3 + BYTES_BEHIND];
