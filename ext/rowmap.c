@@ -95,14 +95,15 @@ load_types(const uint8_t *row, size_t first, size_t n)
 
 /* Looks at these types. False when one has a second byte. */
 static inline bool
-find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
+find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total,
+           struct tx_row_block *out_sizes)
 {
     const struct tx_row_block types = load_types(row, first, n);
     struct tx_row_block sizes;
 
     if (tx_row_block_long(types) != 0)
         return false;
-    sizes = tx_row_block_sizes(types);
+    sizes = *out_sizes = tx_row_block_sizes(types);
     tx_row_block_store(map->sizes + first, sizes);
     map->before[first / TX_ROW_BLOCK] = *total;
     *total += tx_row_block_sum(sizes);
@@ -138,11 +139,12 @@ find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
 __attribute__((noinline)) static bool
 find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
 {
+    struct tx_row_block sizes;
     uint32_t total = 0;
 
     for (size_t i = 0; i < columns; i += TX_ROW_BLOCK)
         if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
-                        &total))
+                        &total, &sizes))
             return find_each(row, bytes, columns, map);
     map->columns = (uint32_t)columns;
     map->rest = TX_ROW_REST_NULL;
@@ -151,24 +153,41 @@ find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map 
     return bytes - 1 - columns == total;
 }
 
-/* tx_row_find, which the first column that is asked for of a row has without a call. */
-__attribute__((always_inline)) static inline bool
-find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+static inline size_t
+columns_of(const uint8_t *row, size_t bytes)
 {
-    const size_t columns = bytes == 0 ? 0 : row[0] >> TX_ROW_COLUMNS_SHIFT;
+    return bytes == 0 ? 0 : row[0] >> TX_ROW_COLUMNS_SHIFT;
+}
+
+/* tx_row_find of what most rows are: of one block of types of one byte. False: it is another.
+ * *good: what tx_row_find returns. */
+__attribute__((always_inline)) static inline bool
+find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct tx_row_block *sizes,
+               bool *good)
+{
+    const size_t columns = columns_of(row, bytes);
     uint32_t total = 0;
 
     /* Types are looked at 16 together, which for few is too much, and must not go beyond the row.
      * All checks but the last are find_any's. */
-    if (columns >= BLOCK_MIN && columns <= TX_ROW_BLOCK &&
-        bytes > (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) &&
-        columns <= (size_t)map->count && find_block(row, 0, columns, map, &total)) {
-        map->columns = (uint32_t)columns;
-        map->rest = TX_ROW_REST_NULL;
-        map->row = row;
-        map->values = row + 1 + columns;
-        return bytes - 1 - columns == total;
-    }
+    if (columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
+        bytes <= (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) ||
+        columns > (size_t)map->count || !find_block(row, 0, columns, map, &total, sizes))
+        return false;
+    map->columns = (uint32_t)columns;
+    map->rest = TX_ROW_REST_NULL;
+    map->row = row;
+    map->values = row + 1 + columns;
+    *good = bytes - 1 - columns == total;
+    return true;
+}
+
+/* tx_row_find of the others. */
+static bool
+find_other(const uint8_t *row, size_t bytes, struct tx_row_map *map)
+{
+    const size_t columns = columns_of(row, bytes);
+
     if (columns == 0 || columns == TX_ROW_COLUMNS_INLINE || columns >= bytes ||
         columns > (size_t)map->count)
         return find_any(row, bytes, map);
@@ -183,7 +202,10 @@ find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 bool
 tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 {
-    return find(row, bytes, map);
+    struct tx_row_block sizes;
+    bool good;
+
+    return find_one_block(row, bytes, map, &sizes, &good) ? good : find_other(row, bytes, map);
 }
 
 static inline uint32_t
@@ -323,7 +345,20 @@ int
 tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
                    struct tx_row_map *map, int column)
 {
-    return find(row, bytes, map) ? give_column(context, map, column) : SQLITE_CORRUPT_VTAB;
+    const size_t at = (size_t)column;
+    struct tx_row_block sizes;
+    bool good;
+
+    if (!find_one_block(row, bytes, map, &sizes, &good))
+        return find_other(row, bytes, map) ? give_column(context, map, column)
+                                           : SQLITE_CORRUPT_VTAB;
+    if (!good)
+        return SQLITE_CORRUPT_VTAB;
+    /* What give_column does, but the sizes are at hand. */
+    if (at < map->columns && row[1 + at] != TX_ROW_TYPE_NULL)
+        give(context, row[1 + at], map->values + tx_row_block_sum(tx_row_block_first(sizes, at)),
+             row);
+    return SQLITE_OK;
 }
 
 void
