@@ -12,7 +12,7 @@ enum {
     SEGMENT_BYTES = 64 * 1024,
     KEY_TAG_BLOB = 0x30,
     ROW_OF_ONE_COLUMN = 1 << 2,
-    TYPE_BLOB = 12, /* and twice the bytes */
+    TYPE_BLOB = 44, /* and twice the bytes */
     ROW_HEADER_BYTES = 4,
     OPEN_S_MAX = 30
 };
