@@ -303,7 +303,7 @@ number_cell(const struct number *n, enum tx_key_note note, struct tx_cell *out)
 bool
 tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out)
 {
-    return integer_of_key(key, bytes, out);
+    return integer_of_key(key, bytes, out) && *out != INT64_MIN;
 }
 
 bool
@@ -311,7 +311,7 @@ tx_key_integer_result(sqlite3_context *context, const uint8_t *key, size_t bytes
 {
     int64_t integer;
 
-    if (!integer_of_key(key, bytes, &integer))
+    if (!tx_key_integer(key, bytes, &integer))
         return false;
     sqlite3_result_int64(context, integer);
     return true;

@@ -79,7 +79,9 @@ bool tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes,
                    enum tx_key_note note);
 
 /*
- * The integer that a key is, without a note. False when it is another key, or damaged.
+ * The integer that a key is, without a note. False when it is another key, or damaged; also for
+ * INT64_MIN, since a NUMERIC column keeps the real -2^63, whose key it is too, as a real:
+ * tx_key_cell, and then the row, know.
  */
 bool tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out);
 

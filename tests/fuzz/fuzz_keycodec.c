@@ -65,7 +65,7 @@ check_description(void)
     free(text);
 }
 
-/* The short way gives integers, all of them, as the long one does. */
+/* The short way gives integers, all but the least, as the long one does. */
 static void
 check_integer(void)
 {
@@ -74,7 +74,8 @@ check_integer(void)
         tx_key_cell(input.key, input.bytes, TX_KEY_AS_IS, &cell) && cell.type == SQLITE_INTEGER;
     int64_t integer;
 
-    check(tx_key_integer(input.key, input.bytes, &integer) == is_integer);
+    check(tx_key_integer(input.key, input.bytes, &integer) ==
+          (is_integer && cell.integer != INT64_MIN));
     check(!is_integer || cell.integer == integer);
 }
 

@@ -13,3 +13,13 @@ UPDATE reals SET r = r / 100, n = n * 100, b = r WHERE id % 3 = 0;
 UPDATE reals SET r = r * 3 WHERE id % 5 = 0;
 SELECT id, r, n, b FROM reals WHERE id < 1100 ORDER BY id;
 SELECT count(*) FROM reals WHERE r = round(r, 2);
+-- The only real in a NUMERIC column that an integer equals, alone in a key and last in one, and beside an index.
+TABLE least(n NUMERIC PRIMARY KEY, a, INDEX(a)) WITHOUT ROWID;
+TABLE last(a, n INT, b, PRIMARY KEY(a, n)) WITHOUT ROWID;
+INSERT INTO least VALUES(-9223372036854775808.0, 1), (-9223372036854775807, 2), (9223372036854775807, 3), (9223372036854775808.0, 4);
+INSERT INTO last VALUES(1, -9223372036854775808.0, 'real'), (2, -9223372036854775807 - 1, 'integer'), (3, 9223372036854775808.0, 'real');
+SELECT typeof(n), n, a FROM least ORDER BY n;
+SELECT typeof(n), n FROM least WHERE a = 1;
+SELECT typeof(n), n, b FROM last ORDER BY a;
+UPDATE least SET a = 5 WHERE n = -9223372036854775808.0;
+SELECT typeof(n), n, a FROM least ORDER BY n DESC;
