@@ -483,6 +483,35 @@ what_is_not_in_memory_is_not_read_for_it(void **state)
     tx_tree_close(tree);
 }
 
+/* Goal: nor is it by a user who is not told what is in memory. Method: a reader that does not own
+ * the file, nor may write to it. */
+static void
+nor_by_a_user_who_may_only_read(void **state)
+{
+    struct tx_tree *tree = open_with_memory(UINT64_MAX, 16 * MIB);
+    char path[96];
+
+    (void)state;
+    fill_rows(tree, 8, 0, 1);
+    tx_tree_close(tree);
+    if (geteuid() != 0)
+        skip();
+    (void)snprintf(path, sizeof path, "%s/lock.mdb", dir);
+    assert_int_equal(chmod(path, 0666), 0);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(chmod(dir, 0755), 0);
+    (void)leave_memory(path);
+    assert_int_equal(seteuid(65534), 0);
+    memory = MIB;
+    assert_int_equal(tx_tree_open(dir, 16 * MIB, NULL, TX_TREE_READONLY, &tree, &err), TXKV_OK);
+    assert_true(is_marked());
+    (void)look_up_rows(tree);
+    tx_tree_close(tree);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(mapped_count, 0);
+}
+
 /* ---- the limit ---- */
 
 static void
@@ -586,6 +615,7 @@ main(void)
         cmocka_unit_test_setup_teardown(a_map_made_anew_has_not_been_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_is_not_in_memory_is_not_read_for_it, make_dir,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(nor_by_a_user_who_may_only_read, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(without_control_groups_the_machine_is_the_limit, make_root,
                                         remove_root),
         cmocka_unit_test_setup_teardown(the_least_of_a_group_and_those_above_it_counts, make_root,
