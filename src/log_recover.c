@@ -405,7 +405,7 @@ remove_later(struct recovery *r, struct txkv_error *err)
 
 /*
  * Write a seal where the chain ended, and move the walk behind it. It claims no more to be durable
- * than what LMDB has: the records before it are being synced with it, and a crash may lose them.
+ * than what LMDB has, though the records before it have been synced by now.
  */
 static enum txkv_rc
 seal_tail(struct recovery *r, struct txkv_error *err)

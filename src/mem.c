@@ -190,7 +190,9 @@ add_chunk(struct tx_arena *arena, size_t bytes_wanted)
 
     if (arena->large) {
         bytes = tx_max_u64(bytes_wanted, tx_min_u64(arena->bytes / 4, LARGE_CHUNK_BYTES_MAX));
-        return add_large_chunk(arena, bytes);
+        if (add_large_chunk(arena, bytes))
+            return true;
+        bytes = CHUNK_BYTES_MIN; /* there may be memory for a small one */
     }
     if (arena->chunks != NULL)
         bytes = tx_min_u64(arena->chunks->bytes * 2, CHUNK_BYTES_MAX);

@@ -79,9 +79,11 @@ open_data(struct rescue *r, struct txkv_error *err)
     }
     if (rc == TXKV_OK)
         rc = tx_inspect(r->pages, &r->meta, err);
-    /* Another format in a store that is whole is no damage. */
-    if (rc == TXKV_OK && r->meta.format != 0 && r->meta.problems == 1 &&
-        tx_pages_report(r->pages)->found.problems == 0)
+    /* Another format in a store that is whole is no damage. Of an older one, whatever else is
+     * damaged, the keys and rows would be taken for what they are not. */
+    if (rc == TXKV_OK && r->meta.format != 0 &&
+        (r->meta.format < TX_TREE_FORMAT ||
+         (r->meta.problems == 1 && tx_pages_report(r->pages)->found.problems == 0)))
         rc = tx_tree_check_format(r->dir, r->meta.format, err);
     return rc;
 }

@@ -387,8 +387,9 @@ tx_segment_peek_id(const char *dir, uint64_t first_lsn, uint64_t *store_id, stru
     *store_id = 0;
     if (rc != TXKV_OK)
         return rc;
-    /* No store has the id 0: an intact header is one of another store. */
-    if (state == TX_SEGMENT_FOREIGN && tx_get_u64(s->map + AT_FIRST_LSN) == first_lsn)
+    /* No store has the id 0: an intact header is one of another store, or of another format. */
+    if ((state == TX_SEGMENT_FOREIGN || state == TX_SEGMENT_OTHER_FORMAT) &&
+        tx_get_u64(s->map + AT_FIRST_LSN) == first_lsn)
         *store_id = tx_get_u64(s->map + AT_STORE_ID);
     tx_segment_unref(s);
     return TXKV_OK;

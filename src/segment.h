@@ -5,7 +5,7 @@
  * first_lsn + b. It opens with a 64-byte header (docs/file-format.md):
  *
  *        0     8  magic          "txkvwal1"
- *        8     4  format         3
+ *        8     4  format         4
  *       12     4  zero
  *       16     8  store id
  *       24     8  first_lsn
@@ -28,8 +28,8 @@
 #include "error.h"
 
 #define TX_SEGMENT_HEADER_BYTES 64u
-/* As written. 1 and 2 are read too: 1 has no record types above 7, 2 none above 9. */
-#define TX_SEGMENT_FORMAT    3u
+/* The only one that is read: below it records have the keys and rows of older stores. */
+#define TX_SEGMENT_FORMAT    4u
 #define TX_SEGMENT_LSN_LIMIT (UINT64_C(1) << 63)
 
 struct tx_segment {

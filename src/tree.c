@@ -326,8 +326,11 @@ open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *i
 
     if (rc == TXKV_OK)
         rc = open_env(tree, map_size, use == TX_TREE_READONLY, err);
-    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0)
+    if (rc == TXKV_OK && mdb_env_get_fd(tree->env, &fd) == 0 && tx_os.fstat(fd, &st) == 0) {
         tree->meta.others = st.st_mode & 077;
+        /* To who neither owns a file nor may write to it, mincore calls all of it resident. */
+        tree->sees_memory = use != TX_TREE_READONLY || st.st_uid == geteuid();
+    }
     if (rc == TXKV_OK && use == TX_TREE_ALONE)
         rc = lengthen_file(tree, err);
     if (rc == TXKV_OK)
@@ -346,6 +349,8 @@ visit_none(struct tx_tree *tree)
 {
     MDB_envinfo info;
 
+    if (!tree->sees_memory)
+        return;
     (void)mdb_env_info(tree->env, &info);
     tx_tree_visit_none(tree, info.me_mapsize);
 }

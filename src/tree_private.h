@@ -75,6 +75,7 @@ struct tx_tree {
     uint32_t scarce;    /* the file takes more than half of the memory */
     uint64_t copies;    /* that read the whole map from one end to the other */
     uint32_t scattered; /* the map is read page by page; changed under lock */
+    bool sees_memory; /* fixed after open: the kernel tells which pages are in memory, mincore(2) */
     /* A bit for each block of pages: walks have been there. NULL: that is not kept. Replaced with
      * the map [T1]. */
     uint64_t *visited;

@@ -4,6 +4,10 @@
  */
 #include "store_fixture.h"
 
+#include "../../src/bytes.h"
+#include "../../src/record.h"
+#include "../../src/segment.h"
+
 static struct txkv_examination seen;
 
 /* Names, bytes, sizes, modes and times of change of all that is below copy_dir, as one text. */
@@ -292,6 +296,58 @@ a_store_of_another_format_is_no_damaged_one(void **state)
     expect_open(TXKV_OK);
 }
 
+/* Goal: no rescue takes the keys of an older format for today's, however damaged the rest is.
+ * Method: as above, and the entry of a table in the catalog is damaged as well. */
+static void
+what_is_damaged_of_an_older_format_is_not_rescued(void **state)
+{
+    static uint8_t file[1 << 20];
+    size_t bytes;
+
+    (void)state;
+    (void)make_store();
+    bytes = read_data(file, sizeof file);
+    change_at(file, bytes, "table/", 10, 0x40);
+    change_at(file, bytes, "format", 6, 4 ^ 2);
+    examine_copy(false);
+    assert_int_equal(txkv_rescue(copy_dir, NULL, NULL, &err), TXKV_FORMAT);
+    assert_non_null(strstr(err.text, "txkv_export"));
+    change_at(file, bytes, "format", 6, 4 ^ 2);
+    examine_copy(false);
+    OK(txkv_rescue(copy_dir, NULL, NULL, &err));
+    remove_copy();
+}
+
+/* Goal: nor where the log alone is left. Method: a file of it says that it is of another format. */
+static void
+a_log_of_another_format_is_not_rescued(void **state)
+{
+    uint8_t header[64];
+    char path[512];
+    int fd;
+
+    (void)state;
+    (void)make_store();
+    (void)snprintf(path, sizeof path, "%s/data.mdb", copy_dir);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/%s", copy_dir, first_segment);
+    fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
+    for (uint32_t format = 1; format <= TX_SEGMENT_FORMAT + 1; format++) {
+        tx_put_u32(header + 8, format);
+        tx_put_u64(header + 56, tx_record_hash(header, 56, tx_get_u64(header + 16)));
+        assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+        if (format != TX_SEGMENT_FORMAT)
+            assert_int_equal(txkv_rescue(copy_dir, NULL, NULL, &err), TXKV_FORMAT);
+    }
+    tx_put_u32(header + 8, TX_SEGMENT_FORMAT);
+    tx_put_u64(header + 56, tx_record_hash(header, 56, tx_get_u64(header + 16)));
+    assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+    (void)close(fd);
+    OK(txkv_rescue(copy_dir, NULL, NULL, &err));
+    remove_copy();
+}
+
 static void
 what_is_open_is_not_examined(void **state)
 {
@@ -461,6 +517,8 @@ main(void)
         STORE_TEST(a_database_that_no_store_has_is_damage),
         STORE_TEST(a_database_that_is_missing_is_damage),
         STORE_TEST(a_store_of_another_format_is_no_damaged_one),
+        STORE_TEST(what_is_damaged_of_an_older_format_is_not_rescued),
+        STORE_TEST(a_log_of_another_format_is_not_rescued),
         STORE_TEST(what_is_open_is_not_examined),
         STORE_TEST(what_is_prepared_is_in_doubt_until_it_is_decided),
         STORE_TEST(a_log_directory_that_is_missing_is_told),

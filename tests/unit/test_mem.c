@@ -238,6 +238,11 @@ large_chunks_grow_with_the_arena_and_count_what_they_hand_out(void **state)
     assert_in_range(arena.bytes, handed_out, handed_out + MOST + handed_out / 10);
     p = tx_arena_alloc(&arena, MOST + 1);
     assert_int_equal((uintptr_t)p % PAGE, 0);
+    tx_mem_fail_at(1, false); /* no memory for a large chunk is none for that alone */
+    while (tx_mem_fail_count() == 0)
+        assert_non_null(tx_arena_alloc(&arena, PIECE));
+    tx_mem_fail_at(0, false);
+    assert_true((uint64_t)(arena.end - arena.next) < MOST / 32);
     arena.large = false;
     tx_mem_fail_at(1, true);
     while (tx_arena_alloc(&arena, PIECE) != NULL)
