@@ -513,8 +513,7 @@ assert_description(sqlite3_value *value, const char *expected)
     sqlite3_value_free(value);
 }
 
-/* Goal: what spares a cell gives all integers, and nothing else. The least is also what a NUMERIC
- * column keeps as a real, which only the row tells. */
+/* Goal: what spares a cell gives all integers but the least, which the row may have as a real. */
 static void
 an_integer_is_read_without_a_cell(void **state)
 {
