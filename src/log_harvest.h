@@ -35,7 +35,7 @@ struct tx_harvest {
 };
 
 /* Read all segments in dir. Free with tx_harvest_free, also after a failure. A file that cannot be
- * read is counted. TXKV_CANTOPEN, TXKV_NOMEM. */
+ * read is counted. TXKV_FORMAT: one is of another format. TXKV_CANTOPEN, TXKV_NOMEM. */
 TX_MUST_CHECK enum txkv_rc tx_harvest(const char *dir, uint64_t store_id, struct tx_harvest *out,
                                       struct txkv_error *err);
 void tx_harvest_free(struct tx_harvest *harvest);
