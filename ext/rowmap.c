@@ -18,6 +18,17 @@
 
 enum { BLOCK_MIN = 4 }; /* columns that a row has to have to be looked at by blocks */
 
+/* A map of which the row's first columns are known so, and the rest that way. */
+static inline void
+enter(struct tx_row_map *map, const uint8_t *row, const uint8_t *values, size_t columns,
+      enum tx_row_rest rest)
+{
+    map->columns = (uint32_t)columns;
+    map->rest = rest;
+    map->row = row;
+    map->values = values;
+}
+
 /* tx_row_find for any row. */
 __attribute__((noinline)) static bool
 find_any(const uint8_t *row, size_t bytes, struct tx_row_map *map)
@@ -42,10 +53,7 @@ find_any(const uint8_t *row, size_t bytes, struct tx_row_map *map)
     }
     for (uint64_t i = columns; i < (uint64_t)map->count; i++)
         spots[i] = (struct tx_row_spot){ TX_ROW_TYPE_NULL, 0 };
-    map->columns = 0;
-    map->rest = TX_ROW_REST_SPOTS;
-    map->row = row;
-    map->values = p;
+    enter(map, row, p, 0, TX_ROW_REST_SPOTS);
     return (size_t)(end - p) == total;
 }
 
@@ -75,10 +83,7 @@ find_each(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
     } while (spot < stop);
     for (struct tx_row_spot *const end = map->spots + map->count; spot < end; spot++)
         *spot = (struct tx_row_spot){ TX_ROW_TYPE_NULL, 0 };
-    map->columns = 0;
-    map->rest = TX_ROW_REST_SPOTS;
-    map->row = row;
-    map->values = p;
+    enter(map, row, p, 0, TX_ROW_REST_SPOTS);
     return (size_t)(row + bytes - p) == total;
 }
 
@@ -125,13 +130,10 @@ find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
         return find_each(row, bytes, columns, map);
     tx_row_block_store(map->sizes, sizes);
     map->before[0] = 0;
-    map->columns = wide;
-    map->rest = TX_ROW_REST_WIDE;
     map->wide_type = type;
     map->wide_bytes = (uint32_t)tx_row_bytes_of_type(type);
     map->all_columns = (uint32_t)columns;
-    map->row = row;
-    map->values = row + 2 + columns;
+    enter(map, row, row + 2 + columns, wide, TX_ROW_REST_WIDE);
     return bytes - 2 - columns == map->wide_bytes + tx_row_block_sum(sizes);
 }
 
@@ -146,10 +148,7 @@ find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map 
         if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
                         &total, &sizes))
             return find_each(row, bytes, columns, map);
-    map->columns = (uint32_t)columns;
-    map->rest = TX_ROW_REST_NULL;
-    map->row = row;
-    map->values = row + 1 + columns;
+    enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     return bytes - 1 - columns == total;
 }
 
@@ -174,10 +173,7 @@ find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct 
         bytes <= (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) ||
         columns > (size_t)map->count || !find_block(row, 0, columns, map, &total, sizes))
         return false;
-    map->columns = (uint32_t)columns;
-    map->rest = TX_ROW_REST_NULL;
-    map->row = row;
-    map->values = row + 1 + columns;
+    enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     *good = bytes - 1 - columns == total;
     return true;
 }
@@ -264,17 +260,10 @@ bool
 tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, const uint8_t **values)
 {
     uint32_t type;
-    const uint8_t *p;
+    const uint8_t *p = tx_row_one_type(row, bytes, &type);
 
-    if (bytes < 3 || row[0] >> TX_ROW_COLUMNS_SHIFT != 1)
+    if (p == NULL)
         return find_any_one(row, bytes, spot, values);
-    type = row[1];
-    p = row + 2;
-    if (type >= sizeof(tx_row_bytes_of_short_type)) {
-        type = (type & 0x7f) | (uint32_t)*p++ << 7;
-        if (type >= 1 << 14) /* it has a third byte */
-            return find_any_one(row, bytes, spot, values);
-    }
     *spot = (struct tx_row_spot){ type, 0 };
     *values = p;
     return tx_row_bytes_of_type(type) == (size_t)(row + bytes - p);
@@ -293,26 +282,15 @@ get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
     return (int64_t)le64toh(v) >> (64 - 8 * type);
 }
 
-/* The same of a decimal, of which four bytes that end where it does are looked at. */
-static inline double
-get_decimal_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
-{
-    const uint32_t unused_bytes = ~type % TX_ROW_DECIMAL_BYTES_MAX;
-    uint32_t v;
-
-    if ((size_t)(p - row) < sizeof(v) - 1)
-        return tx_row_decimal(type, tx_row_integer(tx_row_decimal_bytes(type), p));
-    memcpy(&v, p - unused_bytes, sizeof(v));
-    return tx_row_decimal(type, (int32_t)le32toh(v) >> 8 * unused_bytes);
-}
-
 /* `row` is where the row begins, or another place before the values that may be looked at. */
 __attribute__((always_inline)) static inline void
 give(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
 {
     if (type < TX_ROW_TYPE_BLOB) {
         if (type >= TX_ROW_TYPE_DECIMAL)
-            sqlite3_result_double(context, get_decimal_of_row(type, row, p));
+            sqlite3_result_double(
+                context,
+                tx_row_decimal(type, get_integer_of_row(tx_row_decimal_bytes(type), row, p)));
         else if (type == TX_ROW_TYPE_REAL)
             sqlite3_result_double(context, tx_row_real(p));
         else

@@ -70,6 +70,22 @@ tx_row_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
     return tx_row_long_varint(p, end, out);
 }
 
+/*
+ * Of a row of one column, the only one's type, of one byte or two, which may still be damaged.
+ * Returns the byte after it, or NULL when the row is another, or too short for two.
+ */
+static inline const uint8_t *
+tx_row_one_type(const uint8_t *row, size_t bytes, uint32_t *type)
+{
+    if (bytes < 3 || row[0] >> TX_ROW_COLUMNS_SHIFT != 1)
+        return NULL;
+    *type = row[1];
+    if (*type < 0x80)
+        return row + 2;
+    *type = (*type & 0x7f) | (uint32_t)row[2] << 7;
+    return *type < 1 << 14 ? row + 3 : NULL;
+}
+
 /* Read the number of columns; returns the byte after it, or NULL when the row is damaged. */
 const uint8_t *tx_row_columns(const uint8_t *row, const uint8_t *end, uint64_t *columns);
 

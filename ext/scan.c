@@ -187,18 +187,10 @@ give_key(struct tx_cursor *cursor, sqlite3_context *context)
 static inline bool
 is_text(struct txkv_bytes row, const uint8_t **text)
 {
-    enum { LONGER = 1 << 14 }; /* types of three bytes */
-    const uint8_t *p;
     uint32_t type;
 
-    if (row.bytes < 3 || row.data[0] >> TX_ROW_COLUMNS_SHIFT != 1)
-        return false;
-    type = row.data[1];
-    p = row.data + 2;
-    if (type >= 0x80)
-        type = (type & 0x7f) | (uint32_t)*p++ << 7;
-    *text = p;
-    return type < LONGER && type == TX_ROW_TYPE_TEXT + 2 * (size_t)(row.data + row.bytes - p);
+    *text = tx_row_one_type(row.data, row.bytes, &type);
+    return *text != NULL && type == TX_ROW_TYPE_TEXT + 2 * (size_t)(row.data + row.bytes - *text);
 }
 
 __attribute__((noinline)) static int
