@@ -102,8 +102,7 @@ harvest_file(struct tx_harvest *h, const char *dir, size_t i, uint64_t name_lsn,
         return TXKV_OK;
     }
     if (state == TX_SEGMENT_OTHER_FORMAT)
-        return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
-                       s->path);
+        return tx_segment_fail_format(s, err);
     if (base >= TX_SEGMENT_LSN_LIMIT - bytes || base % 8 != 0)
         return TXKV_OK;
     h->end_lsn = tx_max_u64(h->end_lsn, base + bytes);

@@ -244,8 +244,7 @@ open_segment(struct recovery *r, size_t i, struct txkv_error *err)
             "move the file away",
             s->path);
     if (state == TX_SEGMENT_OTHER_FORMAT)
-        return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
-                       s->path);
+        return tx_segment_fail_format(s, err);
     if (!is_followed && (first_lsn >= r->start_lsn || tx_segment_end_lsn(s) > r->start_lsn))
         rc = examine_segment(r, s, state, err);
     else if (state == TX_SEGMENT_INTACT && tx_segment_end_lsn(s) > r->start_lsn)

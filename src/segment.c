@@ -446,3 +446,10 @@ tx_segment_rewrite(const struct tx_segment *segment, uint64_t from, uint64_t to)
         *byte = same;
     }
 }
+
+enum txkv_rc
+tx_segment_fail_format(const struct tx_segment *segment, struct txkv_error *err)
+{
+    return tx_fail(err, TXKV_FORMAT, "log file %s has a format that this version cannot read",
+                   segment->path);
+}

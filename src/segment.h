@@ -144,6 +144,10 @@ TX_MUST_CHECK bool tx_segment_write(const struct tx_segment *segment, uint64_t a
  */
 void tx_segment_rewrite(const struct tx_segment *segment, uint64_t from, uint64_t to);
 
+/* TXKV_FORMAT, for a file of the log whose state is TX_SEGMENT_OTHER_FORMAT. */
+TX_MUST_CHECK enum txkv_rc tx_segment_fail_format(const struct tx_segment *segment,
+                                                  struct txkv_error *err);
+
 /* Close the file, keep the map. By who alone may sync the segment. */
 void tx_segment_close_fd(struct tx_segment *segment);
 

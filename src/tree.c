@@ -343,18 +343,6 @@ open_file(struct tx_tree *tree, uint64_t map_size, enum tx_tree_use use, bool *i
     return rc;
 }
 
-/* Walks have been nowhere in this map. */
-static void
-visit_none(struct tx_tree *tree)
-{
-    MDB_envinfo info;
-
-    if (!tree->sees_memory)
-        return;
-    (void)mdb_env_info(tree->env, &info);
-    tx_tree_visit_none(tree, info.me_mapsize);
-}
-
 enum txkv_rc
 tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tree_use use,
              struct tx_tree **out, struct txkv_error *err)
@@ -392,7 +380,7 @@ tx_tree_open(const char *dir, uint64_t map_size, const char *wal_dir, enum tx_tr
     }
     tree->memory_bytes = tx_os.memory_bytes();
     tx_tree_advise(tree);
-    visit_none(tree);
+    tx_tree_visit_none(tree);
     *out = tree;
     return TXKV_OK;
 }
@@ -465,7 +453,7 @@ remap(struct tx_tree *tree, uint64_t bytes, struct txkv_error *err)
     e = mdb_env_set_mapsize(tree->env, bytes);
     if (e == 0) {
         tx_store_relaxed_32(&tree->scattered, 0); /* nobody has told anything of this map */
-        visit_none(tree);
+        tx_tree_visit_none(tree);
         return TXKV_OK;
     }
     if (e == EINVAL)

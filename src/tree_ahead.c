@@ -100,11 +100,16 @@ tx_tree_advise_copy(struct tx_tree *tree, bool begins)
 }
 
 void
-tx_tree_visit_none(struct tx_tree *tree, uint64_t map_bytes)
+tx_tree_visit_none(struct tx_tree *tree)
 {
     const uint64_t block_bytes = (uint64_t)TX_TREE_BLOCK_PAGES * TX_PAGE_BYTES;
-    const uint64_t words = map_bytes / block_bytes / TX_TREE_BLOCKS_WORD + 1;
+    MDB_envinfo info;
+    uint64_t words;
 
+    if (!tree->sees_memory)
+        return;
+    (void)mdb_env_info(tree->env, &info);
+    words = info.me_mapsize / block_bytes / TX_TREE_BLOCKS_WORD + 1;
     tx_free(tree->visited);
     tree->visited = tx_zalloc(words * sizeof *tree->visited); /* without it only slower */
 }

@@ -43,9 +43,10 @@ void tx_tree_read_ahead(struct tx_tree_cursor *cursor, bool backward);
  */
 enum { TX_TREE_BLOCK_PAGES = 64, TX_TREE_BLOCKS_WORD = 64 };
 
-/* Forget where walks have been, for a map of so many bytes. While no read is active. */
-void tx_tree_visit_none(struct tx_tree *tree, uint64_t map_bytes);
+/* Walks have been nowhere in the map, which is new. While no read is active. */
+void tx_tree_visit_none(struct tx_tree *tree);
 
+/* tx_tree_visit of a block that has not been visited. */
 void tx_tree_visit_block(const struct tx_tree_pages *pages, uint64_t number);
 
 /* A page is going to be read. Inline, for every look at a page comes here. */
