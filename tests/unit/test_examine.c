@@ -318,11 +318,22 @@ what_is_damaged_of_an_older_format_is_not_rescued(void **state)
     remove_copy();
 }
 
+/* Writes an intact header of that format. */
+static void
+write_format(int fd, uint32_t format)
+{
+    uint8_t header[TX_SEGMENT_HEADER_BYTES];
+
+    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
+    tx_put_u32(header + 8, format);
+    tx_put_u64(header + 56, tx_record_hash(header, 56, tx_get_u64(header + 16)));
+    assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+}
+
 /* Goal: nor where the log alone is left. Method: a file of it says that it is of another format. */
 static void
 a_log_of_another_format_is_not_rescued(void **state)
 {
-    uint8_t header[64];
     char path[512];
     int fd;
 
@@ -332,17 +343,12 @@ a_log_of_another_format_is_not_rescued(void **state)
     assert_int_equal(unlink(path), 0);
     (void)snprintf(path, sizeof path, "%s/%s", copy_dir, first_segment);
     fd = open(path, O_RDWR);
-    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
     for (uint32_t format = 1; format <= TX_SEGMENT_FORMAT + 1; format++) {
-        tx_put_u32(header + 8, format);
-        tx_put_u64(header + 56, tx_record_hash(header, 56, tx_get_u64(header + 16)));
-        assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+        write_format(fd, format);
         if (format != TX_SEGMENT_FORMAT)
             assert_int_equal(txkv_rescue(copy_dir, NULL, NULL, &err), TXKV_FORMAT);
     }
-    tx_put_u32(header + 8, TX_SEGMENT_FORMAT);
-    tx_put_u64(header + 56, tx_record_hash(header, 56, tx_get_u64(header + 16)));
-    assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+    write_format(fd, TX_SEGMENT_FORMAT);
     (void)close(fd);
     OK(txkv_rescue(copy_dir, NULL, NULL, &err));
     remove_copy();

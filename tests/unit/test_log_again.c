@@ -62,6 +62,15 @@ setup_counted(void **state)
     return e;
 }
 
+/* To a new log. */
+static void
+append_unsynced(uint64_t count)
+{
+    expect_records(0);
+    for (uint64_t n = 1; n <= count; n++)
+        assert_int_equal(append(n, BODY), TXKV_OK);
+}
+
 /* The log is written, and its process gone. */
 static void
 recover_counted(enum txkv_rc expected)
@@ -98,9 +107,7 @@ a_log_that_nobody_has_synced_is_written_again_with_few_files_open(void **state)
     unsigned fds;
 
     (void)state;
-    expect_records(0);
-    for (uint64_t n = 1; n <= MANY; n++)
-        assert_int_equal(append(n, BODY), TXKV_OK);
+    append_unsynced(MANY);
     close_log();
     fds = count_fds();
     recover_counted(TXKV_OK);
@@ -117,9 +124,7 @@ static void
 where_calls_do_not_write_the_map_does(void **state)
 {
     (void)state;
-    expect_records(0);
-    for (uint64_t n = 1; n <= 3; n++)
-        assert_int_equal(append(n, BODY), TXKV_OK);
+    append_unsynced(3);
     no_writes = true;
     recover_counted(TXKV_OK);
     assert_int_equal(syncs, 4);
@@ -134,9 +139,7 @@ a_sync_that_fails_leaves_the_files_as_they_were(void **state)
     uint64_t before;
 
     (void)state;
-    expect_records(0);
-    for (uint64_t n = 1; n <= MANY; n++)
-        assert_int_equal(append(n, BODY), TXKV_OK);
+    append_unsynced(MANY);
     close_log();
     before = fingerprint();
     for (fails_at = 1; fails_at <= MANY; fails_at++) {
