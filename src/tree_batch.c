@@ -84,6 +84,33 @@ begin_txn(struct tx_tree *tree, MDB_txn **txn, struct txkv_error *err)
     return e == 0 ? TXKV_OK : tx_tree_fail(err, e, tree->dir, "beginning a checkpoint");
 }
 
+/*
+ * With handles of all tables that LMDB's transaction has: reads open none while it lasts, since
+ * LMDB would number theirs as it numbers the batch's new ones.
+ *
+ * Nobody else commits meanwhile, and still the state that reads see may be an older one than the
+ * transaction's: a process that dies in LMDB's commit may have written it and not yet told readers
+ * of it. The next to take LMDB's writer mutex does that (robust mutex), so one more look suffices.
+ */
+static enum txkv_rc
+begin_known(struct tx_tree_batch *batch, struct txkv_error *err)
+{
+    struct tx_tree *tree = batch->tree;
+    enum txkv_rc rc;
+
+    for (;;) {
+        rc = tx_tree_adopt_tables(tree, err);
+        if (rc == TXKV_OK)
+            rc = begin_txn(tree, &batch->txn, err);
+        if (rc == TXKV_OK)
+            rc = tx_tree_load_checkpoint(tree, batch->txn, &batch->before, err);
+        if (rc != TXKV_OK || batch->before.catalog_lsn <= tx_load_relaxed_64(&tree->catalog_lsn))
+            return rc;
+        mdb_txn_abort(batch->txn);
+        batch->txn = NULL;
+    }
+}
+
 enum txkv_rc
 tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txkv_error *err)
 {
@@ -93,21 +120,11 @@ tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txk
     *out = NULL;
     if (tree->map_lost)
         return tx_tree_fail_lost(tree, err);
-    /* From here on no read opens handles or maps anew: no other process makes tables meanwhile, or
-     * enlarges the map. */
-    rc = tx_tree_adopt_tables(tree, err);
-    if (rc != TXKV_OK)
-        return rc;
     batch = tx_zalloc(sizeof *batch);
     if (batch == NULL)
         return tx_fail_nomem(err);
     batch->tree = tree;
-    rc = begin_txn(tree, &batch->txn, err);
-    if (rc != TXKV_OK) {
-        free_batch(batch);
-        return rc;
-    }
-    rc = tx_tree_load_checkpoint(tree, batch->txn, &batch->before, err);
+    rc = begin_known(batch, err);
     if (rc != TXKV_OK) {
         tx_tree_batch_abort(batch);
         return rc;
