@@ -57,7 +57,7 @@ struct scene {
 struct scene_state {
     bool failed; /* something returned an error */
     enum fate fates[SCENE_TRANSACTIONS];
-    uint64_t digest;      /* of the files, when `prepare` notes it */
+    uint64_t digest;      /* of the files that `prepare` has left */
     char text[700];       /* of a verdict */
     char failed_call[24]; /* the call on a file that was made to fail */
 };

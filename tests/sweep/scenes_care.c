@@ -57,7 +57,6 @@ prepare_damaged(void)
             damaged = txkv_last_lsn(use.session);
     }
     damage_record(damaged); /* the map shows it too, and nobody looks there any more */
-    scene_state->digest = scene_digest();
     _exit(VERDICT_WELL);
 }
 

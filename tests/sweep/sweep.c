@@ -337,6 +337,7 @@ prepare_scene(void)
     }
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
         test_die("%s: preparing: %s", scene->name, scene_state->text);
+    scene_state->digest = scene_digest();
     before = *scene_state;
     test_dir_copy(scene_dir, saved_dir);
 }
