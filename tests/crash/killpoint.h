@@ -1,9 +1,9 @@
 /*
  * killpoint.h - a process that kills itself at its n-th system call.
  *
- * The calls that SQLite makes through its VFS and those that the store makes through tx_os are
- * counted together, each twice: just before it and just after it. Threads: install and arm by the
- * main thread; the calls by any.
+ * The calls that SQLite makes through its VFS, those that the store makes through tx_os, and those
+ * by which LMDB changes its file are counted together, each twice: just before it and just after
+ * it. Threads: install and arm by the main thread; the calls by any.
  */
 #ifndef TXKV_TEST_KILLPOINT_H
 #define TXKV_TEST_KILLPOINT_H

@@ -7,14 +7,15 @@
  * call are both dropped or both not, and what a call that returned has done is there; rows are
  * those of their own table. Method: a child goes through a cycle of eight steps (below) over and
  * over, each with a mark before and behind it in shared memory. It is killed before and after its
- * n-th system call, for n = 1, 2,
- * ... until it survives a cycle; then at random moments. After each kill another child opens the
- * store and compares with the states before and behind the step that was under way. In half of the
- * rounds a third process has the store open all the time, so that the dead one's work is not
- * recovered from the files but taken over.
+ * n-th system call, LMDB's included, for n = 1, 2, ... until it survives a cycle; then at random
+ * moments. After each kill another child opens the store and compares with the states before and
+ * behind the step that was under way. In half of the rounds a third process has the store open all
+ * the time, so that the dead one's work is not recovered from the files but taken over: one thread
+ * of it makes, fills and checkpoints tables of its own, another one reads those of the dead.
  *
  * The files are kept over the rounds. The parent opens nothing.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,7 +28,14 @@
 #include "../support/support.h"
 #include "killpoint.h"
 
-enum { RANDOM_KILLS = 60, KILL_AFTER_US_MAX = 6000, POINTS_MAX = 2000, ROWS = 20, STEPS = 8 };
+enum {
+    RANDOM_KILLS = 60,
+    KILL_AFTER_US_MAX = 6000,
+    POINTS_MAX = 2000,
+    ROWS = 20,
+    STEPS = 8,
+    KEPT = 300
+};
 
 struct shared {
     atomic_uint_fast64_t begun, ended; /* steps of all cycles */
@@ -37,8 +45,9 @@ struct shared {
 static struct shared *shared;
 static char dir[TEST_PATH_BYTES], store_dir[TEST_PATH_BYTES];
 static struct txkv *store;
-static struct txkv_session *session;
-static struct txkv_error err;
+/* A thread's. */
+static _Thread_local struct txkv_session *session;
+static _Thread_local struct txkv_error err;
 
 /*
  * The tables x and y, of one table and its companion each, over a cycle. What a step leaves:
@@ -88,6 +97,15 @@ make(const char *name)
     test_ok(txkv_table(store, name, "", true, &number, &err), &err, name);
 }
 
+/* The value of a table's rows, whatever it is renamed to. */
+static const char *
+mark_of(const char *name)
+{
+    static const char *const marks[] = { "0", "1", "2", "3" };
+
+    return marks[(name[0] == 'b') * 2 + (strchr(name, '.') != NULL)];
+}
+
 /* The same rows in a table and its companion. */
 static void
 add_rows(const char *const names[2], int from, int to)
@@ -99,7 +117,7 @@ add_rows(const char *const names[2], int from, int to)
             const int bytes = snprintf(key, sizeof key, "%06d", i);
 
             test_ok(txkv_put(session, find(names[n]), bytes_of(key, (size_t)bytes),
-                             bytes_of("v", 1), &err),
+                             bytes_of(mark_of(names[n]), 1), &err),
                     &err, "txkv_put");
         }
     test_ok(txkv_commit(session, TXKV_SYNC_FULL, &err), &err, "txkv_commit");
@@ -163,23 +181,33 @@ worker(uint64_t kill_at, uint64_t steps)
 
 /* ---- checking ---- */
 
+/* Rows of a table; also_ok: another answer than rows that there may be. */
 static uint32_t
-count_rows(const char *name)
+walk(const char *name, uint32_t number, enum txkv_rc also_ok)
 {
     const struct txkv_range all = { .lo_open = false };
-    const uint32_t number = find(name);
-    struct txkv_table_size size;
     struct txkv_cursor *cursor;
     uint32_t rows = 0;
     enum txkv_rc rc;
 
     test_ok(txkv_cursor_open(session, number, &cursor, &err), &err, name);
     for (rc = txkv_cursor_seek(cursor, &all, &err); rc == TXKV_OK;
-         rc = txkv_cursor_next(cursor, &err))
-        rows++;
-    if (rc != TXKV_NOTFOUND)
+         rc = txkv_cursor_next(cursor, &err), rows++)
+        if (txkv_cursor_value(cursor).data[0] != (uint8_t)mark_of(name)[0])
+            test_die("table %s has a row of another one", name);
+    if (rc != TXKV_NOTFOUND && rc != also_ok)
         test_ok(rc, &err, name);
     txkv_cursor_close(cursor);
+    return rows;
+}
+
+static uint32_t
+count_rows(const char *name)
+{
+    const uint32_t number = find(name);
+    const uint32_t rows = walk(name, number, TXKV_NOTFOUND);
+    struct txkv_table_size size;
+
     test_ok(txkv_table_measure(session, number, &size, &err), &err, name);
     if (size.rows != rows)
         test_die("table %s: %u rows, and %llu are counted", name, rows,
@@ -244,10 +272,48 @@ check_in_child(uint64_t round)
 
 /* ---- rounds ---- */
 
+/* Tables that come and go meanwhile have rows of their own, or are not there. */
+static void *
+beside_reader(void *unused)
+{
+    static const char *const names[] = { "x", "x.1", "y", "y.1" };
+
+    (void)unused;
+    test_ok(txkv_session_open(store, &session, &err), &err, "txkv_session_open");
+    for (uint32_t i = 0; !atomic_load(&shared->stop); i = (i + 1) % 4) {
+        const uint32_t number = find(names[i]);
+
+        if (number != 0)
+            (void)walk(names[i], number, TXKV_SCHEMA);
+    }
+    txkv_session_close(session);
+    return NULL;
+}
+
+/* Most tables stay, so that new ones have databases of their own. */
+static void
+beside_cycle(uint32_t cycle)
+{
+    char name[16], companion[20];
+    const char *const b[] = { name, companion };
+
+    (void)snprintf(name, sizeof name, "b%u", cycle % KEPT);
+    (void)snprintf(companion, sizeof companion, "%s.1", name);
+    if (cycle >= KEPT)
+        drop(b);
+    make(name);
+    make(companion);
+    add_rows(b, 0, ROWS);
+    test_ok(txkv_checkpoint(store, NULL, &err), &err, "txkv_checkpoint");
+    if (count_rows(name) != ROWS || count_rows(companion) != ROWS)
+        test_die("the process beside has lost rows");
+}
+
 static int
 start_beside(void)
 {
     const int pid = (int)test_fork();
+    pthread_t reader;
 
     if (pid != 0) {
         while (!atomic_load(&shared->beside_open))
@@ -256,10 +322,11 @@ start_beside(void)
     }
     open_store();
     atomic_store(&shared->beside_open, true);
-    while (!atomic_load(&shared->stop)) {
-        (void)find("x"); /* follows the log */
-        test_sleep_us(500);
-    }
+    if (pthread_create(&reader, NULL, beside_reader, NULL) != 0)
+        test_die("pthread_create");
+    for (uint32_t cycle = 0; !atomic_load(&shared->stop); cycle++)
+        beside_cycle(cycle);
+    (void)pthread_join(reader, NULL);
     txkv_session_close(session);
     (void)txkv_close(store, NULL);
     _exit(0);
