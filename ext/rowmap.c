@@ -98,12 +98,11 @@ load_types(const uint8_t *row, size_t first, size_t n)
         n <= TX_ROW_BLOCK / 2 ? tx_row_block_load_half(types) : tx_row_block_load(types), n);
 }
 
-/* Looks at these types. False when one has a second byte. */
+/* Looks at these types, from column `first` on. False when one has a second byte. */
 static inline bool
-find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total,
+find_block(struct tx_row_block types, size_t first, struct tx_row_map *map, uint32_t *total,
            struct tx_row_block *out_sizes)
 {
-    const struct tx_row_block types = load_types(row, first, n);
     struct tx_row_block sizes;
 
     if (tx_row_block_long(types) != 0)
@@ -144,10 +143,12 @@ find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map 
     struct tx_row_block sizes;
     uint32_t total = 0;
 
-    for (size_t i = 0; i < columns; i += TX_ROW_BLOCK)
-        if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
-                        &total, &sizes))
+    for (size_t i = 0; i < columns; i += TX_ROW_BLOCK) {
+        const size_t n = columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK;
+
+        if (!find_block(load_types(row, i, n), i, map, &total, &sizes))
             return find_each(row, bytes, columns, map);
+    }
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     return bytes - 1 - columns == total;
 }
@@ -171,7 +172,8 @@ find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct 
      * All checks but the last are find_any's. */
     if (columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
         bytes <= (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) ||
-        columns > (size_t)map->count || !find_block(row, 0, columns, map, &total, sizes))
+        columns > (size_t)map->count ||
+        !find_block(load_types(row, 0, columns), 0, map, &total, sizes))
         return false;
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     *good = bytes - 1 - columns == total;
@@ -269,17 +271,23 @@ tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, cons
     return tx_row_bytes_of_type(type) == (size_t)(row + bytes - p);
 }
 
+/* An integer of so many bytes, where eight end with it. */
+static inline int64_t
+get_last_bytes(uint32_t bytes, const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p + bytes - sizeof(v), sizeof(v));
+    return (int64_t)le64toh(v) >> (64 - 8 * bytes);
+}
+
 /* An integer where bytes before it may be looked at, from `row` on: of eight bytes that end where
  * the integer does it is what an arithmetic shift leaves. */
 static inline int64_t
 get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
 {
-    uint64_t v;
-
-    if (type > TX_ROW_TYPE_INT_MAX || (size_t)(p + type - row) < sizeof(v))
-        return tx_row_integer(type, p);
-    memcpy(&v, p + type - sizeof(v), sizeof(v));
-    return (int64_t)le64toh(v) >> (64 - 8 * type);
+    return type > TX_ROW_TYPE_INT_MAX || p + type - row < 8 ? tx_row_integer(type, p)
+                                                            : get_last_bytes(type, p);
 }
 
 /* `row` is where the row begins, or another place before the values that may be looked at. */
@@ -319,24 +327,42 @@ tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column
     return give_column(context, map, column);
 }
 
-int
-tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
-                   struct tx_row_map *map, int column)
+/* Any value, so that the way of an integer is short. */
+__attribute__((noinline)) static void
+give_any(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
 {
-    const size_t at = (size_t)column;
-    struct tx_row_block sizes;
-    bool good;
+    if (type != TX_ROW_TYPE_NULL)
+        give(context, type, p, row);
+}
 
-    if (!find_one_block(row, bytes, map, &sizes, &good))
-        return find_other(row, bytes, map) ? give_column(context, map, column)
-                                           : SQLITE_CORRUPT_VTAB;
-    if (!good)
-        return SQLITE_CORRUPT_VTAB;
+bool
+tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                   struct tx_row_map *map, int column, bool *found)
+{
+    const size_t columns = columns_of(row, bytes), at = (size_t)column;
+    struct tx_row_block sizes;
+    const uint8_t *p;
+    uint32_t total = 0, type;
+
+    *found = false;
+    if (bytes <= TX_ROW_BLOCK || columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
+        columns > (size_t)map->count ||
+        !find_block(tx_row_block_first(tx_row_block_load(row + 1), columns), 0, map, &total,
+                    &sizes) ||
+        bytes - 1 - columns != total)
+        return false;
+    enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
+    *found = true;
+    if (at >= columns)
+        return true;
     /* What give_column does, but the sizes are at hand. */
-    if (at < map->columns && row[1 + at] != TX_ROW_TYPE_NULL)
-        give(context, row[1 + at], map->values + tx_row_block_sum(tx_row_block_first(sizes, at)),
-             row);
-    return SQLITE_OK;
+    type = row[1 + at];
+    p = map->values + tx_row_block_sum(tx_row_block_first(sizes, at));
+    if (type - 1 < TX_ROW_TYPE_INT_MAX && p + type - row >= 8)
+        sqlite3_result_int64(context, get_last_bytes(type, p));
+    else
+        give_any(context, type, p, row);
+    return true;
 }
 
 void

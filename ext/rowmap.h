@@ -57,9 +57,12 @@ struct tx_row_spot tx_row_spot(const struct tx_row_map *map, int column);
  * anything is given, nothing is. Returns SQLITE_OK, as xColumn does. */
 int tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column);
 
-/* tx_row_find and then tx_row_result; SQLITE_CORRUPT_VTAB when the row is damaged. */
-int tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
-                       struct tx_row_map *map, int column);
+/*
+ * tx_row_find and then tx_row_result, of rows as most are; *found, which is set before anything is
+ * given: the map is the row's. False: it is another row, or damaged, and nothing has been given.
+ */
+bool tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                        struct tx_row_map *map, int column, bool *found);
 
 /* The spot of a single column, and where it counts from. */
 bool tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot,

@@ -470,15 +470,24 @@ give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
     return give_rare(cursor, context, column);
 }
 
+__attribute__((noinline)) static int
+give_first_of_any(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const int rc = decode_value(cursor, txkv_cursor_value(cursor->walk));
+
+    return rc == SQLITE_OK ? tx_row_result(context, &cursor->map, column) : rc;
+}
+
 /* The first one that is asked for of a row that walk has. */
 __attribute__((noinline)) static int
 give_first(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
-    const int rc = tx_row_find_result(context, value.data, value.bytes, &cursor->map, column);
 
-    cursor->decoded = rc == SQLITE_OK;
-    return rc == SQLITE_OK ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
+    return tx_row_find_result(context, value.data, value.bytes, &cursor->map, column,
+                              &cursor->decoded)
+               ? SQLITE_OK
+               : give_first_of_any(cursor, context, column);
 }
 
 __attribute__((noinline)) static int
@@ -502,7 +511,7 @@ give_plain_part(struct tx_cursor *cursor, sqlite3_context *context, int column)
                : give_column(cursor, context, column);
 }
 
-__attribute__((noinline)) int
+int
 tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     if (!cursor->plain || cursor->row != TX_ROW_LIVE)
