@@ -24,11 +24,11 @@
 
 /* The floors of n bytes have TAG_ZERO + n, above 0, and TAG_MINUS - n, below 0. */
 enum tag {
-    TAG_LOW = 0x0a,   /* reals below -2^63, -inf */
-    TAG_MINUS = 0x13, /* reals between -1 and 0 */
-    TAG_ZERO = 0x14,  /* 0, and reals between 0 and 1 */
-    TAG_HIGH = 0x1d,  /* reals from 2^63 on, inf */
-    TAG_TEXT = 0x20,
+    TAG_LOW = 0x0a,         /* reals below -2^63, -inf */
+    TAG_MINUS = 0x13,       /* reals between -1 and 0 */
+    TAG_ZERO = TX_KEY_ZERO, /* 0, and reals between 0 and 1 */
+    TAG_HIGH = 0x1d,        /* reals from 2^63 on, inf */
+    TAG_TEXT = TX_KEY_TEXT,
     TAG_BLOB = 0x30
 };
 
@@ -306,38 +306,14 @@ tx_key_integer(const uint8_t *key, size_t bytes, int64_t *out)
     return integer_of_key(key, bytes, out) && *out != INT64_MIN;
 }
 
-/* integer_of_key and its result, of any integer. Not inline, for its room. */
-__attribute__((noinline)) static bool
-give_any_integer(sqlite3_context *context, const uint8_t *key, size_t bytes)
+bool
+tx_key_integer_result(sqlite3_context *context, const uint8_t *key, size_t bytes)
 {
     int64_t integer;
 
     if (!tx_key_integer(key, bytes, &integer))
         return false;
     sqlite3_result_int64(context, integer);
-    return true;
-}
-
-/*
- * Most are above 0, and have eight bytes behind the tag that are in the same page of memory,
- * whoever they belong to: these are loaded together. What is read behind the key has no effect, but
- * another thread may be writing there: the sanitizers must not look.
- */
-__attribute__((no_sanitize("address", "thread"))) bool
-tx_key_integer_result(sqlite3_context *context, const uint8_t *key, size_t bytes)
-{
-    enum { PAGE = 4096 };
-    const size_t n = bytes - 1;
-    uint64_t first;
-
-    if (n - 1 > 7 || key[0] != TAG_ZERO + n || (uintptr_t)key % PAGE > PAGE - 1 - sizeof(first))
-        return give_any_integer(context, key, bytes);
-    memcpy(&first, key + 1, sizeof(first));
-    first = be64toh(first);
-    /* Fewer bytes would hold it, or eight do not. */
-    if (first >> 56 == 0 || (int64_t)(first >> (64 - 8 * n)) < 0)
-        return give_any_integer(context, key, bytes);
-    sqlite3_result_int64(context, (int64_t)(first >> (64 - 8 * n)));
     return true;
 }
 
@@ -361,7 +337,7 @@ tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum t
 {
     struct tx_cell cell;
 
-    if (note == TX_KEY_AS_IS && bytes > 0 && bytes <= TXKV_KEY_BYTES_MAX && key[0] == TAG_TEXT) {
+    if (tx_key_is_text(key, bytes, note)) {
         tx_text_result(context, key + 1, bytes - 1);
         return true;
     }

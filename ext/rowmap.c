@@ -18,6 +18,16 @@
 
 enum { BLOCK_MIN = 4 }; /* columns that a row has to have to be looked at by blocks */
 
+void
+tx_row_map_init(struct tx_row_map *map, struct tx_row_spot *spots, int count)
+{
+    const int most = count < TX_ROW_BLOCK ? count : TX_ROW_BLOCK;
+
+    map->spots = spots;
+    map->count = count;
+    map->block_columns = most < BLOCK_MIN ? 0 : (uint32_t)(most - BLOCK_MIN + 1);
+}
+
 /* A map of which the row's first columns are known so, and the rest that way. */
 static inline void
 enter(struct tx_row_map *map, const uint8_t *row, const uint8_t *values, size_t columns,
@@ -339,14 +349,15 @@ bool
 tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
                    struct tx_row_map *map, int column, bool *found)
 {
-    const size_t columns = columns_of(row, bytes), at = (size_t)column;
+    const size_t at = (size_t)column;
     struct tx_row_block sizes;
     const uint8_t *p;
-    uint32_t total = 0, type;
+    uint32_t total = 0, columns, type;
 
-    *found = false;
-    if (bytes <= TX_ROW_BLOCK || columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
-        columns > (size_t)map->count ||
+    if (bytes <= TX_ROW_BLOCK)
+        return false;
+    columns = row[0] >> TX_ROW_COLUMNS_SHIFT;
+    if (columns - BLOCK_MIN >= map->block_columns ||
         !find_block(tx_row_block_first(tx_row_block_load(row + 1), columns), 0, map, &total,
                     &sizes) ||
         bytes - 1 - columns != total)
