@@ -108,16 +108,16 @@ load_types(const uint8_t *row, size_t first, size_t n)
         n <= TX_ROW_BLOCK / 2 ? tx_row_block_load_half(types) : tx_row_block_load(types), n);
 }
 
-/* Looks at these types, from column `first` on. False when one has a second byte. */
+/* Looks at these types. False when one has a second byte. */
 static inline bool
-find_block(struct tx_row_block types, size_t first, struct tx_row_map *map, uint32_t *total,
-           struct tx_row_block *out_sizes)
+find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
 {
+    const struct tx_row_block types = load_types(row, first, n);
     struct tx_row_block sizes;
 
     if (tx_row_block_long(types) != 0)
         return false;
-    sizes = *out_sizes = tx_row_block_sizes(types);
+    sizes = tx_row_block_sizes(types);
     tx_row_block_store(map->sizes + first, sizes);
     map->before[first / TX_ROW_BLOCK] = *total;
     *total += tx_row_block_sum(sizes);
@@ -150,15 +150,12 @@ find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
 __attribute__((noinline)) static bool
 find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
 {
-    struct tx_row_block sizes;
     uint32_t total = 0;
 
-    for (size_t i = 0; i < columns; i += TX_ROW_BLOCK) {
-        const size_t n = columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK;
-
-        if (!find_block(load_types(row, i, n), i, map, &total, &sizes))
+    for (size_t i = 0; i < columns; i += TX_ROW_BLOCK)
+        if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
+                        &total))
             return find_each(row, bytes, columns, map);
-    }
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     return bytes - 1 - columns == total;
 }
@@ -172,8 +169,7 @@ columns_of(const uint8_t *row, size_t bytes)
 /* tx_row_find of what most rows are: of one block of types of one byte. False: it is another.
  * *good: what tx_row_find returns. */
 __attribute__((always_inline)) static inline bool
-find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct tx_row_block *sizes,
-               bool *good)
+find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, bool *good)
 {
     const size_t columns = columns_of(row, bytes);
     uint32_t total = 0;
@@ -182,8 +178,7 @@ find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct 
      * All checks but the last are find_any's. */
     if (columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
         bytes <= (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) ||
-        columns > (size_t)map->count ||
-        !find_block(load_types(row, 0, columns), 0, map, &total, sizes))
+        columns > (size_t)map->count || !find_block(row, 0, columns, map, &total))
         return false;
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     *good = bytes - 1 - columns == total;
@@ -210,10 +205,9 @@ find_other(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 bool
 tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 {
-    struct tx_row_block sizes;
     bool good;
 
-    return find_one_block(row, bytes, map, &sizes, &good) ? good : find_other(row, bytes, map);
+    return find_one_block(row, bytes, map, &good) ? good : find_other(row, bytes, map);
 }
 
 static inline uint32_t
@@ -350,25 +344,30 @@ tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
                    struct tx_row_map *map, int column, bool *found)
 {
     const size_t at = (size_t)column;
-    struct tx_row_block sizes;
+    struct tx_row_block types, all, sizes;
     const uint8_t *p;
-    uint32_t total = 0, columns, type;
+    uint32_t columns, type;
 
     if (bytes <= TX_ROW_BLOCK)
         return false;
     columns = row[0] >> TX_ROW_COLUMNS_SHIFT;
-    if (columns - BLOCK_MIN >= map->block_columns ||
-        !find_block(tx_row_block_first(tx_row_block_load(row + 1), columns), 0, map, &total,
-                    &sizes) ||
-        bytes - 1 - columns != total)
+    if (columns - BLOCK_MIN >= map->block_columns)
         return false;
+    /* Of all 16 bytes, so that where the column is does not wait for how many there are. */
+    types = tx_row_block_load(row + 1);
+    all = tx_row_block_sizes(types);
+    sizes = tx_row_block_first(all, columns);
+    if (tx_row_block_long(types) << (32 - columns) != 0 ||
+        bytes - 1 - columns != tx_row_block_sum(sizes))
+        return false;
+    tx_row_block_store(map->sizes, sizes);
+    map->before[0] = 0;
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     *found = true;
     if (at >= columns)
         return true;
-    /* What give_column does, but the sizes are at hand. */
     type = row[1 + at];
-    p = map->values + tx_row_block_sum(tx_row_block_first(sizes, at));
+    p = row + 1 + columns + tx_row_block_sum(tx_row_block_first(all, at));
     if (type - 1 < TX_ROW_TYPE_INT_MAX && p + type - row >= 8)
         sqlite3_result_int64(context, get_last_bytes(type, p));
     else

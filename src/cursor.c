@@ -257,13 +257,9 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
     cursor = session->spare_cursor;
     session->spare_cursor = NULL;
     if (cursor == NULL)
-        cursor = tx_malloc(sizeof *cursor);
+        cursor = tx_zalloc(sizeof *cursor);
     if (cursor == NULL)
         return tx_fail_nomem(err);
-    /* The bounds at the end are large, and their own bytes need no clearing. */
-    memset(cursor, 0, offsetof(struct txkv_cursor, lo_bound));
-    tx_bound_init(&cursor->lo_bound);
-    tx_bound_init(&cursor->hi_bound);
     cursor->session = session;
     cursor->table = cursor->key.table = table;
     *out = cursor;
@@ -333,6 +329,21 @@ txkv_cursor_open_beside(struct txkv_cursor *other, uint32_t table, struct txkv_c
     return TXKV_OK;
 }
 
+static void
+let_go_of_memory(struct txkv_cursor *cursor)
+{
+    tx_free(cursor->copy);
+    cursor->copy = NULL;
+    cursor->copy_room = 0;
+    tx_bound_free(&cursor->lo_bound);
+    tx_bound_init(&cursor->lo_bound);
+    tx_bound_free(&cursor->hi_bound);
+    tx_bound_init(&cursor->hi_bound);
+    tx_free(cursor->sources);
+    cursor->sources = NULL;
+    cursor->source_count = cursor->source_room = 0;
+}
+
 void
 txkv_cursor_close(struct txkv_cursor *cursor)
 {
@@ -347,10 +358,10 @@ txkv_cursor_close(struct txkv_cursor *cursor)
         cursor->txn->incomplete = true;
     leave_txn(cursor);
     tx_guard_leave(session);
-    tx_free(cursor->copy);
-    tx_bound_free(&cursor->lo_bound);
-    tx_bound_free(&cursor->hi_bound);
-    tx_free(cursor->sources);
+    let_go_of_memory(cursor);
+    cursor->place = UNPLACED;
+    cursor->near = NULL;
+    cursor->point = cursor->own_value = false;
     tx_free(session->spare_cursor);
     session->spare_cursor = cursor; /* it is large: the next statement need not allocate one */
 }

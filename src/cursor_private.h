@@ -24,6 +24,7 @@ struct source {
     bool own;                         /* the transaction's writes, not a memtable */
 };
 
+/* A closed one is kept for the next, as a new one is but for what each seek sets. */
 struct txkv_cursor {
     struct txkv_session *session;
     uint32_t table;
