@@ -16,11 +16,13 @@ enum tx_row_state {
     TX_ROW_LOST  /* there was no memory to copy it */
 };
 
-/* Where walk on the table has a column from. */
+/* Where walk on the table has a column of a live row from. */
 enum tx_source {
-    TX_SOURCE_ROW,  /* it stands in the row */
-    TX_SOURCE_KEY,  /* an integer that is the key */
-    TX_SOURCE_PART, /* an integer in a key of several values */
+    TX_SOURCE_ROW,     /* it stands in the row */
+    TX_SOURCE_KEY,     /* an integer that is the key */
+    TX_SOURCE_PART,    /* an integer in a key of several values */
+    TX_SOURCE_ANY_KEY, /* it is the key of a table without declared columns, */
+    TX_SOURCE_ONLY,    /* or the value, all that the row has */
     TX_SOURCE_ANY
 };
 
@@ -38,6 +40,9 @@ struct tx_cursor {
     struct tx_rowplan plan; /* of xFilter, unpacked from: */
     int plan_number;        /* -1: none yet */
     bool may_update;        /* xColumn may be called for an UPDATE */
+    uint8_t *sources;       /* one for each column and the hidden one, an enum tx_source */
+    const uint8_t *ways;    /* sources, while they hold: walk is on the table, and has the row, and
+                               nobody asks for an UPDATE. Else NULL: each column is looked for */
 
     /* Of a table with declared columns. */
     int path;                 /* what walk is on: 0 the table, else an index, from 1 */
@@ -45,8 +50,6 @@ struct tx_cursor {
     bool row_found;           /* rows stands on the row that walk's entry is of */
     bool disturbed;           /* the connection has written since walk was placed */
     bool decoded;             /* map is of the row */
-    bool plain;               /* a live row's columns are where `sources` says: in walk's entry */
-    uint8_t *sources;         /* one for each column and the hidden one, an enum tx_source */
     struct tx_row_map map;
 
     struct txkv_error

@@ -24,11 +24,11 @@
 
 /* The floors of n bytes have TAG_ZERO + n, above 0, and TAG_MINUS - n, below 0. */
 enum tag {
-    TAG_LOW = 0x0a,   /* reals below -2^63, -inf */
-    TAG_MINUS = 0x13, /* reals between -1 and 0 */
-    TAG_ZERO = 0x14,  /* 0, and reals between 0 and 1 */
-    TAG_HIGH = 0x1d,  /* reals from 2^63 on, inf */
-    TAG_TEXT = 0x20,
+    TAG_LOW = 0x0a,         /* reals below -2^63, -inf */
+    TAG_MINUS = 0x13,       /* reals between -1 and 0 */
+    TAG_ZERO = TX_KEY_ZERO, /* 0, and reals between 0 and 1 */
+    TAG_HIGH = 0x1d,        /* reals from 2^63 on, inf */
+    TAG_TEXT = TX_KEY_TEXT,
     TAG_BLOB = 0x30
 };
 
@@ -337,7 +337,7 @@ tx_key_result(sqlite3_context *context, const uint8_t *key, size_t bytes, enum t
 {
     struct tx_cell cell;
 
-    if (note == TX_KEY_AS_IS && bytes > 0 && bytes <= TXKV_KEY_BYTES_MAX && key[0] == TAG_TEXT) {
+    if (tx_key_is_text(key, bytes, note)) {
         tx_text_result(context, key + 1, bytes - 1);
         return true;
     }

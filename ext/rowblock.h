@@ -78,17 +78,18 @@ tx_row_block_long(struct tx_row_block block)
 static inline struct tx_row_block
 tx_row_block_sizes(struct tx_row_block types)
 {
-    const __m128i below = _mm_cmplt_epi8(types.bytes, _mm_set1_epi8(TX_ROW_TYPE_ZERO));
-    const __m128i numbers = _mm_and_si128(types.bytes, below);
-    const __m128i above = _mm_subs_epu8(types.bytes, _mm_set1_epi8(TX_ROW_TYPE_BLOB));
-    const __m128i halves = _mm_and_si128(_mm_srli_epi16(above, 1), _mm_set1_epi8(0x7f));
+    const __m128i above = _mm_cmpgt_epi8(types.bytes, _mm_set1_epi8(TX_ROW_TYPE_REAL));
+    const __m128i numbers = _mm_andnot_si128(above, types.bytes);
     const __m128i eight = _mm_set1_epi8(TX_ROW_TYPE_INT_MAX);
+    /* The mean with 0 is rounded up: of one less it is the half. */
+    const __m128i less = _mm_subs_epu8(types.bytes, _mm_set1_epi8(TX_ROW_TYPE_BLOB + 1));
+    const __m128i halves = _mm_avg_epu8(less, _mm_setzero_si128());
     /* With the blobs at -128 and up one comparison tells decimals from all others. */
     const __m128i moved = _mm_add_epi8(types.bytes, _mm_set1_epi8(128 - TX_ROW_TYPE_BLOB));
     const __m128i decimal =
         _mm_cmpgt_epi8(moved, _mm_set1_epi8(127 - TX_ROW_TYPE_BLOB + TX_ROW_TYPE_DECIMAL));
     const __m128i low = _mm_and_si128(types.bytes, _mm_set1_epi8(TX_ROW_DECIMAL_BYTES_MAX - 1));
-    const __m128i decimals = _mm_and_si128(_mm_add_epi8(low, _mm_set1_epi8(1)), decimal);
+    const __m128i decimals = _mm_sub_epi8(_mm_and_si128(low, decimal), decimal); /* 1 more */
 
     return (struct tx_row_block){ _mm_or_si128(_mm_or_si128(_mm_min_epu8(numbers, eight), decimals),
                                                halves) };

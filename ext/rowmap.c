@@ -18,6 +18,16 @@
 
 enum { BLOCK_MIN = 4 }; /* columns that a row has to have to be looked at by blocks */
 
+void
+tx_row_map_init(struct tx_row_map *map, struct tx_row_spot *spots, int count)
+{
+    const int most = count < TX_ROW_BLOCK ? count : TX_ROW_BLOCK;
+
+    map->spots = spots;
+    map->count = count;
+    map->block_columns = most < BLOCK_MIN ? 0 : (uint32_t)(most - BLOCK_MIN + 1);
+}
+
 /* A map of which the row's first columns are known so, and the rest that way. */
 static inline void
 enter(struct tx_row_map *map, const uint8_t *row, const uint8_t *values, size_t columns,
@@ -100,15 +110,14 @@ load_types(const uint8_t *row, size_t first, size_t n)
 
 /* Looks at these types. False when one has a second byte. */
 static inline bool
-find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total,
-           struct tx_row_block *out_sizes)
+find_block(const uint8_t *row, size_t first, size_t n, struct tx_row_map *map, uint32_t *total)
 {
     const struct tx_row_block types = load_types(row, first, n);
     struct tx_row_block sizes;
 
     if (tx_row_block_long(types) != 0)
         return false;
-    sizes = *out_sizes = tx_row_block_sizes(types);
+    sizes = tx_row_block_sizes(types);
     tx_row_block_store(map->sizes + first, sizes);
     map->before[first / TX_ROW_BLOCK] = *total;
     *total += tx_row_block_sum(sizes);
@@ -141,12 +150,11 @@ find_wide(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *m
 __attribute__((noinline)) static bool
 find_blocks(const uint8_t *row, size_t bytes, size_t columns, struct tx_row_map *map)
 {
-    struct tx_row_block sizes;
     uint32_t total = 0;
 
     for (size_t i = 0; i < columns; i += TX_ROW_BLOCK)
         if (!find_block(row, i, columns - i < TX_ROW_BLOCK ? columns - i : TX_ROW_BLOCK, map,
-                        &total, &sizes))
+                        &total))
             return find_each(row, bytes, columns, map);
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     return bytes - 1 - columns == total;
@@ -161,8 +169,7 @@ columns_of(const uint8_t *row, size_t bytes)
 /* tx_row_find of what most rows are: of one block of types of one byte. False: it is another.
  * *good: what tx_row_find returns. */
 __attribute__((always_inline)) static inline bool
-find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct tx_row_block *sizes,
-               bool *good)
+find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, bool *good)
 {
     const size_t columns = columns_of(row, bytes);
     uint32_t total = 0;
@@ -171,7 +178,7 @@ find_one_block(const uint8_t *row, size_t bytes, struct tx_row_map *map, struct 
      * All checks but the last are find_any's. */
     if (columns < BLOCK_MIN || columns > TX_ROW_BLOCK ||
         bytes <= (columns <= TX_ROW_BLOCK / 2 ? TX_ROW_BLOCK / 2 : TX_ROW_BLOCK) ||
-        columns > (size_t)map->count || !find_block(row, 0, columns, map, &total, sizes))
+        columns > (size_t)map->count || !find_block(row, 0, columns, map, &total))
         return false;
     enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
     *good = bytes - 1 - columns == total;
@@ -198,10 +205,9 @@ find_other(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 bool
 tx_row_find(const uint8_t *row, size_t bytes, struct tx_row_map *map)
 {
-    struct tx_row_block sizes;
     bool good;
 
-    return find_one_block(row, bytes, map, &sizes, &good) ? good : find_other(row, bytes, map);
+    return find_one_block(row, bytes, map, &good) ? good : find_other(row, bytes, map);
 }
 
 static inline uint32_t
@@ -269,17 +275,23 @@ tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot, cons
     return tx_row_bytes_of_type(type) == (size_t)(row + bytes - p);
 }
 
+/* An integer of so many bytes, where eight end with it. */
+static inline int64_t
+get_last_bytes(uint32_t bytes, const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p + bytes - sizeof(v), sizeof(v));
+    return (int64_t)le64toh(v) >> (64 - 8 * bytes);
+}
+
 /* An integer where bytes before it may be looked at, from `row` on: of eight bytes that end where
  * the integer does it is what an arithmetic shift leaves. */
 static inline int64_t
 get_integer_of_row(uint32_t type, const uint8_t *row, const uint8_t *p)
 {
-    uint64_t v;
-
-    if (type > TX_ROW_TYPE_INT_MAX || (size_t)(p + type - row) < sizeof(v))
-        return tx_row_integer(type, p);
-    memcpy(&v, p + type - sizeof(v), sizeof(v));
-    return (int64_t)le64toh(v) >> (64 - 8 * type);
+    return type > TX_ROW_TYPE_INT_MAX || p + type - row < 8 ? tx_row_integer(type, p)
+                                                            : get_last_bytes(type, p);
 }
 
 /* `row` is where the row begins, or another place before the values that may be looked at. */
@@ -319,24 +331,48 @@ tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column
     return give_column(context, map, column);
 }
 
-int
+/* Any value, so that the way of an integer is short. */
+__attribute__((noinline)) static void
+give_any(sqlite3_context *context, uint32_t type, const uint8_t *p, const uint8_t *row)
+{
+    if (type != TX_ROW_TYPE_NULL)
+        give(context, type, p, row);
+}
+
+bool
 tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
-                   struct tx_row_map *map, int column)
+                   struct tx_row_map *map, int column, bool *found)
 {
     const size_t at = (size_t)column;
-    struct tx_row_block sizes;
-    bool good;
+    struct tx_row_block types, all, sizes;
+    const uint8_t *p;
+    uint32_t columns, type;
 
-    if (!find_one_block(row, bytes, map, &sizes, &good))
-        return find_other(row, bytes, map) ? give_column(context, map, column)
-                                           : SQLITE_CORRUPT_VTAB;
-    if (!good)
-        return SQLITE_CORRUPT_VTAB;
-    /* What give_column does, but the sizes are at hand. */
-    if (at < map->columns && row[1 + at] != TX_ROW_TYPE_NULL)
-        give(context, row[1 + at], map->values + tx_row_block_sum(tx_row_block_first(sizes, at)),
-             row);
-    return SQLITE_OK;
+    if (bytes <= TX_ROW_BLOCK)
+        return false;
+    columns = row[0] >> TX_ROW_COLUMNS_SHIFT;
+    if (columns - BLOCK_MIN >= map->block_columns)
+        return false;
+    /* Of all 16 bytes, so that where the column is does not wait for how many there are. */
+    types = tx_row_block_load(row + 1);
+    all = tx_row_block_sizes(types);
+    sizes = tx_row_block_first(all, columns);
+    if (tx_row_block_long(types) << (32 - columns) != 0 ||
+        bytes - 1 - columns != tx_row_block_sum(sizes))
+        return false;
+    tx_row_block_store(map->sizes, sizes);
+    map->before[0] = 0;
+    enter(map, row, row + 1 + columns, columns, TX_ROW_REST_NULL);
+    *found = true;
+    if (at >= columns)
+        return true;
+    type = row[1 + at];
+    p = row + 1 + columns + tx_row_block_sum(tx_row_block_first(all, at));
+    if (type - 1 < TX_ROW_TYPE_INT_MAX && p + type - row >= 8)
+        sqlite3_result_int64(context, get_last_bytes(type, p));
+    else
+        give_any(context, type, p, row);
+    return true;
 }
 
 void

@@ -34,6 +34,7 @@ enum tx_row_rest {
 struct tx_row_map {
     struct tx_row_spot *spots; /* room for `count`, the caller's */
     int count;
+    uint32_t block_columns; /* how many more than the fewest a row of one block may have */
     /* Set by tx_row_find. */
     uint32_t columns; /* the first ones, whose types have one byte */
     enum tx_row_rest rest;
@@ -43,6 +44,9 @@ struct tx_row_map {
     uint32_t before[TX_ROW_MAP_COLUMNS / 16];    /* bytes of the columns before each 16 */
     uint8_t sizes[TX_ROW_MAP_COLUMNS];           /* of each column; 0 of the wide one */
 };
+
+/* A map, with nothing found, of a table of so many columns. */
+void tx_row_map_init(struct tx_row_map *map, struct tx_row_spot *spots, int count);
 
 /*
  * Find the columns of a row. False when the row is damaged, which all of its types and its length
@@ -57,9 +61,13 @@ struct tx_row_spot tx_row_spot(const struct tx_row_map *map, int column);
  * anything is given, nothing is. Returns SQLITE_OK, as xColumn does. */
 int tx_row_result(sqlite3_context *context, const struct tx_row_map *map, int column);
 
-/* tx_row_find and then tx_row_result; SQLITE_CORRUPT_VTAB when the row is damaged. */
-int tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
-                       struct tx_row_map *map, int column);
+/*
+ * tx_row_find and then tx_row_result, of rows as most are; *found is set to true, before anything
+ * is given. False: it is another row, or damaged; nothing has been given, and *found is as it was.
+ * For a map that tx_row_map_init has made.
+ */
+bool tx_row_find_result(sqlite3_context *context, const uint8_t *row, size_t bytes,
+                        struct tx_row_map *map, int column, bool *found);
 
 /* The spot of a single column, and where it counts from. */
 bool tx_row_find_one(const uint8_t *row, size_t bytes, struct tx_row_spot *spot,

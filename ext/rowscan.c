@@ -236,7 +236,7 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     cursor->plan_number = number;
     cursor->disturbed = false;
     cursor->has_lists = false;
-    cursor->plain = plan->path == 0 && !cursor->may_update;
+    cursor->ways = plan->path == 0 && !cursor->may_update ? cursor->sources : NULL;
     rc = prepare_walk(cursor, plan->path);
     if (rc == SQLITE_OK && count > 0)
         rc = tx_rowrange_make(shape, plan, arguments, &cursor->ends, &cursor->lists,
@@ -462,63 +462,64 @@ give_rare(struct tx_cursor *cursor, sqlite3_context *context, int column)
  * what it needs alone.
  */
 
-__attribute__((noinline)) static int
-give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+__attribute__((noinline)) int
+tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     if (cursor->may_update && sqlite3_vtab_nochange(context))
         return SQLITE_OK; /* an UPDATE that leaves the column as it is */
     return give_rare(cursor, context, column);
 }
 
-/* The first one that is asked for of a row that walk has. */
 __attribute__((noinline)) static int
-give_first(struct tx_cursor *cursor, sqlite3_context *context, int column)
+give_first_of_any(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const int rc = decode_value(cursor, txkv_cursor_value(cursor->walk));
+
+    return rc == SQLITE_OK ? tx_row_result(context, &cursor->map, column) : rc;
+}
+
+__attribute__((noinline)) int
+tx_rowscan_first(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     const struct txkv_bytes value = txkv_cursor_value(cursor->walk);
-    const int rc = tx_row_find_result(context, value.data, value.bytes, &cursor->map, column);
 
-    cursor->decoded = rc == SQLITE_OK;
-    return rc == SQLITE_OK ? SQLITE_OK : fail_damaged(tx_cursor_table(cursor));
+    return tx_row_find_result(context, value.data, value.bytes, &cursor->map, column,
+                              &cursor->decoded)
+               ? SQLITE_OK
+               : give_first_of_any(cursor, context, column);
 }
 
 __attribute__((noinline)) static int
-give_plain_key(struct tx_cursor *cursor, sqlite3_context *context, int column)
+give_other_key(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
 
     return tx_key_integer_result(context, key.data, key.bytes)
                ? SQLITE_OK
-               : give_column(cursor, context, column);
+               : tx_rowscan_column(cursor, context, column);
 }
 
-__attribute__((noinline)) static int
-give_plain_part(struct tx_cursor *cursor, sqlite3_context *context, int column)
+__attribute__((noinline)) int
+tx_rowscan_key(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
+    const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+    int64_t integer;
+
+    if (!tx_key_quick_integer(key.data, key.bytes, &integer))
+        return give_other_key(cursor, context, column);
+    sqlite3_result_int64(context, integer);
+    return SQLITE_OK;
+}
+
+__attribute__((noinline)) int
+tx_rowscan_part(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     const struct tx_shape *shape = tx_cursor_table(cursor)->relation->shape;
 
     return tx_tuple_integer_result(context, txkv_cursor_key(cursor->walk), shape->primary.count,
                                    shape->columns[column].key_place)
                ? SQLITE_OK
-               : give_column(cursor, context, column);
-}
-
-__attribute__((noinline)) int
-tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
-{
-    if (!cursor->plain || cursor->row != TX_ROW_LIVE)
-        return give_column(cursor, context, column);
-    switch ((enum tx_source)cursor->sources[column]) {
-    case TX_SOURCE_ROW:
-        return cursor->decoded ? tx_row_result(context, &cursor->map, column)
-                               : give_first(cursor, context, column);
-    case TX_SOURCE_KEY:
-        return give_plain_key(cursor, context, column);
-    case TX_SOURCE_PART:
-        return give_plain_part(cursor, context, column);
-    case TX_SOURCE_ANY:
-        break;
-    }
-    return give_column(cursor, context, column);
+               : tx_rowscan_column(cursor, context, column);
 }
 
 int

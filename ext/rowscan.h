@@ -14,8 +14,13 @@
 int tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value **arguments);
 int tx_rowscan_next(struct tx_cursor *cursor);
 
-/* These two are for tables with declared columns. */
+/* These are for tables with declared columns. */
 int tx_rowscan_column(struct tx_cursor *cursor, sqlite3_context *context, int column);
+/* The same for one whose way is known (tx_cursor.ways): the first that is asked for of those that
+ * stand in the row; the integer that the key is; one that is in the key. */
+int tx_rowscan_first(struct tx_cursor *cursor, sqlite3_context *context, int column);
+int tx_rowscan_key(struct tx_cursor *cursor, sqlite3_context *context, int column);
+int tx_rowscan_part(struct tx_cursor *cursor, sqlite3_context *context, int column);
 int tx_rowscan_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid);
 
 /* The row that the cursor stands on; live rows are the store's until it is called again. */

@@ -56,7 +56,6 @@ new_cursor(const struct tx_table *table)
     *cursor = (struct tx_cursor){ .row = TX_ROW_NONE, .plan_number = -1 };
     columns = shape == NULL ? TX_VALUE_COLUMNS : shape->column_count;
     tx_ends_init(&cursor->ends);
-    cursor->map.count = columns;
     cursor->map.spots = sqlite3_malloc64((sqlite3_uint64)columns * sizeof(*cursor->map.spots) +
                                          ((sqlite3_uint64)columns + 1) * sizeof(*cursor->sources));
     if (cursor->map.spots != NULL) {
@@ -64,6 +63,11 @@ new_cursor(const struct tx_table *table)
         for (int i = 0; shape != NULL && i < columns; i++)
             cursor->sources[i] = (uint8_t)source_of(shape, i);
         cursor->sources[columns] = TX_SOURCE_ANY;
+        if (shape == NULL) {
+            cursor->sources[0] = TX_SOURCE_ANY_KEY;
+            cursor->sources[1] = TX_SOURCE_ONLY;
+        }
+        tx_row_map_init(&cursor->map, cursor->map.spots, columns);
         return cursor;
     }
     sqlite3_free(cursor);
@@ -165,21 +169,36 @@ refuse_damaged(struct tx_cursor *cursor)
                          tx_cursor_table(cursor)->name);
 }
 
-/* The two columns of a table without declared columns, of a row that is not lost. Not inline, so
- * that each way is short. */
-__attribute__((noinline)) static int
-give_key(struct tx_cursor *cursor, sqlite3_context *context)
+/* The two columns of a table without declared columns. */
+static int
+give_any_key(struct tx_cursor *cursor, sqlite3_context *context, struct txkv_bytes key,
+             struct txkv_bytes row)
 {
-    const bool kept = cursor->row == TX_ROW_KEPT;
-    const struct txkv_bytes row = kept ? cursor->value : txkv_cursor_value(cursor->walk);
-    struct txkv_bytes key;
-
-    if (cursor->may_update && sqlite3_vtab_nochange(context))
-        return SQLITE_OK; /* an UPDATE that leaves the key as it is */
-    key = kept ? cursor->key : txkv_cursor_key(cursor->walk);
     return tx_key_result(context, key.data, key.bytes, tx_row_note(row.data, row.bytes))
                ? SQLITE_OK
                : refuse_damaged(cursor);
+}
+
+/* Not inline, so that each way is short. */
+__attribute__((noinline)) static int
+give_live_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    const struct txkv_bytes key = txkv_cursor_key(cursor->walk);
+    const struct txkv_bytes row = txkv_cursor_value(cursor->walk);
+
+    if (!tx_key_is_text(key.data, key.bytes, tx_row_note(row.data, row.bytes)))
+        return give_any_key(cursor, context, key, row);
+    tx_text_result(context, key.data + 1, key.bytes - 1);
+    return SQLITE_OK;
+}
+
+static int
+give_key(struct tx_cursor *cursor, sqlite3_context *context)
+{
+    if (cursor->may_update && sqlite3_vtab_nochange(context))
+        return SQLITE_OK; /* an UPDATE that leaves the key as it is */
+    return cursor->row == TX_ROW_KEPT ? give_any_key(cursor, context, cursor->key, cursor->value)
+                                      : give_live_key(cursor, context);
 }
 
 /* A row of one text, as most are: its type says what its length says. False: it is another one, or
@@ -202,11 +221,9 @@ give_any_value(struct tx_cursor *cursor, sqlite3_context *context, struct txkv_b
     return SQLITE_OK;
 }
 
-__attribute__((noinline)) static int
-give_value(struct tx_cursor *cursor, sqlite3_context *context)
+static inline int
+give_value(struct tx_cursor *cursor, sqlite3_context *context, struct txkv_bytes row)
 {
-    const struct txkv_bytes row =
-        cursor->row == TX_ROW_KEPT ? cursor->value : txkv_cursor_value(cursor->walk);
     const uint8_t *text;
 
     if (!is_text(row, &text))
@@ -215,16 +232,47 @@ give_value(struct tx_cursor *cursor, sqlite3_context *context)
     return SQLITE_OK;
 }
 
-int
-tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+__attribute__((noinline)) static int
+give_live_value(struct tx_cursor *cursor, sqlite3_context *context)
 {
-    struct tx_cursor *cursor = cursor_of(base);
+    return give_value(cursor, context, txkv_cursor_value(cursor->walk));
+}
 
+/* A column for which there is no short way, or not for this row. */
+__attribute__((noinline)) static int
+give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
+{
     if (tx_cursor_table(cursor)->relation != NULL)
         return tx_rowscan_column(cursor, context, column);
     if (cursor->row == TX_ROW_LOST)
         return SQLITE_NOMEM;
-    return column > 0 ? give_value(cursor, context) : give_key(cursor, context);
+    if (column == 0)
+        return give_key(cursor, context);
+    return cursor->row == TX_ROW_KEPT ? give_value(cursor, context, cursor->value)
+                                      : give_live_value(cursor, context);
+}
+
+int
+tx_scan_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
+{
+    struct tx_cursor *cursor = cursor_of(base);
+    uint8_t source;
+
+    if (cursor->ways == NULL)
+        return give_column(cursor, context, column);
+    source = cursor->ways[column];
+    if (source == TX_SOURCE_ROW)
+        return cursor->decoded ? tx_row_result(context, &cursor->map, column)
+                               : tx_rowscan_first(cursor, context, column);
+    if (source == TX_SOURCE_ONLY)
+        return give_live_value(cursor, context);
+    if (source == TX_SOURCE_KEY)
+        return tx_rowscan_key(cursor, context, column);
+    if (source == TX_SOURCE_ANY_KEY)
+        return give_live_key(cursor, context);
+    if (source == TX_SOURCE_PART)
+        return tx_rowscan_part(cursor, context, column);
+    return give_column(cursor, context, column);
 }
 
 static int
@@ -270,6 +318,7 @@ tx_scan_keep_rows(struct tx_link *link)
         if (cursor->row != TX_ROW_LIVE)
             continue;
         row_rc = keep_row(cursor);
+        cursor->ways = NULL;
         cursor->decoded = false;
         cursor->row = row_rc == SQLITE_OK ? TX_ROW_KEPT : TX_ROW_LOST;
         if (row_rc != SQLITE_OK)

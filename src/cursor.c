@@ -78,6 +78,7 @@ static enum txkv_rc
 end_walk(struct txkv_cursor *cursor)
 {
     cursor->place = AT_END;
+    cursor->near = NULL;
     return TXKV_NOTFOUND;
 }
 
@@ -85,19 +86,26 @@ static enum txkv_rc
 lose_place(struct txkv_cursor *cursor, enum txkv_rc rc)
 {
     cursor->place = UNPLACED;
+    cursor->near = NULL;
     cursor->txn->incomplete = true; /* what it has read is forgotten */
     return rc;
 }
 
+static inline void
+copy_pair(struct txkv_cursor *cursor, const struct tx_tree_pair *pair)
+{
+    cursor->key.data = pair->key;
+    cursor->key.bytes = pair->key_bytes;
+    cursor->value = (struct txkv_bytes){ pair->value, pair->value_bytes };
+}
+
 /* Stand on LMDB's pair. */
-static inline enum txkv_rc
+static enum txkv_rc
 take_pair(struct txkv_cursor *cursor)
 {
     if (cursor->pair.key == NULL)
         return end_walk(cursor);
-    cursor->key.data = cursor->pair.key;
-    cursor->key.bytes = cursor->pair.key_bytes;
-    cursor->value = (struct txkv_bytes){ cursor->pair.value, cursor->pair.value_bytes };
+    copy_pair(cursor, &cursor->pair);
     cursor->own_value = false;
     if (is_outside(cursor, cursor->descending))
         return end_walk(cursor);
@@ -129,13 +137,24 @@ is_pair_first(const struct txkv_cursor *cursor)
     return c != 0 && (c < 0) != cursor->descending;
 }
 
+/* take_pair where LMDB alone has rows: the next ones of the page may be taken by step_near. */
+static enum txkv_rc
+take_pair_alone(struct txkv_cursor *cursor)
+{
+    const enum txkv_rc rc = take_pair(cursor);
+
+    if (rc == TXKV_OK)
+        cursor->near = tx_tree_cursor_walk(cursor->tree);
+    return rc;
+}
+
 /* next_row where LMDB alone has rows, as it has for many scans; not the first one after a seek. */
 static inline enum txkv_rc
 next_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const enum txkv_rc rc = step_tree(cursor, err);
 
-    return rc == TXKV_OK ? take_pair(cursor) : lose_place(cursor, rc);
+    return rc == TXKV_OK ? take_pair_alone(cursor) : lose_place(cursor, rc);
 }
 
 /* The first one, the only one that can be the end that the range leaves out. */
@@ -143,7 +162,7 @@ static enum txkv_rc
 first_in_tree(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const bool first_open = cursor->descending ? cursor->hi_open : cursor->lo_open;
-    const enum txkv_rc rc = take_pair(cursor);
+    const enum txkv_rc rc = take_pair_alone(cursor);
 
     if (rc != TXKV_OK || !first_open || !is_outside(cursor, !cursor->descending))
         return rc;
@@ -238,13 +257,9 @@ txkv_cursor_open(struct txkv_session *session, uint32_t table, struct txkv_curso
     cursor = session->spare_cursor;
     session->spare_cursor = NULL;
     if (cursor == NULL)
-        cursor = tx_malloc(sizeof *cursor);
+        cursor = tx_zalloc(sizeof *cursor);
     if (cursor == NULL)
         return tx_fail_nomem(err);
-    /* The bounds at the end are large, and their own bytes need no clearing. */
-    memset(cursor, 0, offsetof(struct txkv_cursor, lo_bound));
-    tx_bound_init(&cursor->lo_bound);
-    tx_bound_init(&cursor->hi_bound);
     cursor->session = session;
     cursor->table = cursor->key.table = table;
     *out = cursor;
@@ -314,6 +329,21 @@ txkv_cursor_open_beside(struct txkv_cursor *other, uint32_t table, struct txkv_c
     return TXKV_OK;
 }
 
+static void
+let_go_of_memory(struct txkv_cursor *cursor)
+{
+    tx_free(cursor->copy);
+    cursor->copy = NULL;
+    cursor->copy_room = 0;
+    tx_bound_free(&cursor->lo_bound);
+    tx_bound_init(&cursor->lo_bound);
+    tx_bound_free(&cursor->hi_bound);
+    tx_bound_init(&cursor->hi_bound);
+    tx_free(cursor->sources);
+    cursor->sources = NULL;
+    cursor->source_count = cursor->source_room = 0;
+}
+
 void
 txkv_cursor_close(struct txkv_cursor *cursor)
 {
@@ -328,10 +358,10 @@ txkv_cursor_close(struct txkv_cursor *cursor)
         cursor->txn->incomplete = true;
     leave_txn(cursor);
     tx_guard_leave(session);
-    tx_free(cursor->copy);
-    tx_bound_free(&cursor->lo_bound);
-    tx_bound_free(&cursor->hi_bound);
-    tx_free(cursor->sources);
+    let_go_of_memory(cursor);
+    cursor->place = UNPLACED;
+    cursor->near = NULL;
+    cursor->point = cursor->own_value = false;
     tx_free(session->spare_cursor);
     session->spare_cursor = cursor; /* it is large: the next statement need not allocate one */
 }
@@ -361,8 +391,7 @@ keep_row(struct txkv_cursor *cursor, struct txkv_error *err)
         uint8_t *copy = tx_realloc(cursor->copy, bytes + 64);
 
         if (copy == NULL) {
-            cursor->place = UNPLACED;
-            cursor->txn->incomplete = true; /* what it has read is forgotten */
+            (void)lose_place(cursor, TXKV_NOMEM);
             return tx_fail_nomem(err);
         }
         cursor->copy = copy;
@@ -385,6 +414,7 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     if (rc != TXKV_OK)
         return rc; /* what it has read is still to be kept */
     cursor->place = UNPLACED;
+    cursor->near = NULL;
     rc = join_txn(cursor, range->stay, err);
     if (rc == TXKV_OK)
         rc = tx_txn_snapshot(cursor->txn, err);
@@ -400,6 +430,8 @@ place_on(struct txkv_cursor *cursor, const struct txkv_range *range, struct txkv
     cursor->lo_open = range->lo_open;
     cursor->hi_open = range->hi_open;
     cursor->descending = range->descending;
+    cursor->near_step = range->descending ? TX_TREE_BACKWARD : TX_TREE_FORWARD;
+    cursor->has_end = (range->descending ? cursor->lo.data : cursor->hi.data) != NULL;
     cursor->point = false;
     if (cursor->lo.data != NULL && cursor->hi.data != NULL && !cursor->lo_open &&
         !cursor->hi_open && cursor->lo.bytes == cursor->hi.bytes &&
@@ -427,8 +459,7 @@ txkv_cursor_seek(struct txkv_cursor *cursor, const struct txkv_range *range, str
     return rc;
 }
 
-/* Not inline, or it takes registers from the way without a guard. */
-__attribute__((noinline)) static enum txkv_rc
+static enum txkv_rc
 next_row_guarded(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     enum txkv_rc rc;
@@ -443,8 +474,9 @@ next_row_guarded(struct txkv_cursor *cursor, struct txkv_error *err)
     return rc;
 }
 
-enum txkv_rc
-txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
+/* Any step. Not inline, or it takes registers from those within a page. */
+__attribute__((noinline)) static enum txkv_rc
+step_far(struct txkv_cursor *cursor, struct txkv_error *err)
 {
     const enum txkv_rc rc = tx_check_fork(cursor->session->core, err);
 
@@ -461,6 +493,30 @@ txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
     if (tx_guarded(cursor->session))
         return next_row_guarded(cursor, err);
     return next_row(cursor, err);
+}
+
+/* Whether the row, of a range that has an end, lies behind it. */
+__attribute__((noinline)) static enum txkv_rc
+look_for_end(struct txkv_cursor *cursor)
+{
+    return is_outside(cursor, cursor->descending) ? end_walk(cursor) : TXKV_OK;
+}
+
+/*
+ * Most steps are to the next node of a page, and with `near` all that take_pair keeps is so already
+ * but for the row: the fewest instructions count here. The pair is as it was, which nobody looks at
+ * before the tree's cursor has stepped.
+ */
+enum txkv_rc
+txkv_cursor_next(struct txkv_cursor *cursor, struct txkv_error *err)
+{
+    struct tx_tree_pair pair;
+
+    if (cursor->near == NULL || !tx_is_not_forked(cursor->session->core) ||
+        tx_guarded(cursor->session) || !tx_tree_walk_step(cursor->near, cursor->near_step, &pair))
+        return step_far(cursor, err);
+    copy_pair(cursor, &pair);
+    return cursor->has_end ? look_for_end(cursor) : TXKV_OK;
 }
 
 struct txkv_bytes

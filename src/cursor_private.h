@@ -8,6 +8,7 @@
 
 #include "bound.h"
 #include "cursor.h"
+#include "tree_step.h"
 
 enum place {
     UNPLACED, /* before the first seek, or after one that failed */
@@ -23,6 +24,7 @@ struct source {
     bool own;                         /* the transaction's writes, not a memtable */
 };
 
+/* A closed one is kept for the next, as a new one is but for what each seek sets. */
 struct txkv_cursor {
     struct txkv_session *session;
     uint32_t table;
@@ -38,6 +40,11 @@ struct txkv_cursor {
     struct tx_tree_cursor *tree;
     struct tx_tree_pair pair; /* the row LMDB stands on; key NULL at its end */
     bool pair_taken;          /* the cursor has been on that row: LMDB is to step first */
+    /* The tree's, while the cursor is on a row of its and LMDB alone has rows, in a range: the next
+     * step may be taken here. Then pair_taken, and no own_value. Else NULL. */
+    struct tx_tree_walk *near;
+    uint32_t near_step; /* as tx_tree_walk_step takes it */
+    bool has_end;       /* the range ends before the table does */
 
     struct source *sources; /* newest first */
     uint32_t source_count, source_room;

@@ -257,7 +257,7 @@ step(struct tx_tree_cursor *cursor, bool backward, struct tx_tree_pair *pair,
     assert(cursor->read->active == 1 || !cursor->placed);
     if (!cursor->placed)
         return TXKV_NOTFOUND;
-    if (tx_tree_walk_step(&cursor->walk, backward, pair))
+    if (tx_tree_walk_step(&cursor->walk, backward ? TX_TREE_BACKWARD : TX_TREE_FORWARD, pair))
         return TXKV_OK;
     return step_far(cursor, backward, pair, err);
 }
@@ -274,4 +274,11 @@ tx_tree_cursor_prev(struct tx_tree_cursor *cursor, struct tx_tree_pair *pair,
                     struct txkv_error *err)
 {
     return step(cursor, true, pair, err);
+}
+
+struct tx_tree_walk *
+tx_tree_cursor_walk(struct tx_tree_cursor *cursor)
+{
+    assert(cursor->read->active == 1 || !cursor->placed);
+    return cursor->placed && cursor->walks ? &cursor->walk : NULL;
 }

@@ -11,6 +11,7 @@
 
 #include "pages_private.h"
 #include "tree.h"
+#include "tree_step.h"
 
 /* Keys of the "meta" database; tree_meta.c says what stands under them. */
 #define TX_TREE_KEY_CHECKPOINT   "checkpoint"
@@ -100,31 +101,6 @@ struct tx_tree_read {
     } roots[TX_TREE_ROOTS];      /* by the table's number, the one that was asked for last */
     struct tx_tree_cursor *kept; /* closed cursors */
     struct tx_tree_read *prev, *next;
-};
-
-/* A table's pages as a read sees them. */
-struct tx_tree_pages {
-    const uint8_t *map;
-    uint64_t count;    /* pages that there can be in the map */
-    uint64_t root;     /* TX_NO_PAGE: the table is empty */
-    uint32_t depth;    /* pages from the root to a leaf */
-    bool scattered;    /* the map is read page by page: tree_ahead.h */
-    uint64_t *visited; /* the tree's */
-};
-
-struct tx_tree_branch {
-    const uint8_t *page;
-    uint32_t count; /* of its nodes */
-    uint32_t at;    /* the node that was taken */
-};
-
-/* A place in a table's pages: tree_walk.h. */
-struct tx_tree_walk {
-    struct tx_tree_pages pages;
-    const uint8_t *leaf;
-    uint32_t count;                                /* of its nodes; 0: no step is taken within it */
-    uint32_t at;                                   /* the node that is visited */
-    struct tx_tree_branch way[TX_PAGES_DEPTH_MAX]; /* from the root, without the leaf */
 };
 
 /* Leaf pages that a cursor visits follow each other in the file in a few ascending runs, which take

@@ -401,6 +401,9 @@ tx_tree_walk_end(struct tx_tree_walk *walk, bool backward, struct tx_tree_pair *
     if (e != 0)
         return e;
     walk->at = backward ? count - 1 : 0;
+    /* There is little behind such a place that must be asked for with the first step. */
+    if (!walk->pages.scattered)
+        walk->count = count;
     return read_node(&walk->pages, walk->leaf, walk->at, pair);
 }
 

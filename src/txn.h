@@ -81,13 +81,19 @@ struct txkv_session {
 
 TX_MUST_CHECK enum txkv_rc tx_check_fork_fully(const struct tx_core *core, struct txkv_error *err);
 
+/* True as a rule. When it is false tx_check_fork has to tell. */
+static inline bool
+tx_is_not_forked(const struct tx_core *core)
+{
+    return __builtin_expect(tx_os_forks.hooked && core->fork_generation == tx_os_forks.generation,
+                            1);
+}
+
 /* TXKV_FORKED when the store belongs to the parent of this process. */
 TX_MUST_CHECK static inline enum txkv_rc
 tx_check_fork(const struct tx_core *core, struct txkv_error *err)
 {
-    if (__builtin_expect(tx_os_forks.hooked && core->fork_generation == tx_os_forks.generation, 1))
-        return TXKV_OK;
-    return tx_check_fork_fully(core, err);
+    return tx_is_not_forked(core) ? TXKV_OK : tx_check_fork_fully(core, err);
 }
 
 /* txkv_session_open, on the core. */

@@ -35,8 +35,12 @@ static bool
 give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int count, int index)
 {
     static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
-    struct tx_row_map map = { .spots = spots, .count = count };
+    struct tx_row_map map;
+    bool found = false;
 
+    tx_row_map_init(&map, spots, count);
+    if (bytes % 2 == 0 && tx_row_find_result(context, row, bytes, &map, index, &found))
+        return true;
     return tx_row_find(row, bytes, &map) && tx_row_result(context, &map, index) == SQLITE_OK;
 }
 

@@ -53,7 +53,7 @@ step(struct tx_tree_walk *walk, bool backward, uint32_t steps, struct tx_tree_pa
     int e = 0;
 
     for (uint32_t i = 0; i < steps && e == 0; i++) {
-        if (!tx_tree_walk_step(walk, backward, pair))
+        if (!tx_tree_walk_step(walk, backward ? TX_TREE_BACKWARD : TX_TREE_FORWARD, pair))
             e = tx_tree_walk_on(walk, backward, pair);
         look_at(e, pair);
     }

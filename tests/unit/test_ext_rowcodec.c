@@ -28,6 +28,7 @@ struct row {
 struct request {
     const struct row *row;
     int count, index;
+    bool at_once; /* as the first column of a row is given, if it can be */
 };
 
 static struct values values;
@@ -35,6 +36,7 @@ static struct tx_cell cells[TX_ROW_COLUMNS_MAX];
 static struct tx_row_spot spots[TX_ROW_COLUMNS_MAX];
 static sqlite3_stmt *column;
 static struct request request;
+static size_t given_at_once;
 
 /* Column `index` of the row as the result; false when the row is damaged. */
 static bool
@@ -42,7 +44,17 @@ give_column(sqlite3_context *context, const uint8_t *row, size_t bytes, int coun
 {
     struct tx_row_map map = { .spots = spots, .count = count };
     const uint8_t *base;
+    bool found = false;
 
+    if (request.at_once) {
+        tx_row_map_init(&map, spots, count);
+        if (tx_row_find_result(context, row, bytes, &map, index, &found)) {
+            assert_true(found);
+            given_at_once++;
+            return true;
+        }
+        assert_false(found);
+    }
     if (count == 1) {
         if (!tx_row_find_one(row, bytes, spots, &base))
             return false;
@@ -104,12 +116,19 @@ encode(enum tx_key_note note, int count, sqlite3_value **columns)
     return row;
 }
 
-/* NULL when the row is damaged. */
+/* NULL when the row is damaged. Both ways of a column say the same. */
 static sqlite3_value *
 decode(const struct row *row, int count, int index)
 {
-    request = (struct request){ row, count, index };
-    return value_of_statement(column);
+    sqlite3_value *value, *again;
+
+    request = (struct request){ row, count, index, false };
+    value = value_of_statement(column);
+    request.at_once = true;
+    again = value_of_statement(column);
+    assert_true(value == NULL ? again == NULL : again != NULL && same_value(value, again));
+    sqlite3_value_free(again);
+    return value;
 }
 
 static bool
@@ -357,6 +376,9 @@ columns_found_together_are_where_they_are_one_by_one(void **state)
             bytes += size_of_type(types[j]);
         row = row_of_types(types, columns, bytes, &begin);
         assert_found_by_types(&row, begin, types, columns, columns + more);
+        if (columns + more > 0)
+            sqlite3_value_free(
+                decode(&row, columns + more, (int)random_below((size_t)(columns + more))));
         map.count = columns - 1; /* more than the table has */
         assert_true(columns == 0 || !tx_row_find(row.data, row.bytes, &map));
         free(row.data);
@@ -364,9 +386,12 @@ columns_found_together_are_where_they_are_one_by_one(void **state)
         for (size_t wrong = bytes == 0 ? 1 : bytes - 1; wrong <= bytes + 1; wrong += 2) {
             row = row_of_types(types, columns, wrong, &begin);
             assert_false(tx_row_find(row.data, row.bytes, &map));
+            if (columns > 1)
+                assert_null(decode(&row, columns, (int)random_below((size_t)columns)));
             free(row.data);
         }
     }
+    assert_true(given_at_once > RANDOM_ROWS / 20);
 }
 
 static void

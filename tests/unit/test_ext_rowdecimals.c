@@ -37,15 +37,19 @@ static void
 call_row_column(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     struct tx_row_spot spots[8];
-    struct tx_row_map map = { .spots = spots, .count = shown.count };
+    struct tx_row_map map;
     const uint8_t *base;
+    bool found = false;
 
     (void)argc;
     (void)argv;
+    tx_row_map_init(&map, spots, shown.count);
     if (shown.is_alone && tx_row_find_one(shown.data, shown.bytes, spots, &base))
         tx_row_spot_result(context, spots[0], base);
-    else if (shown.is_alone || tx_row_find_result(context, shown.data, shown.bytes, &map,
-                                                  shown.count - 1) != SQLITE_OK)
+    else if (shown.is_alone || (!tx_row_find_result(context, shown.data, shown.bytes, &map,
+                                                    shown.count - 1, &found) &&
+                                (!tx_row_find(shown.data, shown.bytes, &map) ||
+                                 tx_row_result(context, &map, shown.count - 1) != SQLITE_OK)))
         sqlite3_result_error(context, "damaged", -1);
 }
 

@@ -431,7 +431,7 @@ count_pairs(struct tx_tree_pages pages, bool backward)
     int e, count = 0;
 
     for (e = tx_tree_walk_end(&walk, backward, &pair); e == 0; count++)
-        if (!tx_tree_walk_step(&walk, backward, &pair))
+        if (!tx_tree_walk_step(&walk, backward ? TX_TREE_BACKWARD : TX_TREE_FORWARD, &pair))
             e = tx_tree_walk_on(&walk, backward, &pair);
     return e == MDB_NOTFOUND ? count : e;
 }
