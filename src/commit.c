@@ -30,8 +30,8 @@ enum outcome {
  * `done`. */
 struct request {
     ck_stack_entry_t link;
-    struct tx_event *done; /* lives longer than the request */
-    enum outcome outcome;
+    struct tx_event *done; /* its owner's, or a room; lives longer than the request */
+    uint32_t outcome;      /* atomic: enum outcome [M18] */
     enum txkv_rc rc;
     struct txkv_error *err; /* may be NULL */
     struct request *next;   /* in the batch */
@@ -66,7 +66,15 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
 {
     memset(commit, 0, sizeof *commit);
     commit->core = core;
+    for (uint32_t i = 0; i < TX_COMMIT_ROOMS; i++)
+        tx_event_init(&commit->rooms[i]);
     tx_way_init(&commit->way);
+}
+
+static bool
+is_room(const struct tx_commit *commit, const struct tx_event *event)
+{
+    return event == &commit->rooms[0] || event == &commit->rooms[1];
 }
 
 static void
@@ -75,8 +83,12 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
     struct tx_event *done = request->done;
 
     request->rc = rc;
-    request->outcome = FINISHED;
-    tx_event_signal_later(done, commit->wakes); /* the request is its owner's again */
+    tx_store_release_32(&request->outcome, FINISHED); /* [M18] */
+    /* In a room the request is its owner's again already: somebody else's signal may wake it. */
+    if (is_room(commit, done))
+        tx_event_signal_shared_later(done, commit->wakes);
+    else
+        tx_event_signal_later(done, commit->wakes); /* now it is */
 }
 
 /* ---- entering a transaction ---- */
@@ -308,10 +320,26 @@ static void
 hand_on(ck_stack_entry_t *stack)
 {
     struct request *heir = request_of(stack);
+    struct tx_event *done = heir->done;
 
     heir->inherited = stack;
-    heir->outcome = MUST_LEAD;
-    tx_event_signal(heir->done);
+    tx_store_release_32(&heir->outcome, MUST_LEAD); /* [M18] */
+    tx_event_signal(done);                          /* in a room the others look up, and sleep on */
+}
+
+/*
+ * All that wait. To wake a thread costs a system call, and whom it wakes may take the CPU before
+ * the next one is woken: so many committers sleep on one word, which one call wakes. Those who come
+ * from now on are of another group, and sleep in another room.
+ */
+static ck_stack_entry_t *
+drain(struct tx_commit *commit)
+{
+    ck_stack_entry_t *stack = tx_mpsc_drain(&commit->submitted);
+    const uint32_t next = tx_load_relaxed_32(&commit->room) % TX_COMMIT_ROOMS + 1;
+
+    tx_store_relaxed_32(&commit->room, tx_gather_many(&commit->gather) ? next : 0);
+    return stack;
 }
 
 /* Both, the first one's requests first. */
@@ -343,11 +371,12 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack, const struct request *ow
 
     commit->wakes = &wakes;
     for (uint32_t round = 0;; round++) {
-        const bool few = tx_gather_few(&commit->gather) > 0, served = own->outcome == FINISHED;
+        const bool few = tx_gather_few(&commit->gather) > 0;
+        const bool served = tx_load_relaxed_32(&own->outcome) == FINISHED;
 
         if (few ? !served : stack == NULL)
             tx_gather_wait(&commit->gather);
-        stack = append(stack, tx_mpsc_drain(&commit->submitted));
+        stack = append(stack, drain(commit));
         if (stack == NULL) {
             tx_store_release_32(&commit->leading, 0); /* [M11] */
             tx_fence_full();
@@ -366,12 +395,30 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack, const struct request *ow
     tx_event_wake_all(&wakes);
 }
 
+/*
+ * Where the request's owner waits. To wake a thread costs a system call, and whom it wakes may take
+ * the CPU before the next one is woken: so many committers sleep on one word, which one call wakes.
+ * But not those that may lose, and be told so before their group is synced.
+ */
+static struct tx_event *
+waiting_place(struct tx_commit *commit, const struct request *request)
+{
+    const uint32_t room = tx_load_relaxed_32(&commit->room);
+
+    if (room == 0 || request->sync != TXKV_SYNC_FULL || request->session == NULL ||
+        !tx_readset_empty(&request->session->current->reads))
+        return request->done;
+    return &commit->rooms[room - 1];
+}
+
 /* Push the request and wait until it is finished, leading where nobody else does. */
 static enum txkv_rc
 submit(struct tx_commit *commit, struct request *request)
 {
-    uint32_t seen = tx_event_value(request->done);
+    struct tx_event *done = waiting_place(commit, request);
+    uint32_t seen = tx_event_value(done);
 
+    request->done = done;
     request->outcome = WAITING;
     if (request->sync == TXKV_SYNC_FULL)
         tx_gather_announce(&commit->gather);
@@ -380,12 +427,14 @@ submit(struct tx_commit *commit, struct request *request)
         lead(commit, NULL, request);
     for (;;) {
         const bool spin = tx_load_acquire_32(&commit->last_group_synced) == 0;
+        uint32_t outcome;
 
-        (void)tx_event_wait(request->done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
-        seen = tx_event_value(request->done);
-        if (request->outcome == FINISHED)
+        (void)tx_event_wait(done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
+        seen = tx_event_value(done); /* before the outcome: what comes after it changes the value */
+        outcome = tx_load_acquire_32(&request->outcome); /* [M18] */
+        if (outcome == FINISHED)
             return request->rc;
-        if (request->outcome == MUST_LEAD) {
+        if (outcome == MUST_LEAD) {
             request->outcome = WAITING;
             lead(commit, request->inherited, request);
         }

@@ -48,6 +48,13 @@ tx_gather_few(const struct tx_gather *gather)
     return all > 1 && all <= TX_GATHER_FEW_MAX ? all : 0;
 }
 
+/* Whether there seem to be more than a few. */
+static inline bool
+tx_gather_many(const struct tx_gather *gather)
+{
+    return gather->last + gather->came > TX_GATHER_FEW_MAX;
+}
+
 /* Before the queue is drained. */
 void tx_gather_wait(const struct tx_gather *gather);
 

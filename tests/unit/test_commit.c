@@ -216,6 +216,98 @@ leadership_is_handed_on_among_many_threads(void **state)
     assert_int_equal(tx_load_acquire_32(&db->commit.leading), 0);
 }
 
+/* ---- rooms ---- */
+
+enum { MANY = TX_GATHER_FEW_MAX + 4 };
+
+/*
+ * Goal: many committers of a group are woken by one signal of the room that they sleep in; one that
+ * has read, and may have to be told that it lost, by its own.
+ */
+static void
+many_that_wait_for_a_sync_are_woken_in_one_room(void **state)
+{
+    static struct committer leader, waiting[MANY];
+    double groups;
+    char key[8];
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
+        OK(txkv_session_open(db, &waiting[i].session, &err));
+        begin(waiting[i].session);
+        (void)snprintf(key, sizeof key, "k%d", i);
+        put(waiting[i].session, key, "x");
+    }
+    assert_true(has(waiting[0].session, "missing", NULL));
+    begin(s1);
+    put(s1, "first", "x");
+    groups = stat_of("groups");
+    db->commit.gather.last = MANY; /* nobody is waited for: wait_us is 0 */
+    start_leader(&leader, s1);
+    assert_int_equal(tx_load_acquire_32(&db->commit.room), 1);
+    for (int i = 0; i < MANY; i++)
+        start_behind(&waiting[i].thread, run_committer, &waiting[i]);
+    tx_store_release_32(&sync_held, 0);
+    join(&leader);
+    OK(leader.rc);
+    for (int i = 0; i < MANY; i++) {
+        join(&waiting[i]);
+        OK(waiting[i].rc);
+        assert_int_equal(tx_event_value(&waiting[i].session->done), i == 0);
+        txkv_session_close(waiting[i].session);
+    }
+    assert_int_equal(stat_of("groups") - groups, 2);
+    assert_int_equal(tx_event_value(&db->commit.rooms[0]), 1);
+    assert_int_equal(tx_event_value(&db->commit.rooms[1]), 0);
+}
+
+/* Commits that sync, and now and then one that does not. */
+static void *
+commit_durably(void *arg)
+{
+    struct counter_thread *t = arg;
+    struct txkv_session *session;
+    char key[16];
+
+    if (txkv_session_open(db, &session, NULL) != TXKV_OK) {
+        t->errors = 1;
+        return NULL;
+    }
+    (void)snprintf(key, sizeof key, "%u", t->number);
+    for (uint32_t i = 0; i < ROUNDS / 2; i++) {
+        struct txkv_bytes value;
+
+        if (txkv_begin(session, NULL) != TXKV_OK ||
+            (i % 7 == 0 && txkv_get(session, table, text(key), &value, NULL) == TXKV_CORRUPT) ||
+            txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
+            txkv_commit(session, i % 50 == 49 ? TXKV_SYNC_NORMAL : TXKV_SYNC_FULL, NULL) != TXKV_OK)
+            t->errors++;
+    }
+    txkv_session_close(session);
+    return NULL;
+}
+
+/* Goal: nobody sleeps on in a room, also when the leader's place is handed on to one in it. */
+static void
+of_many_that_sync_all_return(void **state)
+{
+    static struct counter_thread threads[2 * MANY];
+
+    (void)state;
+    for (uint32_t i = 0; i < 2 * MANY; i++) {
+        threads[i] = (struct counter_thread){ .number = i };
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, commit_durably, &threads[i]), 0);
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        assert_int_equal(threads[i].errors, 0);
+    }
+    assert_int_equal(stat_of("commits"), 2 * MANY * (ROUNDS / 2));
+    assert_true(tx_event_value(&db->commit.rooms[0]) > 0);
+    assert_true(tx_event_value(&db->commit.rooms[1]) > 0);
+}
+
 /* ---- conflicts ---- */
 
 static void
@@ -500,6 +592,8 @@ main(void)
         STORE_TEST(commits_that_wait_for_a_sync_share_the_next_one),
         STORE_TEST(many_threads_lose_no_update),
         STORE_TEST(leadership_is_handed_on_among_many_threads),
+        STORE_TEST(many_that_wait_for_a_sync_are_woken_in_one_room),
+        STORE_TEST(of_many_that_sync_all_return),
         STORE_TEST(the_first_committer_wins),
         STORE_TEST(blind_writes_and_plain_reads_never_conflict),
         STORE_TEST(a_key_that_was_only_read_conflicts_unless_a_snapshot_is_enough),
