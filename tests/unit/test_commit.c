@@ -109,6 +109,7 @@ commits_that_wait_for_a_sync_share_the_next_one(void **state)
 struct counter_thread {
     pthread_t thread;
     uint32_t number, done, conflicts, errors;
+    enum txkv_sync sync;
 };
 
 enum { THREADS = 12, ROUNDS = 400 };
@@ -195,11 +196,11 @@ commit_blindly(void *arg)
         t->errors = 1;
         return NULL;
     }
-    for (uint32_t i = 0; i < 5 * ROUNDS; i++) {
+    for (uint32_t i = 0; i < (t->sync == TXKV_SYNC_OFF ? 5 * ROUNDS : ROUNDS / 2); i++) {
         (void)snprintf(key, sizeof key, "%u-%u", t->number, i % 10);
         if (txkv_begin(session, NULL) != TXKV_OK ||
             txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
-            txkv_commit(session, TXKV_SYNC_OFF, NULL) != TXKV_OK)
+            txkv_commit(session, t->sync, NULL) != TXKV_OK)
             t->errors++;
     }
     txkv_session_close(session);
@@ -263,29 +264,6 @@ many_that_wait_for_a_sync_are_woken_in_one_room(void **state)
     assert_int_equal(tx_event_value(&db->commit.rooms[1]), 0);
 }
 
-/* Commits that sync, and now and then one that does not. */
-static void *
-commit_durably(void *arg)
-{
-    struct counter_thread *t = arg;
-    struct txkv_session *session;
-    char key[16];
-
-    if (txkv_session_open(db, &session, NULL) != TXKV_OK) {
-        t->errors = 1;
-        return NULL;
-    }
-    (void)snprintf(key, sizeof key, "%u", t->number);
-    for (uint32_t i = 0; i < ROUNDS / 2; i++) {
-        if (txkv_begin(session, NULL) != TXKV_OK ||
-            txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
-            txkv_commit(session, i % 50 == 49 ? TXKV_SYNC_NORMAL : TXKV_SYNC_FULL, NULL) != TXKV_OK)
-            t->errors++;
-    }
-    txkv_session_close(session);
-    return NULL;
-}
-
 /* Goal: nobody sleeps on in a room, also when the leader's place is handed on to one in it. */
 static void
 of_many_that_sync_all_return(void **state)
@@ -294,8 +272,8 @@ of_many_that_sync_all_return(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < 2 * MANY; i++) {
-        threads[i] = (struct counter_thread){ .number = i };
-        assert_int_equal(pthread_create(&threads[i].thread, NULL, commit_durably, &threads[i]), 0);
+        threads[i] = (struct counter_thread){ .number = i, .sync = TXKV_SYNC_FULL };
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, commit_blindly, &threads[i]), 0);
     }
     for (int i = 0; i < 2 * MANY; i++) {
         assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
