@@ -32,7 +32,7 @@ enum outcome {
 struct request {
     ck_stack_entry_t link;
     struct tx_event *done; /* its owner's, or a room; lives longer than the request */
-    uint32_t outcome;      /* atomic: enum outcome [M18] */
+    uint32_t outcome;      /* atomic: enum outcome [M17] */
     enum txkv_rc rc;
     struct txkv_error *err; /* may be NULL */
     struct request *next;   /* in the batch */
@@ -84,7 +84,7 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
     struct tx_event *done = request->done;
 
     request->rc = rc;
-    tx_store_release_32(&request->outcome, FINISHED); /* [M18] */
+    tx_store_release_32(&request->outcome, FINISHED); /* [M17] */
     /* In a room the request is its owner's again already: somebody else's signal may wake it. */
     if (is_room(commit, done))
         tx_event_signal_shared_later(done, commit->wakes);
@@ -324,7 +324,7 @@ hand_on(ck_stack_entry_t *stack)
     struct tx_event *done = heir->done;
 
     heir->inherited = stack;
-    tx_store_release_32(&heir->outcome, MUST_LEAD); /* [M18] */
+    tx_store_release_32(&heir->outcome, MUST_LEAD); /* [M17] */
     tx_event_signal(done);                          /* in a room the others look up, and sleep on */
 }
 
@@ -432,7 +432,7 @@ submit(struct tx_commit *commit, struct request *request)
 
         (void)tx_event_wait(done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
         seen = tx_event_value(done); /* before the outcome: what comes after it changes the value */
-        outcome = tx_load_acquire_32(&request->outcome); /* [M18] */
+        outcome = tx_load_acquire_32(&request->outcome); /* [M17] */
         if (outcome == FINISHED)
             return request->rc;
         if (outcome == MUST_LEAD) {
