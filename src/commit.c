@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "admit.h"
 #include "apply.h"
 #include "cursor.h"
 #include "enter.h"
@@ -30,8 +31,8 @@ enum outcome {
  * `done`. */
 struct request {
     ck_stack_entry_t link;
-    struct tx_event *done; /* lives longer than the request */
-    enum outcome outcome;
+    struct tx_event *done; /* its owner's, or a room; lives longer than the request */
+    uint32_t outcome;      /* atomic: enum outcome [M17] */
     enum txkv_rc rc;
     struct txkv_error *err; /* may be NULL */
     struct request *next;   /* in the batch */
@@ -66,7 +67,15 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
 {
     memset(commit, 0, sizeof *commit);
     commit->core = core;
+    for (uint32_t i = 0; i < TX_COMMIT_ROOMS; i++)
+        tx_event_init(&commit->rooms[i]);
     tx_way_init(&commit->way);
+}
+
+static bool
+is_room(const struct tx_commit *commit, const struct tx_event *event)
+{
+    return event == &commit->rooms[0] || event == &commit->rooms[1];
 }
 
 static void
@@ -75,8 +84,12 @@ finish(struct tx_commit *commit, struct request *request, enum txkv_rc rc)
     struct tx_event *done = request->done;
 
     request->rc = rc;
-    request->outcome = FINISHED;
-    tx_event_signal_later(done, commit->wakes); /* the request is its owner's again */
+    tx_store_release_32(&request->outcome, FINISHED); /* [M17] */
+    /* In a room the request is its owner's again already: somebody else's signal may wake it. */
+    if (is_room(commit, done))
+        tx_event_signal_shared_later(done, commit->wakes);
+    else
+        tx_event_signal_later(done, commit->wakes); /* now it is */
 }
 
 /* ---- entering a transaction ---- */
@@ -308,10 +321,26 @@ static void
 hand_on(ck_stack_entry_t *stack)
 {
     struct request *heir = request_of(stack);
+    struct tx_event *done = heir->done;
 
     heir->inherited = stack;
-    heir->outcome = MUST_LEAD;
-    tx_event_signal(heir->done);
+    tx_store_release_32(&heir->outcome, MUST_LEAD); /* [M17] */
+    tx_event_signal(done);                          /* in a room the others look up, and sleep on */
+}
+
+/*
+ * All that wait. To wake a thread costs a system call, and whom it wakes may take the CPU before
+ * the next one is woken: so many committers sleep on one word, which one call wakes. Those who come
+ * from now on are of another group, and sleep in another room.
+ */
+static ck_stack_entry_t *
+drain(struct tx_commit *commit)
+{
+    ck_stack_entry_t *stack = tx_mpsc_drain(&commit->submitted);
+    const uint32_t next = tx_load_relaxed_32(&commit->room) % TX_COMMIT_ROOMS + 1;
+
+    tx_store_relaxed_32(&commit->room, tx_gather_many(&commit->gather) ? next : 0);
+    return stack;
 }
 
 /* Both, the first one's requests first. */
@@ -343,11 +372,12 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack, const struct request *ow
 
     commit->wakes = &wakes;
     for (uint32_t round = 0;; round++) {
-        const bool few = tx_gather_few(&commit->gather) > 0, served = own->outcome == FINISHED;
+        const bool few = tx_gather_few(&commit->gather) > 0;
+        const bool served = tx_load_relaxed_32(&own->outcome) == FINISHED;
 
         if (few ? !served : stack == NULL)
             tx_gather_wait(&commit->gather);
-        stack = append(stack, tx_mpsc_drain(&commit->submitted));
+        stack = append(stack, drain(commit));
         if (stack == NULL) {
             tx_store_release_32(&commit->leading, 0); /* [M11] */
             tx_fence_full();
@@ -366,12 +396,30 @@ lead(struct tx_commit *commit, ck_stack_entry_t *stack, const struct request *ow
     tx_event_wake_all(&wakes);
 }
 
+/*
+ * Where the request's owner waits. To wake a thread costs a system call, and whom it wakes may take
+ * the CPU before the next one is woken: so many committers sleep on one word, which one call wakes.
+ * But not those that may lose, and be told so before their group is synced.
+ */
+static struct tx_event *
+waiting_place(struct tx_commit *commit, const struct request *request)
+{
+    const uint32_t room = tx_load_relaxed_32(&commit->room);
+
+    if (room == 0 || request->sync != TXKV_SYNC_FULL || request->session == NULL ||
+        !tx_readset_empty(&request->session->current->reads))
+        return request->done;
+    return &commit->rooms[room - 1];
+}
+
 /* Push the request and wait until it is finished, leading where nobody else does. */
 static enum txkv_rc
 submit(struct tx_commit *commit, struct request *request)
 {
-    uint32_t seen = tx_event_value(request->done);
+    struct tx_event *done = waiting_place(commit, request);
+    uint32_t seen = tx_event_value(done);
 
+    request->done = done;
     request->outcome = WAITING;
     if (request->sync == TXKV_SYNC_FULL)
         tx_gather_announce(&commit->gather);
@@ -380,12 +428,14 @@ submit(struct tx_commit *commit, struct request *request)
         lead(commit, NULL, request);
     for (;;) {
         const bool spin = tx_load_acquire_32(&commit->last_group_synced) == 0;
+        uint32_t outcome;
 
-        (void)tx_event_wait(request->done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
-        seen = tx_event_value(request->done);
-        if (request->outcome == FINISHED)
+        (void)tx_event_wait(done, seen, spin ? WAIT_TURNS : 0, UINT64_MAX); /* [M5] */
+        seen = tx_event_value(done); /* before the outcome: what comes after it changes the value */
+        outcome = tx_load_acquire_32(&request->outcome); /* [M17] */
+        if (outcome == FINISHED)
             return request->rc;
-        if (request->outcome == MUST_LEAD) {
+        if (outcome == MUST_LEAD) {
             request->outcome = WAITING;
             lead(commit, request->inherited, request);
         }
@@ -393,65 +443,6 @@ submit(struct tx_commit *commit, struct request *request)
 }
 
 /* ---- the committer's side ---- */
-
-/* A checkpoint waits for this transaction's snapshot to end, and the transaction for the
- * checkpoint. */
-static enum txkv_rc
-fail_in_the_way(struct tx_core *core, struct txkv_error *err)
-{
-    return tx_fail(err, TXKV_BUSY,
-                   "store %s: LMDB's map must grow before more can be committed, and this "
-                   "transaction's snapshot is in the way: roll back and run it again",
-                   core->dir);
-}
-
-static enum txkv_rc
-fail_stalled(struct tx_core *core, struct txkv_error *err)
-{
-    struct txkv_error why;
-
-    tx_count(&core->counters.stall_timeouts, 1);
-    (void)pthread_mutex_lock(&core->failure_mutex);
-    why = core->checkpoint_failure;
-    (void)pthread_mutex_unlock(&core->failure_mutex);
-    return tx_fail(
-        err, TXKV_BUSY,
-        "store %s: %llu bytes wait for a checkpoint and %llu of overlay_limit=%llu may; waited "
-        "stall_timeout_ms=%llu%s%.200s; try again, or raise the limits",
-        core->dir, (unsigned long long)tx_load_relaxed_64(&core->overlay_bytes),
-        (unsigned long long)tx_pace_limit(core),
-        (unsigned long long)tx_load_relaxed_64(&core->limits.overlay_limit),
-        (unsigned long long)tx_load_relaxed_64(&core->limits.stall_timeout_us) / 1000,
-        why.rc == TXKV_OK ? "" : "; the last checkpoint failed: ",
-        why.rc == TXKV_OK ? "" : why.text);
-}
-
-/* Wait while too much waits for a checkpoint. */
-static enum txkv_rc
-admit(struct tx_core *core, const struct tx_txn *txn, struct txkv_error *err)
-{
-    uint64_t deadline;
-
-    if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_pace_limit(core))
-        return TXKV_OK;
-    tx_count(&core->counters.stalls, 1);
-    deadline = tx_os_now_us() + tx_load_relaxed_64(&core->limits.stall_timeout_us);
-    for (;;) {
-        const uint32_t seen = tx_event_value(&core->drained);
-        const uint64_t now = tx_os_now_us();
-
-        /* A stopped log is not checkpointed: the leader has the answer. */
-        if (tx_load_relaxed_64(&core->overlay_bytes) <= tx_pace_limit(core) ||
-            tx_log_stopped(core->log))
-            return TXKV_OK;
-        if (txn->snapshot.open && tx_load_acquire_32(&core->map_must_grow) != 0)
-            return fail_in_the_way(core, err);
-        if (now >= deadline)
-            return fail_stalled(core, err);
-        tx_core_want_checkpoint(core);
-        (void)tx_event_wait(&core->drained, seen, 0, deadline - now);
-    }
-}
 
 /* What the leader needs and the committer can compute: the sorted read set, the order of the
  * writes. */
@@ -495,7 +486,7 @@ commit_request(struct tx_commit *commit, struct request *request)
         return rc;
     session->conflict_key_bytes = 0;
     tx_way_give(&commit->way, session);
-    rc = admit(commit->core, txn, err);
+    rc = tx_admit(commit->core, txn, err);
     if (rc == TXKV_OK)
         rc = arrange(txn, err);
     if (rc == TXKV_OK) {

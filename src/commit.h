@@ -24,17 +24,24 @@
 #include "txn.h"
 #include "way.h"
 
+#define TX_COMMIT_ROOMS 2
+
 struct tx_commit {
     struct tx_core *core;
     struct tx_way way;
     struct tx_gather gather;
     struct tx_mpsc submitted;
     struct tx_event_wakes *wakes; /* the leader's: whom it has to wake */
+    /* Where many committers sleep until their group is done, group by group in turns. */
+    struct tx_event rooms[TX_COMMIT_ROOMS] TX_ALIGNED;
     /* Atomic: 1 while a thread leads. Taken by CAS, released with release [M11]. */
     uint32_t leading TX_ALIGNED;
     /* Leader writes, any thread reads: 1 when the last group synced; waiters then sleep at once
      * instead of spinning. */
     uint32_t last_group_synced;
+    /* The same: 1 + the room for who comes now, or 0: each sleeps on its own event. Orders nothing:
+     * who is in another room than the rest of its group is woken by a call of its own. */
+    uint32_t room;
 };
 
 void tx_commit_init(struct tx_commit *commit, struct tx_core *core);

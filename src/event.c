@@ -127,6 +127,21 @@ tx_event_wake_all(struct tx_event_wakes *wakes)
     for (uint32_t i = 0; i < wakes->count; i++)
         wake(wakes->words[i]);
     wakes->count = 0;
+    for (uint32_t i = 0; i < wakes->shared_count; i++)
+        tx_event_signal(wakes->shared[i]);
+    wakes->shared_count = 0;
+}
+
+void
+tx_event_signal_shared_later(struct tx_event *event, struct tx_event_wakes *wakes)
+{
+    for (uint32_t i = 0; i < wakes->shared_count; i++)
+        if (wakes->shared[i] == event)
+            return;
+    if (wakes->shared_count < TX_EVENT_SHARED_MAX)
+        wakes->shared[wakes->shared_count++] = event;
+    else
+        tx_event_signal(event);
 }
 
 bool

@@ -13,7 +13,8 @@
 #include "atomic.h"
 #include "base.h"
 
-#define TX_EVENT_WAKES_MAX 64
+#define TX_EVENT_WAKES_MAX  64
+#define TX_EVENT_SHARED_MAX 4
 
 struct tx_event {
     struct ck_ec32 ec;
@@ -39,6 +40,8 @@ void tx_event_signal(struct tx_event *event);
 struct tx_event_wakes {
     uint32_t count;
     const uint32_t *words[TX_EVENT_WAKES_MAX];
+    uint32_t shared_count;
+    struct tx_event *shared[TX_EVENT_SHARED_MAX];
 };
 
 /*
@@ -48,6 +51,13 @@ struct tx_event_wakes {
  */
 void tx_event_signal_later(struct tx_event *event, struct tx_event_wakes *wakes);
 void tx_event_wake_all(struct tx_event_wakes *wakes);
+
+/*
+ * The same for an event that many wait for, each for its own part of what happens: it is noted, and
+ * tx_event_wake_all signals it, once however often it was noted. Until then nobody goes on. So they
+ * are all woken by one system call. The event must live until then.
+ */
+void tx_event_signal_shared_later(struct tx_event *event, struct tx_event_wakes *wakes);
 
 /*
  * Look for up to `turns` turns, in case that who signals is running on another CPU, then sleep

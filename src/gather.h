@@ -10,7 +10,9 @@
  * Few committers would miss each other for ever: of two, one comes while the other is synced, and
  * leads or is led alone. So all of a few are waited for, those of the last group and those who came
  * while it was synced; and a leader among them, who cannot come while it leads, gives its place to
- * the others once its own request is done. Many are enough for a group without the last of them.
+ * the others once its own request is done: of eight the group would always lack one, whose commit
+ * would take as long as all the rounds that it leads. Many are enough for a group without the last
+ * of them.
  *
  * Threads: announce by any; the rest by the leader. Layer 6: atomic.h, os.h.
  */
@@ -19,7 +21,7 @@
 
 #include "atomic.h"
 
-#define TX_GATHER_FEW_MAX 4
+#define TX_GATHER_FEW_MAX 16
 
 struct tx_gather {
     /* Atomic: requests that want a sync, ever. Orders nothing: a miscount costs a little time. */
@@ -44,6 +46,13 @@ tx_gather_few(const struct tx_gather *gather)
     const uint64_t all = gather->last + gather->came;
 
     return all > 1 && all <= TX_GATHER_FEW_MAX ? all : 0;
+}
+
+/* Whether there seem to be more than a few. */
+static inline bool
+tx_gather_many(const struct tx_gather *gather)
+{
+    return gather->last + gather->came > TX_GATHER_FEW_MAX;
 }
 
 /* Before the queue is drained. */

@@ -49,6 +49,21 @@ start_behind(pthread_t *thread, void *(*run)(void *), void *arg)
         nap();
 }
 
+/* Transactions that write k0, k1, ... and are still to be committed. */
+static void
+open_waiting(struct committer *waiting, int count)
+{
+    char key[8];
+
+    for (int i = 0; i < count; i++) {
+        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
+        OK(txkv_session_open(db, &waiting[i].session, &err));
+        begin(waiting[i].session);
+        (void)snprintf(key, sizeof key, "k%d", i);
+        put(waiting[i].session, key, "x");
+    }
+}
+
 static void
 join(struct committer *c)
 {
@@ -63,16 +78,9 @@ commits_that_wait_for_a_sync_share_the_next_one(void **state)
     enum { COUNT = 8 };
     static struct committer leader, waiting[COUNT];
     double syncs, groups;
-    char key[8];
 
     (void)state;
-    for (int i = 0; i < COUNT; i++) {
-        waiting[i] = (struct committer){ .sync = TXKV_SYNC_FULL };
-        OK(txkv_session_open(db, &waiting[i].session, &err));
-        begin(waiting[i].session);
-        (void)snprintf(key, sizeof key, "k%d", i);
-        put(waiting[i].session, key, "x");
-    }
+    open_waiting(waiting, COUNT);
     begin(s1);
     put(s1, "first", "x");
     syncs = stat_of("fdatasyncs");
@@ -101,6 +109,7 @@ commits_that_wait_for_a_sync_share_the_next_one(void **state)
 struct counter_thread {
     pthread_t thread;
     uint32_t number, done, conflicts, errors;
+    enum txkv_sync sync;
 };
 
 enum { THREADS = 12, ROUNDS = 400 };
@@ -187,11 +196,11 @@ commit_blindly(void *arg)
         t->errors = 1;
         return NULL;
     }
-    for (uint32_t i = 0; i < 5 * ROUNDS; i++) {
+    for (uint32_t i = 0; i < (t->sync == TXKV_SYNC_OFF ? 5 * ROUNDS : ROUNDS / 2); i++) {
         (void)snprintf(key, sizeof key, "%u-%u", t->number, i % 10);
         if (txkv_begin(session, NULL) != TXKV_OK ||
             txkv_put(session, table, text(key), text("x"), NULL) != TXKV_OK ||
-            txkv_commit(session, TXKV_SYNC_OFF, NULL) != TXKV_OK)
+            txkv_commit(session, t->sync, NULL) != TXKV_OK)
             t->errors++;
     }
     txkv_session_close(session);
@@ -214,6 +223,65 @@ leadership_is_handed_on_among_many_threads(void **state)
     }
     assert_int_equal(stat_of("commits"), THREADS * 5 * ROUNDS);
     assert_int_equal(tx_load_acquire_32(&db->commit.leading), 0);
+}
+
+/* ---- rooms ---- */
+
+enum { MANY = TX_GATHER_FEW_MAX + 4 };
+
+/*
+ * Goal: many committers of a group are woken by one signal of the room that they sleep in; one that
+ * has read, and may have to be told that it lost, by its own.
+ */
+static void
+many_that_wait_for_a_sync_are_woken_in_one_room(void **state)
+{
+    static struct committer leader, waiting[MANY];
+    double groups;
+
+    (void)state;
+    open_waiting(waiting, MANY);
+    assert_true(has(waiting[0].session, "missing", NULL));
+    begin(s1);
+    put(s1, "first", "x");
+    groups = stat_of("groups");
+    db->commit.gather.last = MANY; /* nobody is waited for: wait_us is 0 */
+    start_leader(&leader, s1);
+    assert_int_equal(tx_load_acquire_32(&db->commit.room), 1);
+    for (int i = 0; i < MANY; i++)
+        start_behind(&waiting[i].thread, run_committer, &waiting[i]);
+    tx_store_release_32(&sync_held, 0);
+    join(&leader);
+    OK(leader.rc);
+    for (int i = 0; i < MANY; i++) {
+        join(&waiting[i]);
+        OK(waiting[i].rc);
+        assert_int_equal(tx_event_value(&waiting[i].session->done), i == 0);
+        txkv_session_close(waiting[i].session);
+    }
+    assert_int_equal(stat_of("groups") - groups, 2);
+    assert_int_equal(tx_event_value(&db->commit.rooms[0]), 1);
+    assert_int_equal(tx_event_value(&db->commit.rooms[1]), 0);
+}
+
+/* Goal: nobody sleeps on in a room, also when the leader's place is handed on to one in it. */
+static void
+of_many_that_sync_all_return(void **state)
+{
+    static struct counter_thread threads[2 * MANY];
+
+    (void)state;
+    for (uint32_t i = 0; i < 2 * MANY; i++) {
+        threads[i] = (struct counter_thread){ .number = i, .sync = TXKV_SYNC_FULL };
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, commit_blindly, &threads[i]), 0);
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        assert_int_equal(threads[i].errors, 0);
+    }
+    assert_int_equal(stat_of("commits"), 2 * MANY * (ROUNDS / 2));
+    assert_true(tx_event_value(&db->commit.rooms[0]) > 0);
+    assert_true(tx_event_value(&db->commit.rooms[1]) > 0);
 }
 
 /* ---- conflicts ---- */
@@ -500,6 +568,8 @@ main(void)
         STORE_TEST(commits_that_wait_for_a_sync_share_the_next_one),
         STORE_TEST(many_threads_lose_no_update),
         STORE_TEST(leadership_is_handed_on_among_many_threads),
+        STORE_TEST(many_that_wait_for_a_sync_are_woken_in_one_room),
+        STORE_TEST(of_many_that_sync_all_return),
         STORE_TEST(the_first_committer_wins),
         STORE_TEST(blind_writes_and_plain_reads_never_conflict),
         STORE_TEST(a_key_that_was_only_read_conflicts_unless_a_snapshot_is_enough),

@@ -205,6 +205,43 @@ sleepers_that_are_woken_later_are_all_woken(void **state)
     assert_int_equal(woken, SLEEPERS);
 }
 
+/*
+ * Goal: an event that many wait for is signalled once, when all are woken, however often it was
+ * noted; and events for which there is no room at once.
+ */
+static void
+who_shares_an_event_is_woken_by_one_signal(void **state)
+{
+    struct crowd crowd = { .woken = 0 };
+    struct tx_event events[TX_EVENT_SHARED_MAX];
+    struct tx_event_wakes wakes = { 0 };
+    const struct timespec nap = { .tv_nsec = 20000000 };
+    pthread_t threads[WAITERS];
+
+    (void)state;
+    tx_event_init(&crowd.event);
+    for (int i = 0; i < WAITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_in_crowd, &crowd), 0);
+    (void)nanosleep(&nap, NULL);
+    for (int i = 0; i < WAITERS; i++)
+        tx_event_signal_shared_later(&crowd.event, &wakes);
+    assert_int_equal(tx_event_value(&crowd.event), 0);
+    for (int i = 0; i < TX_EVENT_SHARED_MAX; i++) {
+        tx_event_init(&events[i]);
+        tx_event_signal_shared_later(&events[i], &wakes);
+        assert_int_equal(tx_event_value(&events[i]), i == TX_EVENT_SHARED_MAX - 1);
+    }
+    tx_event_wake_all(&wakes);
+    for (int i = 0; i < WAITERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(crowd.woken, WAITERS);
+    assert_int_equal(tx_event_value(&crowd.event), 1);
+    for (int i = 0; i < TX_EVENT_SHARED_MAX; i++)
+        assert_int_equal(tx_event_value(&events[i]), 1);
+    tx_event_wake_all(&wakes); /* nothing is left in it */
+    assert_int_equal(tx_event_value(&crowd.event), 1);
+}
+
 int
 main(void)
 {
@@ -216,6 +253,7 @@ main(void)
         cmocka_unit_test(no_wake_up_is_lost_between_spinners),
         cmocka_unit_test(one_signal_wakes_all_waiters),
         cmocka_unit_test(sleepers_that_are_woken_later_are_all_woken),
+        cmocka_unit_test(who_shares_an_event_is_woken_by_one_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,8 @@ static void
 nobody_is_waited_for_when_all_but_one_are_there(void **state)
 {
     (void)state;
-    gather = (struct tx_gather){ .last = 8, .wait_us = LONG_US };
-    arrive(7);
+    gather = (struct tx_gather){ .last = 2 * TX_GATHER_FEW_MAX, .wait_us = LONG_US };
+    arrive(2 * TX_GATHER_FEW_MAX - 1);
     assert_true(time_of_wait() < LONG_US / 2);
 }
 
@@ -90,6 +90,19 @@ of_a_few_all_are_waited_for(void **state)
     assert_true(time_of_wait() < LONG_US / 2);
     tx_gather_note(&gather, 2, 100);
     assert_int_equal(tx_gather_few(&gather), 2);
+}
+
+static void
+of_eight_all_are_waited_for(void **state)
+{
+    (void)state;
+    gather = (struct tx_gather){ .last = 7, .came = 1, .wait_us = SHORT_US };
+    assert_int_equal(tx_gather_few(&gather), 8);
+    arrive(7);
+    assert_true(time_of_wait() >= SHORT_US);
+    arrive(1);
+    gather.wait_us = LONG_US;
+    assert_true(time_of_wait() < LONG_US / 2);
 }
 
 static void
@@ -143,6 +156,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_alone_is_not_waited_with),
         cmocka_unit_test(of_a_few_all_are_waited_for),
+        cmocka_unit_test(of_eight_all_are_waited_for),
         cmocka_unit_test(who_is_alone_again_is_not_waited_with),
         cmocka_unit_test(of_many_one_may_be_missing),
         cmocka_unit_test(nobody_is_waited_for_when_all_but_one_are_there),
