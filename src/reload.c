@@ -3,9 +3,9 @@
  *
  * Entering one is waiting for memory: a slot of the hash index, then a new node. The slots of a
  * block's operations are asked for before the first one is entered, in a loop that does nothing
- * else: each waits for the way through the page tables, and there many do so at once. When the index is too small it is made as
- * large in one step as the log will need it, since making it anew takes a look at every node that
- * it has.
+ * else: each waits for the way through the page tables, and there several wait at once. When the
+ * index is too small it is made as large in one step as the log will need it, since making it anew
+ * takes a look at every node that it has.
  *
  * The blocks go round: the adder fills one while the thread enters others. All that both look at is
  * under the mutex.
