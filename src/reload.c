@@ -1,10 +1,11 @@
 /*
  * reload.c - enters the log's operations into a memtable that no reader has yet.
  *
- * Entering one is waiting for memory: a slot of the hash index, then a new node. The slots of those
- * that come next are asked for while one is entered. When the index is too small it is made as
- * large in one step as the log will need it, since making it anew takes a look at every node that
- * it has.
+ * Entering one is waiting for memory: a slot of the hash index, then a new node. The slots of a
+ * block's operations are asked for before the first one is entered, in a loop that does nothing
+ * else: each waits for the way through the page tables, and there several wait at once. When the
+ * index is too small it is made as large in one step as the log will need it, since making it anew
+ * takes a look at every node that it has.
  *
  * The blocks go round: the adder fills one while the thread enters others. All that both look at is
  * under the mutex.
@@ -20,7 +21,6 @@ enum {
     BLOCKS = 8,
     THREAD_FROM = 32 * BLOCK_OPS, /* operations: fewer are not worth a thread */
     LARGE_FROM = 8 * BLOCK_OPS,   /* or large pages */
-    PREFETCH_AHEAD = 8,
     GROW_TIMES = 8 /* at most, in one step: what is expected may be far from what comes */
 };
 
@@ -94,12 +94,12 @@ enter_block(struct tx_reload *reload, const struct block *block, uint64_t expect
 
     make_room(reload, expected);
     memtable->arena.large = memtable->keeps = reload->entered >= LARGE_FROM;
+    for (uint32_t i = 0; i < block->count; i++)
+        tx_hashidx_prefetch(memtable->index, block->ops[i].hash);
     for (uint32_t i = 0; i < block->count; i++) {
         const struct op *op = &block->ops[i];
         const struct tx_key key = { op->key, op->key_bytes, op->table };
 
-        if (i + PREFETCH_AHEAD < block->count)
-            tx_hashidx_prefetch(memtable->index, op[PREFETCH_AHEAD].hash);
         if (tx_memtable_replay(memtable, &key, op->hash, op->lsn, op->value, op->value_bytes) !=
             TXKV_OK)
             return TXKV_NOMEM;
