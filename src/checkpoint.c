@@ -185,6 +185,7 @@ write_rows(struct job *job, struct tx_tree_batch *batch, bool *map_full, struct 
 
     job->report.rows_put = job->report.rows_deleted = 0;
     tx_rows_rewind(job->rows);
+    tx_tree_batch_expect(batch, tx_rows_log_bytes(job->rows));
     while (rc == TXKV_OK && (count = tx_rows_next(job->rows, &rows)) > 0) {
         uint32_t looked = 0;
 

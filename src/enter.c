@@ -5,7 +5,8 @@
 
 enum {
     PREFETCH_STEPS = 8,
-    LET_GO_STEPS = 1 << 16 /* writes, after which their record is let go of */
+    LET_GO_STEPS = 1 << 16, /* writes, after which their record is let go of */
+    LARGE_FROM = 8192       /* writes: their nodes fill a large page, or nearly so */
 };
 
 /* The index's slots are spread over memory, and in key order the writes and their keys as well: ask
@@ -67,6 +68,7 @@ tx_enter(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t l
     if (rc != TXKV_OK)
         return rc;
     memtable->keeps = steps >= TX_WRITES_MANY;
+    memtable->arena.large = steps >= LARGE_FROM;
     if (memtable->keeps)
         tx_hashidx_reserve(memtable->index, steps);
     for (uint32_t i = 0; i < steps && rc == TXKV_OK; i++) {
@@ -81,7 +83,7 @@ tx_enter(struct tx_memtable *memtable, const struct tx_writeset *set, uint64_t l
         if (rc != TXKV_OK)
             retract_writes(memtable, set, lsn, i);
     }
-    memtable->keeps = false;
+    memtable->keeps = memtable->arena.large = false;
     if (rc != TXKV_OK)
         tx_memtable_forget(memtable);
     return rc;

@@ -237,7 +237,7 @@ merge(const struct part halves[2])
 static bool
 sort_parts(struct part *parts, uint32_t part_count, uint32_t count)
 {
-    struct tx_sort_item *const room = tx_malloc(count * sizeof *room);
+    struct tx_sort_item *const room = tx_array_alloc(count * sizeof *room);
 
     if (room == NULL)
         return false;
@@ -248,7 +248,7 @@ sort_parts(struct part *parts, uint32_t part_count, uint32_t count)
     run_parts(sort_by_digits, parts, part_count);
     if (part_count == 2)
         merge(parts);
-    tx_free(room);
+    tx_array_free(room, count * sizeof *room);
     return true;
 }
 

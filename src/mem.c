@@ -123,6 +123,97 @@ tx_strdup(const char *s)
     return copy;
 }
 
+/* ---- arrays ---- */
+
+static bool
+is_large(size_t bytes)
+{
+    return bytes >= LARGE_PAGE_BYTES;
+}
+
+/* So many bytes, a multiple of a large page's, that begin on one. Of what is mapped around them
+ * nothing is kept. */
+static uint8_t *
+map_large(size_t bytes)
+{
+    uint8_t *map = mmap(NULL, bytes + LARGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (map == MAP_FAILED)
+        return NULL;
+    before = tx_round_up((uintptr_t)map, LARGE_PAGE_BYTES) - (uintptr_t)map;
+    if (before > 0)
+        (void)munmap(map, before);
+    (void)munmap(map + before + bytes, LARGE_PAGE_BYTES - before);
+    (void)madvise(map + before, bytes, MADV_HUGEPAGE); /* advice */
+    return map + before;
+}
+
+void *
+tx_array_alloc(size_t bytes)
+{
+    if (!is_large(bytes))
+        return tx_malloc(bytes);
+    if (bytes > SIZE_MAX / 2 || must_fail())
+        return NULL;
+    return counted(map_large(tx_round_up(bytes, LARGE_PAGE_BYTES)));
+}
+
+/* The pages move, and not what is in them. */
+static void *
+resize_large(uint8_t *p, size_t bytes_before, size_t bytes)
+{
+    uint8_t *moved;
+
+    if (bytes <= bytes_before) {
+        if (bytes < bytes_before)
+            (void)munmap(p + bytes, bytes_before - bytes);
+        return p;
+    }
+    moved = map_large(bytes);
+    if (moved == NULL)
+        return NULL;
+    if (mremap(p, bytes_before, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, moved) == MAP_FAILED) {
+        (void)munmap(moved, bytes);
+        return NULL;
+    }
+    return moved;
+}
+
+void *
+tx_array_resize(void *p, size_t bytes_before, size_t bytes)
+{
+    void *moved;
+
+    if (p == NULL)
+        return tx_array_alloc(bytes);
+    if (!is_large(bytes_before) && !is_large(bytes))
+        return tx_realloc(p, bytes);
+    if (is_large(bytes_before) && is_large(bytes))
+        return bytes > SIZE_MAX / 2 || must_fail()
+                   ? NULL
+                   : resize_large(p, tx_round_up(bytes_before, LARGE_PAGE_BYTES),
+                                  tx_round_up(bytes, LARGE_PAGE_BYTES));
+    moved = tx_array_alloc(bytes);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, p, tx_min_u64(bytes_before, bytes));
+    tx_array_free(p, bytes_before);
+    return moved;
+}
+
+void
+tx_array_free(void *p, size_t bytes)
+{
+    if (p == NULL || !is_large(bytes)) {
+        tx_free(p);
+        return;
+    }
+    count_live(UINT64_MAX);
+    (void)munmap(p, tx_round_up(bytes, LARGE_PAGE_BYTES));
+}
+
 void
 tx_mem_fail_at(uint64_t n, bool forever)
 {

@@ -18,6 +18,16 @@ void *tx_aligned_zalloc(size_t bytes);
 void tx_free(void *p);
 char *tx_strdup(const char *s);
 
+/*
+ * An array that is to be filled, or looked into at random. Of 2 MiB or more it is a piece of memory
+ * of its own, on large pages where the system has them, and goes back to the system when it is
+ * freed. Who has it knows how many bytes were asked for last. tx_array_resize keeps what fits, and
+ * on failure (NULL) all is as it was.
+ */
+void *tx_array_alloc(size_t bytes);
+void *tx_array_resize(void *p, size_t bytes_before, size_t bytes);
+void tx_array_free(void *p, size_t bytes);
+
 /* Test hook: the n-th allocation from now on fails (1 = the next), `forever` all after it too; 0
  * switches it off. */
 void tx_mem_fail_at(uint64_t n, bool forever);

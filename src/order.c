@@ -53,6 +53,18 @@ loose_of(const struct tx_memtable *memtable, bool takes_writes)
     };
 }
 
+static size_t
+items_bytes(const struct loose *loose)
+{
+    return loose->room * sizeof *loose->items;
+}
+
+static void
+free_nodes(const struct loose *loose)
+{
+    tx_array_free(loose->nodes, loose->room * sizeof(struct tx_node *));
+}
+
 /* Without memory they are counted, and linked in the order in which they come, which takes
  * longer. */
 static void
@@ -60,10 +72,10 @@ collect(struct loose *loose)
 {
     struct tx_node *node;
 
-    loose->nodes = tx_malloc(loose->room * sizeof(struct tx_node *));
-    loose->items = tx_malloc(loose->room * sizeof *loose->items);
+    loose->nodes = tx_array_alloc(loose->room * sizeof(struct tx_node *));
+    loose->items = tx_array_alloc(items_bytes(loose));
     if (loose->nodes == NULL || loose->items == NULL) {
-        tx_free(loose->nodes);
+        free_nodes(loose);
         loose->nodes = NULL;
     }
     for (node = loose->chain; node != NULL; node = node->prev) {
@@ -137,8 +149,8 @@ link_loose(struct tx_core *core, struct tx_memtable *memtable)
         if (takes_writes)
             (void)pthread_mutex_unlock(&core->overlay_mutex);
     }
-    tx_free(loose.nodes);
-    tx_free(loose.items);
+    free_nodes(&loose);
+    tx_array_free(loose.items, items_bytes(&loose));
     (void)pthread_mutex_lock(&core->overlay_mutex);
     /* A large transaction that came meanwhile is nothing that this scan's snapshot sees. */
     if (memtable->loose == NULL)
@@ -170,16 +182,19 @@ tx_order_for_scan(struct tx_core *core, struct tx_memtable *memtable)
 /* ---- a walk without a list ---- */
 
 /* The nodes in the items' order, in the items' memory. */
-static struct tx_node **
-nodes_in_order(struct loose *loose)
+static void
+put_in_order(struct loose *loose, struct tx_order_walk *walk)
 {
     struct tx_node **nodes = (struct tx_node **)(void *)loose->items, **smaller;
+    const size_t bytes = loose->count * sizeof(struct tx_node *);
 
     static_assert(sizeof(struct tx_node *) <= sizeof *loose->items, "behind the item that is read");
     for (uint32_t i = 0; i < loose->count; i++)
         nodes[i] = node_at(loose, i);
-    smaller = tx_realloc(nodes, loose->count * sizeof(struct tx_node *));
-    return smaller != NULL ? smaller : nodes;
+    smaller = tx_array_resize(nodes, items_bytes(loose), bytes);
+    walk->nodes = smaller != NULL ? smaller : nodes;
+    walk->nodes_bytes = smaller != NULL ? bytes : items_bytes(loose);
+    walk->count = loose->count;
 }
 
 /* A scan may link the nodes meanwhile: that changes none of what is looked at here. */
@@ -201,11 +216,10 @@ tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable, struct t
     if (loose.nodes != NULL) {
         assert(loose.count > 0);
         tx_keysort_by_two(loose.items, loose.count, key_of, &loose);
-        walk->nodes = nodes_in_order(&loose);
-        walk->count = loose.count;
-        tx_free(loose.nodes);
+        put_in_order(&loose, walk);
+        free_nodes(&loose);
     } else {
-        tx_free(loose.items);
+        tx_array_free(loose.items, items_bytes(&loose));
         complete(core, memtable);
         walk->first = tx_skiplist_first(&memtable->linked);
     }
@@ -215,7 +229,7 @@ tx_order_walk_begin(struct tx_core *core, struct tx_memtable *memtable, struct t
 void
 tx_order_walk_end(struct tx_order_walk *walk)
 {
-    tx_free(walk->nodes);
+    tx_array_free(walk->nodes, walk->nodes_bytes);
 }
 
 void

@@ -29,6 +29,7 @@ const struct tx_skiplist *tx_order_for_scan(struct tx_core *core, struct tx_memt
  */
 struct tx_order_walk {
     struct tx_node **nodes; /* in order; NULL: the list is walked */
+    size_t nodes_bytes;
     uint32_t count, at;
     struct tx_node *first, *node; /* of the list; where the walk stands */
 };

@@ -28,7 +28,7 @@ void
 tx_readset_free(struct tx_readset *set)
 {
     tx_free(set->ranges);
-    tx_free(set->points);
+    tx_array_free(set->points, set->point_room * sizeof *set->points);
     tx_arena_free(&set->arena);
     tx_readset_init(set);
 }
@@ -64,14 +64,15 @@ static bool
 grow_points(struct tx_readset *set)
 {
     const uint32_t room = set->point_room == 0 ? POINTS_START : set->point_room * 2;
-    uint64_t *points = tx_zalloc(room * sizeof *points);
+    uint64_t *points = tx_array_alloc(room * sizeof *points);
 
     if (points == NULL)
         return false;
+    memset(points, 0, room * sizeof *points);
     for (uint32_t i = 0; i < set->point_room; i++)
         if (set->points[i] != 0)
             *point_of(points, room, set->points[i]) = set->points[i];
-    tx_free(set->points);
+    tx_array_free(set->points, set->point_room * sizeof *set->points);
     set->points = points;
     set->point_room = room;
     return true;
@@ -133,7 +134,7 @@ tx_readset_add_point(struct tx_readset *set, const struct tx_key *key, uint64_t 
         return TXKV_OK;
     if (set->point_count == POINTS_MAX) {
         set->every_point = true; /* so that the hashes say nothing more */
-        tx_free(set->points);
+        tx_array_free(set->points, set->point_room * sizeof *set->points);
         set->points = NULL;
         set->point_room = 0;
         return TXKV_OK;

@@ -238,6 +238,12 @@ next_stretch(struct tx_rows *rows)
     return &rows->stretches[rows->read++ % STRETCHES];
 }
 
+uint64_t
+tx_rows_log_bytes(const struct tx_rows *rows)
+{
+    return rows->log_bytes;
+}
+
 uint32_t
 tx_rows_next(struct tx_rows *rows, const struct tx_row **out)
 {

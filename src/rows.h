@@ -26,6 +26,9 @@ TX_MUST_CHECK enum txkv_rc tx_rows_create(struct tx_core *core,
                                           uint64_t from_lsn, struct tx_rows **out);
 void tx_rows_free(struct tx_rows *rows); /* NULL is allowed */
 
+/* What they, and what they replace, take in the log. */
+uint64_t tx_rows_log_bytes(const struct tx_rows *rows);
+
 /* The next rows, which are there until the next call, and how many; 0: there are no more. Cannot
  * fail. */
 uint32_t tx_rows_next(struct tx_rows *rows, const struct tx_row **out);

@@ -36,6 +36,7 @@ static_assert(AT_CHECK + 8 == TX_SEGMENT_HEADER_BYTES, "the header is full");
 #define MAGIC "txkvwal1"
 
 #define FILL_STEP       (UINT64_C(4) << 20)
+#define CALLS_FROM      (UINT64_C(64) << 10)
 #define UNMAP_PAGES_MIN 64u /* fewer are cheaper one by one: their committer reads them soon */
 
 /* The largest record, alone in a file of whole pages. */
@@ -419,9 +420,13 @@ tx_segment_unmap_pages(const struct tx_segment *segment, uint64_t from, uint64_t
 void
 tx_segment_fill(const struct tx_segment *segment, uint64_t at, const uint8_t *from, uint64_t bytes)
 {
+    const bool by_calls = bytes >= CALLS_FROM; /* a store takes a fault for each page */
+
     for (uint64_t done = 0; done < bytes; done += FILL_STEP) {
         const uint64_t step = tx_min_u64(FILL_STEP, bytes - done);
 
+        if (by_calls && tx_segment_write(segment, at + done, from + done, step))
+            continue;
         memcpy(segment->map + at + done, from + done, step);
         if (bytes > FILL_STEP)
             tx_segment_unmap_pages(segment, at + done, at + done + step);

@@ -153,6 +153,9 @@ TX_MUST_CHECK enum txkv_rc tx_tree_cursor_prev(struct tx_tree_cursor *cursor,
  */
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out,
                                                struct txkv_error *err);
+/* So many bytes of rows, about, are to be put. */
+void tx_tree_batch_expect(struct tx_tree_batch *batch, uint64_t bytes);
+
 TX_MUST_CHECK enum txkv_rc tx_tree_batch_define(struct tx_tree_batch *batch,
                                                 const struct tx_table_def *def, bool *map_full,
                                                 struct txkv_error *err);

@@ -15,9 +15,13 @@
 
 #include "atomic.h"
 #include "bytes.h"
+#include "heap.h"
 #include "mem.h"
 #include "tree_ahead.h"
 #include "tree_long.h"
+
+/* LMDB writes pages out before it has many more. */
+#define HEAP_READY_MAX (UINT64_C(448) << 20)
 
 /* One table in a batch. */
 struct writer {
@@ -37,6 +41,8 @@ struct tx_tree_batch {
     MDB_txn *txn;
     struct tx_tree_checkpoint_value before; /* what stands in LMDB */
     bool catalog_changed;
+    uint64_t expected_bytes, put_bytes;             /* of rows */
+    void *heap_keep;                                /* of tx_heap_ready */
     struct writer *writers[TX_TREE_TABLES_MAX + 1]; /* by slot; NULL: not touched */
 };
 
@@ -45,6 +51,7 @@ free_batch(struct tx_tree_batch *batch)
 {
     for (uint32_t slot = 0; slot <= TX_TREE_TABLES_MAX; slot++)
         tx_free(batch->writers[slot]);
+    tx_heap_done(&batch->heap_keep);
     tx_free(batch);
 }
 
@@ -131,6 +138,26 @@ tx_tree_batch_begin(struct tx_tree *tree, struct tx_tree_batch **out, struct txk
     }
     *out = batch;
     return TXKV_OK;
+}
+
+void
+tx_tree_batch_expect(struct tx_tree_batch *batch, uint64_t bytes)
+{
+    batch->expected_bytes = bytes;
+}
+
+/* LMDB is about to take pages from malloc, about as many as the rows have bytes, and keeps those
+ * that it has taken until it is closed. */
+static void
+make_pages_ready(struct tx_tree_batch *batch)
+{
+    struct tx_tree *tree = batch->tree;
+
+    if (batch->expected_bytes < batch->put_bytes + TX_HEAP_STEP_BYTES ||
+        tree->heap_ready_bytes > HEAP_READY_MAX)
+        return;
+    tx_heap_ready(&batch->heap_keep);
+    tree->heap_ready_bytes += TX_HEAP_STEP_BYTES;
 }
 
 /* A writer for a table whose database is dbi. LMDB's result. */
@@ -305,6 +332,9 @@ tx_tree_batch_put(struct tx_tree_batch *batch, uint32_t table, const uint8_t *ke
     if (!w->appending)
         w->appending = is_beyond_last(w, key, tx_min_u64(key_bytes, TX_TREE_ENTRY_BYTES));
     flags = w->appending ? MDB_APPEND : 0;
+    if (batch->put_bytes >= batch->tree->heap_ready_bytes)
+        make_pages_ready(batch);
+    batch->put_bytes += (uint64_t)key_bytes + value_bytes;
     if (key_bytes < TX_TREE_ENTRY_BYTES)
         e = mdb_cursor_put(w->cursor, &k, &v, flags);
     else

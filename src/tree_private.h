@@ -43,6 +43,7 @@ struct tx_tree {
     uint64_t memory_bytes; /* tx_os_memory_limit */
     MDB_dbi main_dbi, meta_dbi, long_dbi;
     struct tx_tree_meta meta;
+    uint64_t heap_ready_bytes; /* the batch's thread: memory made ready for LMDB's pages, in all */
 
     /*
      * By slot: the transaction that made the table in it, the table's generation, and LMDB's handle

@@ -34,8 +34,8 @@ void
 tx_writeset_free(struct tx_writeset *set)
 {
     tx_room_free(&set->record);
-    tx_free(set->writes);
-    tx_free(set->slots);
+    tx_array_free(set->writes, set->room * sizeof *set->writes);
+    tx_array_free(set->slots, set->slot_count * sizeof *set->slots);
     tx_free(set->order);
     tx_arena_free(&set->arena);
     tx_writeset_init(set, set->record.dir);
@@ -92,7 +92,7 @@ slot_of(const struct tx_writeset *set, const struct tx_key *key, uint64_t hash)
 static bool
 make_slots(struct tx_writeset *set, uint32_t count)
 {
-    struct tx_write_slot *slots = tx_malloc(count * sizeof *slots);
+    struct tx_write_slot *slots = tx_array_alloc(count * sizeof *slots);
 
     if (slots == NULL)
         return false;
@@ -109,7 +109,7 @@ make_slots(struct tx_writeset *set, uint32_t count)
         slots[at] = (struct tx_write_slot){ i, (uint32_t)(hash >> 32) };
         set->slots_used++;
     }
-    tx_free(set->slots);
+    tx_array_free(set->slots, set->slot_count * sizeof *set->slots);
     set->slots = slots;
     set->slot_count = count;
     return true;
@@ -279,7 +279,8 @@ make_room(struct tx_writeset *set, uint64_t op_bytes, struct txkv_error *err)
     }
     if (set->count == set->room) {
         const uint32_t room = set->room == 0 ? WRITES_START : set->room + set->room / 2;
-        struct tx_write *writes = tx_realloc(set->writes, room * sizeof *writes);
+        struct tx_write *writes =
+            tx_array_resize(set->writes, set->room * sizeof *writes, room * sizeof *writes);
 
         if (writes == NULL)
             return tx_fail_nomem(err);
@@ -382,7 +383,7 @@ key_of(const void *arg, uint32_t index)
 static void
 drop_slots(struct tx_writeset *set)
 {
-    tx_free(set->slots);
+    tx_array_free(set->slots, set->slot_count * sizeof *set->slots);
     set->slots = NULL;
     set->slot_count = set->slots_used = 0;
 }

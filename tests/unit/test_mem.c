@@ -11,8 +11,10 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "../../src/heap.h"
 #include "../../src/mem.h"
 
 static void
@@ -142,6 +144,67 @@ a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk(void **state)
     tx_arena_free(&arena);
 }
 
+/* Goal: an array keeps its bytes on the way from small to large and back, and is given back.
+ * Method: sizes around 2 MiB, each byte at the ends compared; a failure at each step. */
+static void
+an_array_keeps_what_fits_when_it_is_resized(void **state)
+{
+    static const size_t sizes[] = { 100,     1 << 20, (2 << 20) - 1, 2 << 20,       (2 << 20) + 1,
+                                    5 << 20, 9 << 20, 4 << 20,       (2 << 20) - 8, 3 << 20,
+                                    64 };
+    const uint64_t live = tx_mem_live();
+    size_t bytes = sizes[0], kept = sizes[0];
+    uint8_t *array = tx_array_alloc(bytes), *moved;
+
+    (void)state;
+    assert_non_null(array);
+    memset(array, 7, bytes);
+    for (size_t i = 1; i < sizeof sizes / sizeof sizes[0]; i++) {
+        tx_mem_fail_at(1, true);
+        assert_null(tx_array_resize(array, bytes, sizes[i]));
+        tx_mem_fail_at(0, false);
+        assert_int_equal(array[0], 7);
+        assert_int_equal(array[kept - 1], 7);
+        moved = tx_array_resize(array, bytes, sizes[i]);
+        assert_non_null(moved);
+        array = moved;
+        kept = tx_min_u64(kept, sizes[i]);
+        for (size_t at = 0; at < kept; at++)
+            assert_true(array[at] == 7);
+        bytes = kept = sizes[i];
+        memset(array, 7, bytes);
+        if (bytes >= 2 << 20)
+            assert_int_equal((uintptr_t)array % (2 << 20), 0);
+        assert_int_equal(tx_mem_live(), live + 1);
+    }
+    tx_array_free(array, bytes);
+    assert_null(tx_array_alloc(SIZE_MAX));
+    assert_int_equal(tx_mem_live(), live);
+}
+
+/* Goal: memory made ready is malloc's, and is not held twice. */
+static void
+a_heap_made_ready_hands_out_pieces_as_before(void **state)
+{
+    void *keep = NULL, *pieces[1000];
+
+    (void)state;
+    for (int round = 0; round < 3; round++)
+        tx_heap_ready(&keep);
+    for (int i = 0; i < 1000; i++) {
+        pieces[i] = malloc(4096);
+        assert_non_null(pieces[i]);
+        memset(pieces[i], i & 255, 4096);
+    }
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(((uint8_t *)pieces[i])[4095], i & 255);
+        free(pieces[i]);
+    }
+    tx_heap_done(&keep);
+    assert_null(keep);
+    tx_heap_done(&keep);
+}
+
 static void
 an_arena_out_of_memory_keeps_what_it_has(void **state)
 {
@@ -267,6 +330,8 @@ main(void)
         cmocka_unit_test(a_small_arena_stays_small_and_a_reset_one_keeps_one_chunk),
         cmocka_unit_test(what_is_prepared_is_one_piece_on_large_pages),
         cmocka_unit_test(large_chunks_grow_with_the_arena_and_count_what_they_hand_out),
+        cmocka_unit_test(an_array_keeps_what_fits_when_it_is_resized),
+        cmocka_unit_test(a_heap_made_ready_hands_out_pieces_as_before),
         cmocka_unit_test(an_arena_out_of_memory_keeps_what_it_has),
     };
 
