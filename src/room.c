@@ -72,9 +72,9 @@ move_to_file(struct tx_room *room, uint64_t bytes, uint64_t used, struct txkv_er
         (void)tx_os.close(fd);
         return rc;
     }
-    if (used > 0)
+    if (tx_os_write(fd, room->at, used, 0) != (ssize_t)used) /* fewer faults than a store */
         memcpy(map, room->at, used);
-    tx_free(room->at);
+    tx_array_free(room->at, room->bytes);
     room->at = map;
     room->bytes = bytes;
     room->fd = fd;
@@ -115,7 +115,7 @@ tx_room_grow(struct tx_room *room, uint64_t bytes, uint64_t used, struct txkv_er
             return rc;
         room->dir = NULL; /* it is not asked again */
     }
-    at = tx_realloc(room->at, bytes);
+    at = tx_array_resize(room->at, room->bytes, bytes);
     if (at == NULL)
         return tx_fail_nomem(err);
     room->at = at;
@@ -138,7 +138,7 @@ tx_room_free(struct tx_room *room)
         (void)tx_os.munmap(room->at, room->bytes);
         (void)tx_os.close(room->fd);
     } else {
-        tx_free(room->at);
+        tx_array_free(room->at, room->bytes);
     }
     tx_room_init(room, room->dir);
 }
