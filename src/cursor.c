@@ -137,7 +137,7 @@ is_pair_first(const struct txkv_cursor *cursor)
     return c != 0 && (c < 0) != cursor->descending;
 }
 
-/* take_pair where LMDB alone has rows: the next ones of the page may be taken by step_near. */
+/* take_pair where LMDB alone has rows: txkv_cursor_next may take the next ones of the page. */
 static enum txkv_rc
 take_pair_alone(struct txkv_cursor *cursor)
 {
