@@ -74,6 +74,21 @@ what_calls_do_not_take_the_map_does(void **state)
 }
 
 static void
+what_calls_do_not_take_of_large_records_the_map_does(void **state)
+{
+    (void)state;
+    expect_records(0);
+    append_synced(1, 70000);
+    assert_int_equal(calls, 1);
+    fails = true;
+    for (uint64_t n = 2; n <= 6; n++)
+        append_synced(n, 70000 + 8 * (uint32_t)n);
+    assert_true(calls > 1);
+    fails = false;
+    expect_records(6);
+}
+
+static void
 segments_are_filled_by_calls_to_their_ends(void **state)
 {
     (void)state;
@@ -97,6 +112,8 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_calls_do_not_take_the_map_does, setup_counted,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_calls_do_not_take_of_large_records_the_map_does,
+                                        setup_counted, teardown),
         cmocka_unit_test_setup_teardown(segments_are_filled_by_calls_to_their_ends, setup_counted,
                                         teardown),
     };
