@@ -222,60 +222,22 @@ LIBRARY_CALL(int, fsync, (int fd), fd)
 
 /* ---- the store's other calls ---- */
 
-static int
-os_open(const char *path, int flags, mode_t mode)
-{
-    int fd;
+#define STORE_CALL(name, parameters, ...)                                                          \
+    static int os_##name parameters                                                                \
+    {                                                                                              \
+        int result;                                                                                \
+                                                                                                   \
+        point();                                                                                   \
+        result = tx_os_system.name(__VA_ARGS__);                                                   \
+        point();                                                                                   \
+        return result;                                                                             \
+    }
 
-    point();
-    fd = tx_os_system.open(path, flags, mode);
-    point();
-    return fd;
-}
-
-static int
-os_fallocate(int fd, off_t offset, off_t bytes)
-{
-    int rc;
-
-    point();
-    rc = tx_os_system.fallocate(fd, offset, bytes);
-    point();
-    return rc;
-}
-
-static int
-os_unlink(const char *path)
-{
-    int rc;
-
-    point();
-    rc = tx_os_system.unlink(path);
-    point();
-    return rc;
-}
-
-static int
-os_rename(const char *from, const char *to)
-{
-    int rc;
-
-    point();
-    rc = tx_os_system.rename(from, to);
-    point();
-    return rc;
-}
-
-static int
-os_lock(int fd, off_t byte, short type)
-{
-    int rc;
-
-    point();
-    rc = tx_os_system.lock(fd, byte, type);
-    point();
-    return rc;
-}
+STORE_CALL(open, (const char *path, int flags, mode_t mode), path, flags, mode)
+STORE_CALL(fallocate, (int fd, off_t offset, off_t bytes), fd, offset, bytes)
+STORE_CALL(unlink, (const char *path), path)
+STORE_CALL(rename, (const char *from, const char *to), from, to)
+STORE_CALL(lock, (int fd, off_t byte, short type), fd, byte, type)
 
 void
 killpoint_install(void)
