@@ -153,22 +153,36 @@ wait_in_crowd(void *arg)
     return NULL;
 }
 
+/* Threads that wait for one event, most of them asleep. */
+static void
+gather_crowd(struct crowd *crowd, pthread_t threads[WAITERS])
+{
+    const struct timespec nap = { .tv_nsec = 20000000 };
+
+    tx_event_init(&crowd->event);
+    for (int i = 0; i < WAITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_in_crowd, crowd), 0);
+    (void)nanosleep(&nap, NULL);
+}
+
+static void
+assert_all_wake(const struct crowd *crowd, const pthread_t threads[WAITERS])
+{
+    for (int i = 0; i < WAITERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(crowd->woken, WAITERS);
+}
+
 static void
 one_signal_wakes_all_waiters(void **state)
 {
     struct crowd crowd = { .woken = 0 };
-    const struct timespec nap = { .tv_nsec = 20000000 };
     pthread_t threads[WAITERS];
 
     (void)state;
-    tx_event_init(&crowd.event);
-    for (int i = 0; i < WAITERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, wait_in_crowd, &crowd), 0);
-    (void)nanosleep(&nap, NULL);
+    gather_crowd(&crowd, threads);
     tx_event_signal(&crowd.event);
-    for (int i = 0; i < WAITERS; i++)
-        pthread_join(threads[i], NULL);
-    assert_int_equal(crowd.woken, WAITERS);
+    assert_all_wake(&crowd, threads);
 }
 
 /*
@@ -215,14 +229,10 @@ who_shares_an_event_is_woken_by_one_signal(void **state)
     struct crowd crowd = { .woken = 0 };
     struct tx_event events[TX_EVENT_SHARED_MAX];
     struct tx_event_wakes wakes = { 0 };
-    const struct timespec nap = { .tv_nsec = 20000000 };
     pthread_t threads[WAITERS];
 
     (void)state;
-    tx_event_init(&crowd.event);
-    for (int i = 0; i < WAITERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, wait_in_crowd, &crowd), 0);
-    (void)nanosleep(&nap, NULL);
+    gather_crowd(&crowd, threads);
     for (int i = 0; i < WAITERS; i++)
         tx_event_signal_shared_later(&crowd.event, &wakes);
     assert_int_equal(tx_event_value(&crowd.event), 0);
@@ -232,9 +242,7 @@ who_shares_an_event_is_woken_by_one_signal(void **state)
         assert_int_equal(tx_event_value(&events[i]), i == TX_EVENT_SHARED_MAX - 1);
     }
     tx_event_wake_all(&wakes);
-    for (int i = 0; i < WAITERS; i++)
-        pthread_join(threads[i], NULL);
-    assert_int_equal(crowd.woken, WAITERS);
+    assert_all_wake(&crowd, threads);
     assert_int_equal(tx_event_value(&crowd.event), 1);
     for (int i = 0; i < TX_EVENT_SHARED_MAX; i++)
         assert_int_equal(tx_event_value(&events[i]), 1);

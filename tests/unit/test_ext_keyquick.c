@@ -11,29 +11,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../../ext/keycodec.h"
+#include "guard_page.h"
 
-enum { PAGE_BYTES = 4096, RANDOM_KEYS = 1000000, PLACES = 20 /* before the page's end */ };
-
-static uint8_t *pages; /* one that can be read, and one that cannot */
-
-static int
-map_pages(void **state)
-{
-    (void)state;
-    pages = mmap(NULL, (size_t)2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                 -1, 0);
-    return pages == MAP_FAILED || mprotect(pages + PAGE_BYTES, PAGE_BYTES, PROT_NONE) != 0;
-}
-
-static int
-unmap_pages(void **state)
-{
-    (void)state;
-    return munmap(pages, (size_t)2 * PAGE_BYTES);
-}
+enum { RANDOM_KEYS = 1000000, PLACES = 20 /* before the page's end */ };
 
 /* The key of an integer, wherever it ends before the page does. */
 static void

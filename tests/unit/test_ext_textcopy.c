@@ -12,12 +12,11 @@
 #include <cmocka.h>
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../../ext/textcopy.h"
+#include "guard_page.h"
 
 enum {
-    PAGE_BYTES = 4096,
     ROOM = 512, /* of the copy */
     LONGEST = ROOM - 1,
     GUARD = TX_TEXT_PIECE,
@@ -26,29 +25,12 @@ enum {
 };
 
 static _Alignas(TX_TEXT_PIECE) uint8_t copy[ROOM + GUARD];
-static uint8_t *pages; /* one that can be read, and one that cannot */
 
 static void
 skip_without_avx2(void)
 {
     if (!tx_text_copy_works(pages, 0))
         skip();
-}
-
-static int
-map_pages(void **state)
-{
-    (void)state;
-    pages = mmap(NULL, (size_t)2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                 -1, 0);
-    return pages == MAP_FAILED || mprotect(pages + PAGE_BYTES, PAGE_BYTES, PROT_NONE) != 0;
-}
-
-static int
-unmap_pages(void **state)
-{
-    (void)state;
-    return munmap(pages, (size_t)2 * PAGE_BYTES);
 }
 
 /* A text at that place of the page, of bytes that are no zeros, among bytes `around`. */
