@@ -56,6 +56,13 @@ struct tx_cursor {
         err; /* of the store's calls for a row: not in their frames, which are short */
 };
 
+/* Where walk has the row, or will have it. */
+static inline void
+tx_cursor_set_ways(struct tx_cursor *cursor)
+{
+    cursor->ways = cursor->path == 0 && !cursor->may_update ? cursor->sources : NULL;
+}
+
 static inline struct tx_table *
 tx_cursor_table(const struct tx_cursor *cursor)
 {

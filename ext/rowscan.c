@@ -236,8 +236,8 @@ tx_rowscan_filter(struct tx_cursor *cursor, int number, int count, sqlite3_value
     cursor->plan_number = number;
     cursor->disturbed = false;
     cursor->has_lists = false;
-    cursor->ways = plan->path == 0 && !cursor->may_update ? cursor->sources : NULL;
     rc = prepare_walk(cursor, plan->path);
+    tx_cursor_set_ways(cursor);
     if (rc == SQLITE_OK && count > 0)
         rc = tx_rowrange_make(shape, plan, arguments, &cursor->ends, &cursor->lists,
                               &cursor->has_lists);

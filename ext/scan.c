@@ -243,8 +243,8 @@ __attribute__((noinline)) static int
 give_column(struct tx_cursor *cursor, sqlite3_context *context, int column)
 {
     /* Behind a row that had to be kept walk has them again. */
-    if (cursor->row == TX_ROW_LIVE && cursor->path == 0 && !cursor->may_update)
-        cursor->ways = cursor->sources;
+    if (cursor->row == TX_ROW_LIVE)
+        tx_cursor_set_ways(cursor);
     if (tx_cursor_table(cursor)->relation != NULL)
         return tx_rowscan_column(cursor, context, column);
     if (cursor->row == TX_ROW_LOST)
