@@ -75,7 +75,11 @@ tx_commit_init(struct tx_commit *commit, struct tx_core *core)
 static bool
 is_room(const struct tx_commit *commit, const struct tx_event *event)
 {
-    return event == &commit->rooms[0] || event == &commit->rooms[1];
+    bool is = false;
+
+    for (uint32_t i = 0; i < TX_COMMIT_ROOMS; i++)
+        is |= event == &commit->rooms[i];
+    return is;
 }
 
 static void
@@ -328,11 +332,7 @@ hand_on(ck_stack_entry_t *stack)
     tx_event_signal(done);                          /* in a room the others look up, and sleep on */
 }
 
-/*
- * All that wait. To wake a thread costs a system call, and whom it wakes may take the CPU before
- * the next one is woken: so many committers sleep on one word, which one call wakes. Those who come
- * from now on are of another group, and sleep in another room.
- */
+/* All that wait. Those who come from now on are of another group, and sleep in another room. */
 static ck_stack_entry_t *
 drain(struct tx_commit *commit)
 {
