@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "mem.h"
+
 enum {
     PIECE_BYTES = 64 << 10, /* glibc maps what has 128 KiB or more, unless it was told otherwise */
     BETWEEN_BYTES = 256,    /* from one piece's end to the next one, at most */
-    PIECES = TX_HEAP_STEP_BYTES / PIECE_BYTES,
-    LARGE_PAGE_BYTES = 2 << 20
+    PIECES = TX_HEAP_STEP_BYTES / PIECE_BYTES
 };
 
 #ifndef MADV_COLLAPSE
@@ -24,8 +25,8 @@ enum {
 static void
 collapse(uintptr_t from, uintptr_t to)
 {
-    from = tx_round_up(from, LARGE_PAGE_BYTES);
-    to = to / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    from = tx_round_up(from, TX_LARGE_PAGE_BYTES);
+    to = to / TX_LARGE_PAGE_BYTES * TX_LARGE_PAGE_BYTES;
     if (from < to)
         (void)madvise((void *)from, to - from, MADV_COLLAPSE); /* advice */
 }

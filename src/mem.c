@@ -17,7 +17,6 @@ enum {
     STRIPES = 16,
     CHUNK_BYTES_MIN = 4096,
     CHUNK_BYTES_MAX = 1 << 20,
-    LARGE_PAGE_BYTES = 2 << 20, /* on x86-64 */
     LARGE_MIN_PAGES = 4,
     LARGE_CHUNK_BYTES_MAX = 32 << 20
 };
@@ -128,7 +127,7 @@ tx_strdup(const char *s)
 static bool
 is_large(size_t bytes)
 {
-    return bytes >= LARGE_PAGE_BYTES;
+    return bytes >= TX_LARGE_PAGE_BYTES;
 }
 
 /* So many bytes, a multiple of a large page's, that begin on one. Of what is mapped around them
@@ -136,16 +135,16 @@ is_large(size_t bytes)
 static uint8_t *
 map_large(size_t bytes)
 {
-    uint8_t *map = mmap(NULL, bytes + LARGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+    uint8_t *map = mmap(NULL, bytes + TX_LARGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     size_t before;
 
     if (map == MAP_FAILED)
         return NULL;
-    before = tx_round_up((uintptr_t)map, LARGE_PAGE_BYTES) - (uintptr_t)map;
+    before = tx_round_up((uintptr_t)map, TX_LARGE_PAGE_BYTES) - (uintptr_t)map;
     if (before > 0)
         (void)munmap(map, before);
-    (void)munmap(map + before + bytes, LARGE_PAGE_BYTES - before);
+    (void)munmap(map + before + bytes, TX_LARGE_PAGE_BYTES - before);
     (void)madvise(map + before, bytes, MADV_HUGEPAGE); /* advice */
     return map + before;
 }
@@ -157,7 +156,13 @@ tx_array_alloc(size_t bytes)
         return tx_malloc(bytes);
     if (bytes > SIZE_MAX / 2 || must_fail())
         return NULL;
-    return counted(map_large(tx_round_up(bytes, LARGE_PAGE_BYTES)));
+    return counted(map_large(tx_round_up(bytes, TX_LARGE_PAGE_BYTES)));
+}
+
+void *
+tx_array_zalloc(size_t bytes)
+{
+    return is_large(bytes) ? tx_array_alloc(bytes) : tx_zalloc(bytes); /* a new map is zero */
 }
 
 /* The pages move, and not what is in them. */
@@ -193,8 +198,8 @@ tx_array_resize(void *p, size_t bytes_before, size_t bytes)
     if (is_large(bytes_before) && is_large(bytes))
         return bytes > SIZE_MAX / 2 || must_fail()
                    ? NULL
-                   : resize_large(p, tx_round_up(bytes_before, LARGE_PAGE_BYTES),
-                                  tx_round_up(bytes, LARGE_PAGE_BYTES));
+                   : resize_large(p, tx_round_up(bytes_before, TX_LARGE_PAGE_BYTES),
+                                  tx_round_up(bytes, TX_LARGE_PAGE_BYTES));
     moved = tx_array_alloc(bytes);
     if (moved == NULL)
         return NULL;
@@ -211,7 +216,7 @@ tx_array_free(void *p, size_t bytes)
         return;
     }
     count_live(UINT64_MAX);
-    (void)munmap(p, tx_round_up(bytes, LARGE_PAGE_BYTES));
+    (void)munmap(p, tx_round_up(bytes, TX_LARGE_PAGE_BYTES));
 }
 
 void
@@ -257,8 +262,8 @@ enter_chunk(struct tx_arena *arena, struct tx_arena_chunk *chunk)
 static bool
 add_large_chunk(struct tx_arena *arena, size_t bytes_wanted)
 {
-    const size_t bytes = tx_round_up(bytes_wanted, LARGE_PAGE_BYTES);
-    struct tx_arena_chunk *chunk = tx_malloc(sizeof *chunk + bytes + LARGE_PAGE_BYTES);
+    const size_t bytes = tx_round_up(bytes_wanted, TX_LARGE_PAGE_BYTES);
+    struct tx_arena_chunk *chunk = tx_malloc(sizeof *chunk + bytes + TX_LARGE_PAGE_BYTES);
 
     if (chunk == NULL)
         return false;
@@ -266,7 +271,8 @@ add_large_chunk(struct tx_arena *arena, size_t bytes_wanted)
     chunk->bytes = bytes;
     arena->chunks = chunk;
     arena->next = (uint8_t *)chunk + sizeof *chunk;
-    arena->next += tx_round_up((uintptr_t)arena->next, LARGE_PAGE_BYTES) - (uintptr_t)arena->next;
+    arena->next +=
+        tx_round_up((uintptr_t)arena->next, TX_LARGE_PAGE_BYTES) - (uintptr_t)arena->next;
     arena->end = arena->next + bytes;
     (void)madvise(arena->next, bytes, MADV_HUGEPAGE); /* advice */
     tx_store_relaxed_64(&arena->bytes, arena->bytes + bytes);
@@ -334,7 +340,7 @@ tx_arena_alloc(struct tx_arena *arena, size_t bytes)
 void
 tx_arena_prepare(struct tx_arena *arena, size_t bytes)
 {
-    if (bytes >= LARGE_MIN_PAGES * LARGE_PAGE_BYTES && bytes <= SIZE_MAX / 2)
+    if (bytes >= LARGE_MIN_PAGES * TX_LARGE_PAGE_BYTES && bytes <= SIZE_MAX / 2)
         (void)add_large_chunk(arena, bytes);
 }
 

@@ -18,6 +18,8 @@ void *tx_aligned_zalloc(size_t bytes);
 void tx_free(void *p);
 char *tx_strdup(const char *s);
 
+#define TX_LARGE_PAGE_BYTES ((size_t)2 << 20) /* on x86-64 */
+
 /*
  * An array that is to be filled, or looked into at random. Of 2 MiB or more it is a piece of memory
  * of its own, on large pages where the system has them, and goes back to the system when it is
@@ -25,6 +27,7 @@ char *tx_strdup(const char *s);
  * on failure (NULL) all is as it was.
  */
 void *tx_array_alloc(size_t bytes);
+void *tx_array_zalloc(size_t bytes); /* zeroed */
 void *tx_array_resize(void *p, size_t bytes_before, size_t bytes);
 void tx_array_free(void *p, size_t bytes);
 

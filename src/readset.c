@@ -64,11 +64,10 @@ static bool
 grow_points(struct tx_readset *set)
 {
     const uint32_t room = set->point_room == 0 ? POINTS_START : set->point_room * 2;
-    uint64_t *points = tx_array_alloc(room * sizeof *points);
+    uint64_t *points = tx_array_zalloc(room * sizeof *points);
 
     if (points == NULL)
         return false;
-    memset(points, 0, room * sizeof *points);
     for (uint32_t i = 0; i < set->point_room; i++)
         if (set->points[i] != 0)
             *point_of(points, room, set->points[i]) = set->points[i];

@@ -178,6 +178,13 @@ an_array_keeps_what_fits_when_it_is_resized(void **state)
         assert_int_equal(tx_mem_live(), live + 1);
     }
     tx_array_free(array, bytes);
+    for (bytes = 100; bytes <= 3 << 20; bytes *= 30000) {
+        array = tx_array_zalloc(bytes);
+        assert_non_null(array);
+        for (size_t at = 0; at < bytes; at++)
+            assert_true(array[at] == 0);
+        tx_array_free(array, bytes);
+    }
     assert_null(tx_array_alloc(SIZE_MAX));
     assert_int_equal(tx_mem_live(), live);
 }
